@@ -1,0 +1,60 @@
+# Everything a developer does here; `make help` lists it.
+# PYTHON names another interpreter, ARGS is handed on: make test ARGS='tests/unit -x'
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+# Debian packages that tests start programs of.
+TEST_PACKAGES := iproute2 prometheus
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format bench docs lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.run ## the virtual environment with what the server needs
+
+run: $(VENV)/.run ## the server with a simulated chain: no key, no network
+	@$(BIN)/python bin/wd-server --demo $(ARGS)
+
+test: $(VENV)/.test ## all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test ## lint, format, types, architecture
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: $(VENV)/.test ## rewrite the code as `make check` wants it
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.test ## measurements, one after the other, into bench/RESULTS.md
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.run ## what is written from the code: docs/settings.md, conf/env.example
+	@$(BIN)/python -c 'from wd_server import settings; print(settings.page(), end="")' >docs/settings.md
+	@$(BIN)/python -c 'from wd_server import settings; print(settings.example(), end="")' >conf/env.example
+
+lock: ## resolve setup.py anew and write down the versions
+	@.ci/lock
+
+clean: ## remove what was made here, the virtual environment too
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find bench bin handlers tests wd_server -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps are as new as what they were made from.
+$(VENV)/.run: requirements.lock setup.py
+	@echo 'wd-server: installing into $(VENV)'
+	@test -x $(BIN)/pip || .ci/venv $(VENV)
+	@$(PIP) --requirement requirements.lock
+	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run requirements-dev.lock Makefile
+	@$(if $(TEST_PACKAGES),.ci/debian $(TEST_PACKAGES))
+	@echo 'wd-server: installing what tests need'
+	@$(PIP) --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,45 @@
+"""How wd-server is built and installed. `make lock` writes down the versions this resolves to."""
+
+import ast
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """Read without importing: what wd_server imports isn't there before the installation."""
+    for node in ast.parse((ROOT / "wd_server/__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
+            return str(ast.literal_eval(node.value))
+    raise SystemExit("wd_server/__init__.py has no __version__.")
+
+
+setup(
+    name="wd-server",
+    version=version(),
+    description="Streams what a Solana wallet's trading really earned.",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["wd_server", "wd_server.*", "handlers", "handlers.*"]),
+    # Whatever a room keeps beside its modules, such as the page in handlers/web.
+    package_data={"": ["*.html", "*.css", "*.js", "*.svg"]},
+    scripts=sorted(str(script.relative_to(ROOT)) for script in ROOT.glob("bin/wd-*")),
+    install_requires=[
+        "tornado>=6.5.7",
+        "uvloop",
+        "msgspec",
+        "pycurl",
+        "redis[hiredis]",
+        "PyJWT[crypto]",
+        "prometheus-client",
+        "structlog",
+        "rich",
+    ],
+    extras_require={
+        # pytest-tornado doesn't work with pytest 10, nor without setuptools' pkg_resources.
+        "test": ["pytest<10", "pytest-tornado", "setuptools<81", "hypothesis", "psutil"],
+        "dev": ["ruff", "mypy", "types-pycurl", "types-psutil"],
+    },
+)

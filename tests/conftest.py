@@ -1,0 +1,67 @@
+"""What holds for every test: nothing is left out silently, and under CI=true nothing is skipped."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
+SAID = "recordings: {} is not there, so what reads real transactions is left out ({} tests)"
+
+_left_out = pytest.StashKey[int]()
+
+
+def _skips_fail() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real transactions, for tests marked `recordings`."""
+    return RECORDINGS
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[_left_out] = 0
+    if RECORDINGS.is_dir():
+        return
+    marked = [item for item in items if item.get_closest_marker("recordings")]
+    config.stash[_left_out] = len(marked)
+    config.hook.pytest_deselected(items=marked)
+    items[:] = [item for item in items if item not in marked]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    count = config.stash.get(_left_out, 0)
+    if count:
+        terminalreporter.write_line(SAID.format("../shared/recordings", count))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _skips_fail():
+        _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped and _skips_fail():
+        _refuse(report)
+    return report
+
+
+def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A skip becomes a failure that names the test and why it was skipped."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"{report.nodeid} was skipped ({reason}); under CI=true nothing is skipped."

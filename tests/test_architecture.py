@@ -1,0 +1,405 @@
+"""The rules of the house that the eye can't keep: ARCHITECTURE.md says why each is there."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
+# streaming, handlers.
+FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "logs"}
+ROOMS = {"chain", "trading", "journal", "streaming", "analysis"}
+MAY_IMPORT = {
+    "": set(),
+    "errors": set(),
+    "histogram": set(),
+    "secret": set(),
+    "variable": {"secret"},
+    "settings": {"errors", "secret", "variable"},
+    "logs": {"errors", "secret"},
+    "looplag": FLAT,
+    "chain": FLAT,
+    "trading": FLAT | {"chain"},
+    "journal": FLAT | {"chain", "trading"},
+    "streaming": FLAT | {"chain", "trading", "journal"},
+    "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
+    "metrics": FLAT | ROOMS | {"looplag"},
+    "handlers": FLAT | ROOMS | {"metrics"},
+    "app": FLAT | ROOMS | {"handlers", "metrics", "looplag"},
+    "server": FLAT | {"app"},
+    "demo": FLAT,
+    "cli": FLAT | {"app", "demo", "server"},
+}
+
+# Nothing here waits, looks at a clock, rolls dice or touches the outside.
+PURE = re.compile(
+    r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|secret|variable"
+    r"|streaming\.(event|lifecycle|sse|view|wheel))"
+)
+IMPURE_LIBRARIES = re.compile(
+    r"(asyncio|concurrent|ctypes|http\.(client|server)|logging|multiprocessing|os|pycurl|random|redis"
+    r"|secrets|select|signal|socket|sqlite3|ssl|structlog|subprocess|threading|time|tornado|urllib3"
+    r"|uvloop)(\..*)?"
+)
+
+MODULE_LINES = 300
+FUNCTION_LINES = 40
+# What exceeds its budget, and why that is better than to cut it.
+LONG_MODULES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+
+# Who may catch everything without raising it again, and why nothing is hidden by it.
+CATCH_ALL = {
+    "wd_server.journal.sqlite_threads": "raised again where the read or write is awaited",
+    "wd_server.journal.sqlite": "a watcher's bug, logged; the append it was told of is stored",
+    "wd_server.streaming.registry": "a bug met by one stream, logged; that stream is dropped",
+    "wd_server.analysis.analysis": "a bug in a run, logged; the wallet's clients are told",
+}
+ENVIRONMENT = {
+    "wd_server.settings": "reads what it is handed",
+    "wd_server.cli": "hands it to the settings",
+}
+CALENDAR = {
+    "wd_server.app": "hands the clock in",
+    "wd_server.chain.simulator.cli": "hands the clock in",
+}
+# Names that say nothing of what is inside, and so attract everything.
+EMPTY_NAMES = {"common", "helper", "helpers", "misc", "util", "utils", "tools", "shared"}
+
+
+@dataclass(frozen=True)
+class Module:
+    path: Path
+    name: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def place(self) -> str:
+        """The room or flat file it belongs to."""
+        parts = self.name.split(".")
+        return parts[0] if parts[0] == "handlers" else ".".join(parts[1:2])
+
+    @property
+    def is_pure(self) -> bool:
+        return PURE.fullmatch(self.name) is not None
+
+    def imports(self) -> Iterator[tuple[str, int]]:
+        """Full names imported, with what is imported from a module as part of the name."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, node.lineno) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name}:{node.lineno} imports relatively"
+                yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+    def calls(self) -> Iterator[tuple[str, int]]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                yield ast.unparse(node.func), node.lineno
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    found = []
+    for package in ("wd_server", "handlers"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(part for part in parts if part != "__init__")
+            text = path.read_text()
+            found.append(Module(path, name, text, ast.parse(text)))
+    return tuple(found)
+
+
+def place_of(imported: str) -> str | None:
+    """The room or flat file of a full name; None for what isn't ours."""
+    head, _, rest = imported.partition(".")
+    if head == "handlers":
+        return "handlers"
+    if head != "wd_server":
+        return None
+    name = rest.partition(".")[0]
+    return name if name in MAY_IMPORT else ""
+
+
+def documented(node: ast.AST) -> ast.expr | None:
+    body = getattr(node, "body", None)
+    first = body[0] if isinstance(body, list) and body else None
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return first.value if is_text and isinstance(first.value.value, str) else None  # type: ignore[union-attr]
+
+
+@cache
+def code_lines(module: Module) -> frozenset[int]:
+    """Numbers of the lines that hold code: no comments, no docstrings, no blank lines."""
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type not in empty and token.type != tokenize.ENDMARKER:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(module.tree):
+        text = documented(node)
+        if text is not None:
+            lines.difference_update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    return frozenset(lines)
+
+
+def functions() -> Iterator[tuple[Module, str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    def below(module: Module, node: ast.AST, prefix: str) -> Iterator[tuple[Module, str, ast.AST]]:
+        for child in ast.iter_child_nodes(node):
+            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            name = f"{prefix}.{child.name}" if named else prefix  # type: ignore[attr-defined]
+            if named and not isinstance(child, ast.ClassDef):
+                yield module, name, child
+            yield from below(module, child, name)
+
+    for module in modules():
+        yield from below(module, module.tree, module.name)  # type: ignore[misc]
+
+
+def test_there_is_a_house_to_look_at() -> None:
+    assert len(modules()) > 20
+
+
+def test_every_module_stands_in_a_room_or_is_one_of_the_flat_files() -> None:
+    assert not {module.name for module in modules() if module.place not in MAY_IMPORT}
+
+
+def test_modules_import_only_rooms_to_their_left_and_flat_files() -> None:
+    assert not [
+        f"{module.name}:{line} imports {name}"
+        for module in modules()
+        for name, line in module.imports()
+        if (place := place_of(name)) is not None
+        and place not in MAY_IMPORT[module.place] | {module.place}
+    ]
+
+
+def test_imports_stand_at_the_top_so_that_no_circle_is_hidden() -> None:
+    at_top = {
+        (module.name, node.lineno)
+        for module in modules()
+        for node in module.tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    for_types = {
+        (module.name, inner.lineno)
+        for module in modules()
+        for node in module.tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in node.body
+    }
+    assert not [
+        f"{module.name}:{line} imports {name} late"
+        for module in modules()
+        for name, line in module.imports()
+        if (module.name, line) not in at_top | for_types
+    ]
+
+
+def test_the_server_does_not_know_its_simulator() -> None:
+    assert not [
+        f"{module.name} imports {name}"
+        for module in modules()
+        for name, _ in module.imports()
+        if "chain.simulator" in name and "chain.simulator" not in module.name
+    ]
+
+
+def test_analysis_knows_only_the_vocabulary_of_what_goes_out() -> None:
+    assert not [
+        f"{module.name}:{line} imports {name}"
+        for module in modules()
+        if module.place == "analysis"
+        for name, line in module.imports()
+        if name.startswith("wd_server.streaming")
+        and not name.startswith("wd_server.streaming.event")
+    ]
+
+
+def test_pure_modules_import_nothing_that_waits_or_touches_the_outside() -> None:
+    assert not [
+        f"{module.name}:{line} imports {name}"
+        for module in modules()
+        if module.is_pure
+        for name, line in module.imports()
+        if IMPURE_LIBRARIES.fullmatch(name)
+    ]
+
+
+def test_only_who_hands_the_clock_in_asks_what_time_it_is() -> None:
+    asks = re.compile(r"(time\.)?(time|time_ns)|(datetime\.)?(datetime|date)\.(now|utcnow|today)")
+    assert not [
+        f"{module.name}:{line} calls {name}"
+        for module in modules()
+        if module.name not in CALENDAR
+        for name, line in module.calls()
+        if asks.fullmatch(name)
+    ]
+
+
+def test_only_the_settings_and_who_feeds_them_see_the_environment() -> None:
+    assert not [
+        f"{module.name}:{node.lineno}"
+        for module in modules()
+        if module.name not in ENVIRONMENT
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
+    ]
+
+
+def test_only_sse_knows_how_a_frame_is_written() -> None:
+    assert not [
+        f"{module.name}:{node.lineno} writes {node.value!r}"
+        for module in modules()
+        if module.name != "wd_server.streaming.sse"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, bytes)
+        and re.search(rb"(?m)^(data|event|id|retry): ?", node.value)
+    ]
+
+
+def test_redis_is_known_to_the_journal_and_to_access_only() -> None:
+    assert not [
+        module.name
+        for module in modules()
+        for name, _ in module.imports()
+        if name.split(".")[0] == "redis"
+        and not re.match(r"wd_server\.(journal\.redis|access\.)", module.name)
+    ]
+
+
+def test_importing_a_module_does_nothing() -> None:
+    harmless = (
+        ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.ClassDef | ast.FunctionDef
+    )
+    assert not [
+        f"{module.name}:{node.lineno}: {ast.unparse(node)}"
+        for module in modules()
+        if not module.name.endswith(".__main__")  # it is run, not imported
+        for node in module.tree.body
+        if not isinstance(node, harmless | ast.AsyncFunctionDef)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (
+            isinstance(node, ast.If)
+            and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
+        )
+    ]
+
+
+def test_no_function_changes_a_global() -> None:
+    assert not [
+        f"{module.name}:{node.lineno}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Global)
+    ]
+
+
+def test_whoever_catches_everything_raises_it_again_or_says_why_not() -> None:
+    def catches_all(node: ast.ExceptHandler) -> bool:
+        caught = "BaseException" if node.type is None else ast.unparse(node.type)
+        return re.search(r"\b(Base)?Exception\b", caught) is not None
+
+    hiding = [
+        (module.name, node.lineno)
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ExceptHandler)
+        and catches_all(node)
+        and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+    ]
+    assert not [f"{name}:{line}" for name, line in hiding if name not in CATCH_ALL]
+    assert CATCH_ALL.keys() == {name for name, _ in hiding}, "a reason without its case"
+
+
+def test_packages_have_empty_init_files_but_for_the_version() -> None:
+    assert not [
+        module.name
+        for module in modules()
+        if module.path.name == "__init__.py"
+        for node in module.tree.body
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not ast.unparse(node).startswith("__version__ =")
+    ]
+
+
+def test_no_module_is_called_after_nothing() -> None:
+    assert not [m.name for m in modules() if EMPTY_NAMES & set(re.split(r"[._]", m.name))]
+
+
+def test_every_module_says_first_what_it_is() -> None:
+    assert not [m.name for m in modules() if m.text.strip() and ast.get_docstring(m.tree) is None]
+
+
+def test_modules_keep_their_budget_of_code_lines() -> None:
+    long = {m.name: len(code_lines(m)) for m in modules() if len(code_lines(m)) > MODULE_LINES}
+    assert not {name: lines for name, lines in long.items() if name not in LONG_MODULES}
+    assert long.keys() == LONG_MODULES.keys(), "a reason without its case"
+
+
+def test_functions_keep_their_budget_of_code_lines() -> None:
+    long = {}
+    for module, name, node in functions():
+        inside = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        count = len(code_lines(module) & set(inside))
+        if count > FUNCTION_LINES:
+            long[name] = count
+    assert not {name: lines for name, lines in long.items() if name not in LONG_FUNCTIONS}
+    assert long.keys() == LONG_FUNCTIONS.keys(), "a reason without its case"
+
+
+def test_every_exception_from_a_rule_has_a_reason() -> None:
+    for table in (LONG_MODULES, LONG_FUNCTIONS, CATCH_ALL, ENVIRONMENT, CALENDAR):
+        assert all(reason.strip() for reason in table.values())
+
+
+def test_unit_tests_lie_where_what_they_test_lies() -> None:
+    packages = {m.path.parent for m in modules()}
+    ours = {
+        p.relative_to(ROOT / "wd_server") for p in packages if p.is_relative_to(ROOT / "wd_server")
+    }
+    ours.add(Path("handlers"))
+    tests = (ROOT / "tests" / "unit").rglob("test_*.py")
+    assert not {
+        str(test) for test in tests if test.parent.relative_to(ROOT / "tests" / "unit") not in ours
+    }
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Every text that goes out with the project."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") and part not in (".ci", ".gitignore") for part in parts)
+        made = {"__pycache__", "build", "dist", "data", "wd_server.egg-info"} & set(parts)
+        if hidden or made or not path.is_file() or path == Path(__file__).resolve():
+            continue
+        try:
+            yield path.relative_to(ROOT), path.read_text()
+        except UnicodeDecodeError:
+            continue  # an image
+
+
+def test_no_text_names_a_folder_of_the_machine_it_was_written_on() -> None:
+    folder = re.compile(r"(?<![\w.~$})/-])/(work|root|tmp|home/[a-z]\w*)/")
+    assert not [f"{path}: {found[0]}" for path, text in texts() if (found := folder.search(text))]
+
+
+def test_no_text_names_the_host_of_a_package_registry() -> None:
+    # In halves, so that this text names none either.
+    halves = (
+        (r"pypi|pythonhosted|npmjs|proxy\.golang", "org"),
+        ("npmjs|yarnpkg|unpkg", "com"),
+        ("crates|ghcr|docker", "io"),
+        ("jsdelivr", "net"),
+    )
+    hosts = "|".join(rf"({names})\.{domain}" for names, domain in halves)
+    host = re.compile(rf"\b({hosts})\b")
+    assert not [f"{path}: {found[0]}" for path, text in texts() if (found := host.search(text))]

@@ -1,0 +1,101 @@
+"""What can go wrong, whose fault it is and what to do about it.
+
+Every error a client may see is one of these. `code` is the closed vocabulary of the public
+contract, `status` the HTTP status to answer with where no stream is open yet, and the message a
+sentence without internals. Foreign exceptions become one of these at the border where they enter.
+"""
+
+from typing import ClassVar
+
+
+class WalletDoctorError(Exception):
+    """An error that may be shown to a client.
+
+    `retry_after` is in seconds: when it makes sense to try again, None when it doesn't.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class InternalError(WalletDoctorError):
+    """Our fault. The log has the cause; the client learns only that it happened."""
+
+
+class InvalidWallet(WalletDoctorError):
+    code = "INVALID_WALLET"
+    status = 400
+
+
+class InvalidParameter(WalletDoctorError):
+    code = "INVALID_PARAMETER"
+    status = 400
+
+
+class UnknownWallet(WalletDoctorError):
+    """The wallet was never analysed here."""
+
+    code = "UNKNOWN_WALLET"
+    status = 404
+
+
+class AtCapacity(WalletDoctorError):
+    """The process holds `MAX_STREAMS` streams already."""
+
+    code = "AT_CAPACITY"
+    status = 503
+
+
+class Draining(WalletDoctorError):
+    """The process is shutting down and takes no new stream."""
+
+    code = "DRAINING"
+    status = 503
+
+
+class StreamingDisabled(AtCapacity):
+    """The operator switched streaming off."""
+
+
+class UpstreamError(WalletDoctorError):
+    """The Solana RPC didn't give what was asked for."""
+
+
+class UpstreamRateLimit(UpstreamError):
+    """Too many requests for now: wait `retry_after` seconds and go on."""
+
+    code = "UPSTREAM_RATE_LIMIT"
+    status = 503
+
+
+class UpstreamQuota(UpstreamError):
+    """The plan's credits are used up: nothing will work for long."""
+
+    code = "UPSTREAM_QUOTA"
+    status = 503
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No usable answer: connection, timeout, 5xx, broken body."""
+
+    code = "UPSTREAM_UNAVAILABLE"
+    status = 503
+
+
+class UpstreamRejected(UpstreamError):
+    """The upstream understood and refused: bad key, plan, parameter."""
+
+    code = "UPSTREAM_REJECTED"
+    status = 502
+
+
+class StoreUnavailable(WalletDoctorError):
+    """The journal can't store or read right now (disk full, locked, gone)."""
+
+    code = "STORE_UNAVAILABLE"
+    status = 503
