@@ -1,0 +1,75 @@
+"""A simulator on a free port of the loopback, and a client that speaks to it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+
+from wd_server.chain.simulator.options import SimulatorOptions
+from wd_server.chain.simulator.server import Simulator
+
+LONGEST_TEST = 30  # seconds; a test that waits for what never comes fails
+
+
+class Client:
+    def __init__(self, simulator: Simulator, port: int) -> None:
+        self.simulator = simulator
+        self.url = f"http://127.0.0.1:{port}"
+        self._http = AsyncHTTPClient(force_instance=True)
+
+    @property
+    def wallet(self) -> str:
+        """The last wallet, which tests give the size they need."""
+        return self.simulator.wallets[-1].address
+
+    async def get(self, path: str) -> HTTPResponse:
+        return await self._http.fetch(self.url + path, raise_error=False, request_timeout=10)
+
+    async def post(self, body: Any, query: str = "", seconds: float = 10) -> HTTPResponse:
+        raw = body if isinstance(body, str) else json.dumps(body)
+        return await self._http.fetch(
+            f"{self.url}/{query}",
+            method="POST",
+            body=raw,
+            raise_error=False,
+            request_timeout=seconds,
+        )
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result, or the error object."""
+        given = params[0] if len(params) == 1 and isinstance(params[0], dict) else list(params)
+        answer = json.loads((await self.post(request(method, given))).body)
+        return answer.get("error") or answer["result"]
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def request(method: str, params: Any, number: int = 1) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+Served = Callable[..., None]
+
+
+@pytest.fixture
+def served() -> Served:
+    """Runs a test's coroutine function with a client of a simulator that has these options."""
+
+    def run(test: Callable[[Client], Awaitable[None]], **options: Any) -> None:
+        async def session() -> None:
+            simulator = Simulator(SimulatorOptions(**{"sizes": (0, 1, 250), **options}))
+            client = Client(simulator, await simulator.start())
+            try:
+                async with asyncio.timeout(LONGEST_TEST):
+                    await test(client)
+            finally:
+                client.close()
+                await simulator.stop()
+
+        asyncio.run(session())
+
+    return run

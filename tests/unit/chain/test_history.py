@@ -1,0 +1,657 @@
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from scripted_chain import WALLET, ScriptedChain, chain, signature_of, transaction
+from scripted_rpc import Bench, Hang, Reply, bench, error, run
+
+from wd_server.chain.history import (
+    CHUNKS_AHEAD,
+    MODE_SECONDS,
+    NEWEST,
+    SLICE,
+    Fetched,
+    History,
+    Listed,
+    Newest,
+)
+from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import Transaction
+from wd_server.errors import UpstreamError, UpstreamQuota, UpstreamRejected, UpstreamUnavailable
+
+BOTH = pytest.mark.parametrize("by_page", [True, False], ids=["by page", "by signature"])
+LIMIT = 20_000
+
+
+@dataclass
+class Read:
+    """Everything one read gave."""
+
+    listed: list[Listed] = field(default_factory=list)
+    newest: list[Newest] = field(default_factory=list)
+    fetched: list[Fetched] = field(default_factory=list)
+
+    @property
+    def transactions(self) -> list[Transaction]:
+        return [each for step in self.fetched for each in step.transactions]
+
+    @property
+    def signatures(self) -> list[str]:
+        return [each.signature for each in self.transactions]
+
+
+async def read(
+    history: History,
+    after: Cursor | None = None,
+    limit: int = LIMIT,
+    into: Read | None = None,
+) -> Read:
+    outcome = into or Read()
+    async with aclosing(history.read(WALLET, after, limit)) as steps:
+        async for step in steps:
+            match step:
+                case Listed():
+                    outcome.listed.append(step)
+                case Newest():
+                    outcome.newest.append(step)
+                case Fetched():
+                    outcome.fetched.append(step)
+    return outcome
+
+
+@dataclass
+class Setup:
+    bench: Bench
+    chain: ScriptedChain
+    history: History
+
+    def methods(self) -> list[str]:
+        requests = (r[0] if isinstance(r, list) else r for r in self.bench.server.requests)
+        return [each["method"] for each in requests]
+
+
+@asynccontextmanager
+async def setup(
+    transactions: list[dict[str, Any]], by_page: bool = True
+) -> AsyncGenerator[Setup, None]:
+    async with bench() as b:
+        upstream = ScriptedChain(transactions)
+        if not by_page:
+            upstream.offers.remove("getTransactionsForAddress")
+        b.server.otherwise = upstream
+        history = History(b.rpc, clock=b.time.clock, random=lambda: 0.5, sleep=b.time.sleep)
+        yield Setup(b, upstream, history)
+
+
+def expected(transactions: list[dict[str, Any]]) -> list[str]:
+    return [signature_of(each) for each in transactions]
+
+
+@BOTH
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 1000, 2345])
+def test_a_wallet_is_read_oldest_first_whole_and_once(by_page: bool, count: int):
+    async def main():
+        async with setup(chain(count), by_page) as s:
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            assert got.listed[-1] == Listed(count, finished=True, truncated=False)
+            assert [each.done for each in got.fetched][-1:] == ([count] if count else [])
+            assert all(len(each.transactions) <= SLICE for each in got.fetched)
+
+    run(main)
+
+
+@BOTH
+def test_failed_transactions_are_handed_on(by_page: bool):
+    async def main():
+        async with setup(chain(20), by_page) as s:
+            got = await read(s.history)
+            assert [t.signature for t in got.transactions if t.meta.err] == ["sig0", "sig10"]
+
+    run(main)
+
+
+@BOTH
+def test_the_listing_tells_how_far_it_is(by_page: bool):
+    async def main():
+        async with setup(chain(25), by_page) as s:
+            s.chain.page = 10
+            got = await read(s.history)
+            found = [each.signatures_found for each in got.listed]
+            assert found == sorted(found)
+            assert found[:2] == [10, 20]
+            assert [each.finished for each in got.listed][-2:] == [False, True]
+
+    run(main)
+
+
+@BOTH
+def test_the_newest_come_once_early_and_in_chain_order_when_there_is_more_to_list(by_page: bool):
+    async def main():
+        async with setup(chain(300), by_page) as s:
+            s.chain.page = 100
+            got = await read(s.history)
+            [newest] = got.newest
+            assert [t.signature for t in newest.transactions] == expected(s.chain.transactions)[
+                -NEWEST:
+            ]
+            assert got.signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+@BOTH
+def test_a_small_wallet_has_no_preview_and_is_fetched_once(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            assert (await read(s.history)).newest == []
+            method = "getTransactionsForAddress" if by_page else "getTransaction"
+            fetches = [
+                each[0] if isinstance(each, list) else each
+                for each in s.bench.server.requests
+                if "encoding" in str(each)
+            ]
+            assert [each["method"] for each in fetches] == [method]
+
+    run(main)
+
+
+def test_a_preview_that_fails_is_left_out():
+    async def main():
+        async with setup(chain(300)) as s:
+            s.chain.page = 100
+            refused = iter([error(-32602), error(-32602)])
+            s.chain.spoil = lambda request: (
+                next(refused, None)
+                if request["params"][1].get("transactionDetails") == "full"
+                else None
+            )
+            got = await read(s.history)
+            assert got.newest == []
+            assert got.signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+@BOTH
+def test_only_what_is_after_the_cursor_is_read(by_page: bool):
+    async def main():
+        async with setup(chain(300), by_page) as s:
+            for n in (0, 1, 2, 3, 150, 298, 299):
+                got = await read(s.history, Cursor(100 + n // 3, f"sig{n}"))
+                assert got.signatures == expected(s.chain.transactions)[n + 1 :]
+
+    run(main)
+
+
+@BOTH
+def test_nothing_new_costs_one_call(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            await read(s.history)
+            s.bench.server.requests.clear()
+            got = await read(s.history, Cursor(109, "sig29"))
+            [request] = s.bench.server.requests
+            assert got.signatures == []
+            if not by_page:
+                assert request["params"][1]["until"] == "sig29"
+
+    run(main)
+
+
+@BOTH
+def test_a_cursor_that_left_the_chain_counts_by_its_slot(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            got = await read(s.history, Cursor(104, "forked away"))
+            assert got.signatures == [f"sig{n}" for n in range(15, 30)]
+
+    run(main)
+
+
+@BOTH
+def test_of_a_wallet_past_the_limit_the_newest_are_read_and_it_is_told(by_page: bool):
+    async def main():
+        async with setup(chain(301), by_page) as s:
+            s.chain.page = 100
+            got = await read(s.history, limit=200)
+            assert got.signatures == [f"sig{n}" for n in range(101, 301)]
+            assert got.listed[-1] == Listed(200, finished=True, truncated=True)
+            assert max(each.signatures_found for each in got.listed) == 200
+
+    run(main)
+
+
+@BOTH
+def test_a_wallet_of_exactly_the_limit_is_whole(by_page: bool):
+    async def main():
+        async with setup(chain(200), by_page) as s:
+            s.chain.page = 100
+            got = await read(s.history, limit=200)
+            assert len(got.signatures) == 200
+            assert not got.listed[-1].truncated
+
+    run(main)
+
+
+def test_order_in_a_block_is_by_index_where_the_upstream_tells_it():
+    async def main():
+        shuffled = [transaction(5, index, f"sig{index}") for index in (2, 0, 3, 1)]
+        async with setup(shuffled) as s:
+            assert (await read(s.history)).signatures == ["sig0", "sig1", "sig2", "sig3"]
+
+    run(main)
+
+
+def test_many_transactions_of_one_block_across_pages_stay_in_order():
+    async def main():
+        async with setup(chain(50, per_slot=50)) as s:
+            s.chain.page = s.chain.full_page = 7
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+@pytest.mark.parametrize("refusal", [error(-32601), error(-32403), Reply(b"", 403)])
+def test_an_upstream_without_the_better_method_is_read_by_signature_and_remembered(refusal: Any):
+    async def main():
+        async with setup(chain(30)) as s:
+            s.bench.server.script = [refusal]
+            assert s.history.statistics().mode == "undecided"
+            assert len((await read(s.history)).signatures) == 30
+            assert s.history.statistics().mode == "signatures_for_address"
+            await read(s.history)
+            assert s.methods().count("getTransactionsForAddress") == 1
+            s.bench.time.now += MODE_SECONDS
+            await read(s.history)
+            assert s.history.statistics().mode == "transactions_for_address"
+
+    run(main)
+
+
+def test_a_method_that_is_withdrawn_while_reading_is_replaced():
+    async def main():
+        async with setup(chain(300)) as s:
+            s.chain.spoil = lambda request: (
+                Reply(b"", 403)
+                if request["method"] == "getTransactionsForAddress"
+                and request["params"][1]["transactionDetails"] == "full"
+                else None
+            )
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_fits_and_stays_so():
+    async def main():
+        async with setup(chain(200), by_page=False) as s:
+            s.chain.batch = 10
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+            assert s.history.statistics().batch <= 10
+            s.bench.server.requests.clear()
+            await read(s.history)
+            assert max(len(r) for r in s.bench.server.requests if isinstance(r, list)) <= 10
+
+    run(main)
+
+
+def test_an_upstream_without_batches_is_asked_one_by_one():
+    async def main():
+        async with setup(chain(12), by_page=False) as s:
+            s.chain.batch = 0
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_an_upstream_with_smaller_pages_is_asked_for_smaller_ones():
+    async def main():
+        async with setup(chain(700)) as s:
+
+            def refuse(request: Any) -> Any:
+                options = request["params"][1]
+                if options.get("transactionDetails") == "full" and options["limit"] > 100:
+                    return error(-32602)
+                return None
+
+            s.chain.spoil = refuse
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_signature_pages_that_the_upstream_caps_are_not_the_end():
+    async def main():
+        async with setup(chain(95), by_page=False) as s:
+            s.chain.page = 10
+            assert len((await read(s.history)).signatures) == 95
+
+    run(main)
+
+
+def test_nulls_are_asked_again_until_they_are_there():
+    async def main():
+        async with setup(chain(30), by_page=False) as s:
+            s.chain.nulls = {"sig3": 2, "sig29": 1}
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+            assert s.bench.time.slept
+
+    run(main)
+
+
+def test_a_transaction_that_stays_null_ends_the_read():
+    async def main():
+        async with setup(chain(30), by_page=False) as s:
+            s.chain.nulls = {"sig3": 10**6}
+            with pytest.raises(UpstreamUnavailable, match="doesn't give"):
+                await read(s.history)
+
+    run(main)
+
+
+def test_a_null_to_a_single_call_is_asked_again_too():
+    async def main():
+        async with setup(chain(1), by_page=False) as s:
+            s.chain.nulls = {"sig0": 2}
+            assert (await read(s.history)).signatures == ["sig0"]
+
+    run(main)
+
+
+def test_a_listed_transaction_that_its_page_leaves_out_is_fetched_by_signature():
+    async def main():
+        async with setup(chain(30)) as s:
+            whole = s.chain.getTransactionsForAddress
+
+            def leaky(wallet: str, options: Any) -> Any:
+                page = whole(wallet, options)
+                if options["transactionDetails"] == "full":
+                    page["data"] = [t for t in page["data"] if signature_of(t) != "sig7"]
+                return page
+
+            s.chain.getTransactionsForAddress = leaky
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_an_empty_page_with_a_token_is_not_the_end():
+    async def main():
+        async with setup(chain(30)) as s:
+            whole = s.chain.getTransactionsForAddress
+            empties = iter(["a", "b", "c"])
+
+            def scanning(wallet: str, options: Any) -> Any:
+                token = next(empties, None)
+                if token:
+                    return {"data": [], "paginationToken": token}
+                options = {k: v for k, v in options.items() if v not in ["a", "b", "c"]}
+                return whole(wallet, options)
+
+            s.chain.getTransactionsForAddress = scanning
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("details", "token", "empty"),
+    [
+        ("signatures", "same", True),
+        ("signatures", "same", False),
+        ("signatures", "new", True),
+        ("signatures", "new", False),
+        ("full", "same", True),
+        ("full", "same", False),
+        ("full", "new", True),
+    ],
+)
+def test_pages_that_never_end_are_an_error(details: str, token: str, empty: bool):
+    async def main():
+        async with setup(chain(30)) as s:
+            whole = s.chain.getTransactionsForAddress
+            number = 0
+
+            def endless(wallet: str, options: Any) -> Any:
+                nonlocal number
+                page = whole(wallet, {k: v for k, v in options.items() if k != "paginationToken"})
+                if options["transactionDetails"] == details:
+                    number += 1
+                    page["data"] = [] if empty else page["data"][:5]
+                    page["paginationToken"] = f"1:{number if token == 'new' else 1}"
+                return page
+
+            s.chain.getTransactionsForAddress = endless
+            with pytest.raises(UpstreamUnavailable, match="circles"):
+                await read(s.history)
+
+    run(main)
+
+
+def test_signature_pages_that_repeat_are_an_error():
+    async def main():
+        async with setup(chain(30), by_page=False) as s:
+            whole = s.chain.getSignaturesForAddress
+            s.chain.getSignaturesForAddress = lambda wallet, options: whole(wallet, {"limit": 10})
+            with pytest.raises(UpstreamUnavailable, match="circles"):
+                await read(s.history)
+
+    run(main)
+
+
+@BOTH
+def test_entries_repeated_across_pages_are_listed_once(by_page: bool):
+    async def main():
+        doubled = [each for each in chain(40) for _ in range(2)]
+        async with setup(doubled) as s:
+            s.chain.page = 7
+            assert (await read(s.history)).signatures == expected(chain(40))
+
+    run(main)
+
+
+def test_a_listing_out_of_order_is_an_error():
+    async def main():
+        async with setup(chain(30)[15:] + chain(30)[:15]) as s:
+            s.chain.page = 15
+            with pytest.raises(UpstreamUnavailable, match="out of order"):
+                await read(s.history)
+
+    run(main)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (Reply(b"", 503), UpstreamUnavailable),
+        (Reply(b"not json"), UpstreamUnavailable),
+        (error(-32602), UpstreamRejected),
+        (Reply(b"max usage reached"), UpstreamQuota),
+        (Reply(b"", 401), UpstreamRejected),
+    ],
+)
+@pytest.mark.parametrize("request_number", [1, 3, 5, 8])
+def test_a_page_that_fails_for_good_ends_the_read_and_what_came_before_stays_right(
+    by_page: bool, trouble: Any, kind: type[UpstreamError], request_number: int
+):
+    async def main():
+        async with setup(chain(900, per_slot=1), by_page) as s:
+            s.chain.page = 450
+            s.chain.full_page = 100
+            s.chain.spoil = lambda _: (
+                trouble if len(s.bench.server.requests) >= request_number else None
+            )
+            got = Read()
+            with pytest.raises(kind):
+                await read(s.history, into=got)
+            assert got.signatures == expected(s.chain.transactions)[: len(got.signatures)]
+            assert len(got.signatures) < 900
+
+    run(main)
+
+
+@BOTH
+def test_trouble_that_passes_leaves_no_trace_in_the_history(by_page: bool):
+    async def main():
+        async with setup(chain(900), by_page) as s:
+            s.chain.page = 300
+            number = 0
+
+            def stumble(_: Any) -> Any:
+                nonlocal number
+                number += 1
+                return [None, Reply(b"", 503), Reply(b"", 429), Reply(b"{")][number % 4]
+
+            s.chain.spoil = stumble
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_a_transaction_that_cannot_be_read_ends_the_read():
+    async def main():
+        async with setup(chain(30)) as s:
+            s.chain.transactions[4]["meta"]["fee"] = "five"
+            with pytest.raises(UpstreamUnavailable, match="can't be read"):
+                await read(s.history)
+
+    run(main)
+
+
+@BOTH
+def test_a_read_that_is_closed_early_leaves_no_request_and_no_task(by_page: bool):
+    async def main():
+        async with setup(chain(2000), by_page) as s:
+            first_and_newest = {"sig0", "sig1950", 100, 750}
+
+            def hang(request: Any) -> Any:
+                first, options = request["params"]
+                if options.get("transactionDetails") == "full":
+                    first = options["filters"]["slot"]["gte"]
+                return Hang() if "encoding" in options and first not in first_and_newest else None
+
+            s.chain.spoil = hang
+            async with aclosing(s.history.read(WALLET, None, LIMIT)) as steps:
+                async for step in steps:
+                    if isinstance(step, Fetched):
+                        break
+                await s.bench.server.hanging.wait()
+            assert not [t for t in asyncio.all_tasks() if "wd_server" in repr(t.get_stack())]
+            await s.bench.server.dropped.wait()
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["getTransactionsForAddress", "getTransaction"])
+def test_a_read_that_is_cancelled_while_it_waits_leaves_no_request(method: str):
+    async def main():
+        async with setup(chain(30), method == "getTransactionsForAddress") as s:
+            s.chain.spoil = lambda request: Hang() if request["method"] == method else None
+            task = asyncio.create_task(read(s.history))
+            await s.bench.server.hanging.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await s.bench.server.dropped.wait()
+
+    run(main)
+
+
+@BOTH
+def test_no_more_than_a_few_chunks_are_ahead_of_the_consumer(by_page: bool):
+    async def main():
+        async with (
+            setup(chain(2000), by_page) as s,
+            aclosing(s.history.read(WALLET, None, LIMIT)) as steps,
+        ):
+            async for step in steps:
+                if isinstance(step, Fetched):
+                    break
+            requests = [r[0] if isinstance(r, list) else r for r in s.bench.server.requests]
+            asked = [each for each in requests if each["params"][1].get("encoding")]
+            assert len(asked) <= CHUNKS_AHEAD + 1  # and one for the preview
+
+    run(main)
+
+
+def test_pages_shrink_to_what_the_loop_can_bear():
+    async def main():
+        heavy = chain(900, per_slot=1)
+        for each in heavy:
+            each["meta"]["logMessages"] = ["x" * 10_000]
+        async with setup(heavy) as s:
+            assert (await read(s.history)).signatures == expected(heavy)
+            full = [
+                each["params"][1]["filters"]["slot"]
+                for each in s.bench.server.requests
+                if each["params"][1]["transactionDetails"] == "full"
+            ]
+            assert {slots["lte"] - slots["gte"] + 1 for slots in full} == {100}
+
+    run(main)
+
+
+def test_pages_grow_when_transactions_are_light():
+    async def main():
+        async with setup(chain(3000, per_slot=1)) as s:
+            assert len((await read(s.history)).signatures) == 3000
+            full = [
+                each
+                for each in s.bench.server.requests
+                if each["params"][1]["transactionDetails"] == "full"
+            ]
+            assert len(full) < 10
+
+    run(main)
+
+
+def test_a_page_that_repeats_itself_costs_requests_but_no_transaction():
+    async def main():
+        async with setup(chain(30)) as s:
+            whole = s.chain.getTransactionsForAddress
+
+            def repeating(wallet: str, options: Any) -> Any:
+                page = whole(wallet, {k: v for k, v in options.items() if k != "paginationToken"})
+                if options["transactionDetails"] == "full":
+                    page["data"] = page["data"][:5]
+                    page["paginationToken"] = f"1:{len(s.bench.server.requests)}"
+                return page
+
+            s.chain.getTransactionsForAddress = repeating
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_transactions_out_of_the_lists_order_are_put_in_order():
+    async def main():
+        async with setup(chain(30)) as s:
+            whole = s.chain.getTransactionsForAddress
+
+            def shuffled(wallet: str, options: Any) -> Any:
+                page = whole(wallet, options)
+                if options["transactionDetails"] == "full":
+                    page["data"] = page["data"][::-1]
+                return page
+
+            s.chain.getTransactionsForAddress = shuffled
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_an_answer_that_is_another_transaction_is_never_taken_for_the_one_asked_for():
+    async def main():
+        async with setup(chain(12), by_page=False) as s:
+            whole = s.chain.getTransaction
+            first = s.chain.transactions[0]["transaction"]["signatures"][0]
+            s.chain.getTransaction = lambda signature, options: whole(first, options)
+            with pytest.raises(UpstreamUnavailable, match="other transactions"):
+                await read(s.history)
+
+    run(main)

@@ -1,0 +1,197 @@
+"""The JSON-RPC methods, each from params to a result as ready bytes."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from wd_server.chain.simulator import base58, history
+from wd_server.chain.simulator.history import Bounds, HistoryConfig
+from wd_server.chain.simulator.limits import PAGE
+from wd_server.chain.simulator.market import Market
+from wd_server.chain.simulator.mints import asset
+from wd_server.chain.simulator.parsed import parsed
+from wd_server.chain.simulator.wallet import Entry
+
+_encode = msgspec.json.encode
+T = TypeVar("T")
+Parts = list[bytes]
+Method = Callable[[Any], Awaitable[Parts]]
+
+LONGEST_ADDRESS: Final = 44  # base58 digits of 32 bytes
+INVALID_PARAMS: Final = -32602
+METHOD_NOT_FOUND: Final = -32601
+UNSUPPORTED_VERSION: Final = -32015
+ASSET_NOT_FOUND: Final = -32000
+
+
+class RpcError(Exception):
+    """Goes out as a JSON-RPC error; `status` is the HTTP status where it isn't 200."""
+
+    def __init__(self, code: int, message: str, status: int = 200) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def json(self) -> dict[str, object]:
+        return {"code": self.code, "message": self.message}
+
+
+class TransactionConfig(msgspec.Struct, rename="camel"):
+    """Of getTransaction."""
+
+    encoding: Literal["json", "jsonParsed"] = "json"
+    max_supported_transaction_version: int | None = None
+
+
+class Methods:
+    """What a Solana RPC answers about the market."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self.table: dict[str, Method] = {
+            "getTransactionsForAddress": self.transactions_for_address,
+            "getSignaturesForAddress": self.signatures_for_address,
+            "getTransaction": self.transaction,
+            "getAsset": self.asset,
+            "getAssetBatch": self.asset_batch,
+            "getSlot": self.slot,
+            "getHealth": self.health,
+            "getVersion": self.version,
+            "getBalance": self.balance,
+        }
+
+    async def transactions_for_address(self, params: Any) -> Parts:
+        address, config = _address(params), _config(params, HistoryConfig)
+        filters = config.filters or history.Filters()
+        wallet = await self._market.wallet(address)
+        if wallet is None:
+            return [b'{"data":[],"paginationToken":null}']
+        every = filters.token_accounts != "none"
+        bounds = await self._bounds(filters.signature) if filters.signature else Bounds()
+        entries = wallet.entries if every else wallet.visible
+        found, token = history.page(entries, config, bounds)
+        parts: Parts = [b'{"data":[']
+        for entry in found:
+            parts += (b'{"transactionIndex":%d,' % entry.position, _shown(entry, config), b",")
+        if found:
+            parts.pop()
+        parts.append(b'],"paginationToken":%b}' % _encode(token))
+        return parts
+
+    async def _bounds(self, asked: history.SignatureRange) -> Bounds:
+        """Exclusive bounds: an inclusive one is widened by one position."""
+        after = before = None
+        for signature, wider in ((asked.gt, 0), (asked.gte, 1)):
+            if signature is not None:
+                slot, position = (await self._known(signature)).place
+                after = (slot, position - wider)
+        for signature, wider in ((asked.lt, 0), (asked.lte, 1)):
+            if signature is not None:
+                slot, position = (await self._known(signature)).place
+                before = (slot, position + wider)
+        return Bounds(after, before)
+
+    async def _known(self, signature: str) -> Entry:
+        entry = await self._market.entry(signature)
+        if entry is None:
+            raise RpcError(INVALID_PARAMS, "Invalid param: unknown signature")
+        return entry
+
+    async def signatures_for_address(self, params: Any) -> Parts:
+        address, config = _address(params), _config(params, history.SignaturesConfig)
+        limit = history.check_limit(config.limit)
+        wallet = await self._market.wallet(address)
+        if wallet is None:
+            return [b"[]"]
+        before = await self._market.entry(config.before) if config.before else None
+        until = await self._market.entry(config.until) if config.until else None
+        if config.before and before is None:
+            return [b"[]"]  # as Agave does for a signature that it doesn't find
+        bounds = Bounds(until.place if until else None, before.place if before else None)
+        found = history.older(wallet.visible, limit, bounds)
+        return [b"[", b",".join(b"{" + entry.line for entry in found), b"]"]
+
+    async def transaction(self, params: Any) -> Parts:
+        signature, config = _first(params), _config(params, TransactionConfig)
+        entry = await self._market.entry(signature)
+        if entry is None:
+            return [b"null"]
+        if config.max_supported_transaction_version is None and not entry.legacy:
+            raise RpcError(
+                UNSUPPORTED_VERSION,
+                "Transaction version (0) is not supported by the requesting client. Please try "
+                "the request again with the following configuration parameter: "
+                '"maxSupportedTransactionVersion": 0',
+            )
+        if config.encoding == "jsonParsed":
+            return [parsed(b"{" + entry.body)]
+        return [b"{", entry.body]
+
+    async def asset(self, params: Any) -> Parts:
+        mint = self._market.mints.by_address.get(_named(params, "id"))
+        if mint is None or not mint.known:
+            raise RpcError(ASSET_NOT_FOUND, "RecordNotFound Error: Asset Not Found")
+        return [_encode(asset(mint))]
+
+    async def asset_batch(self, params: Any) -> Parts:
+        ids = _named(params, "ids")
+        if not isinstance(ids, list) or len(ids) > PAGE:
+            raise RpcError(INVALID_PARAMS, f"Invalid param: at most {PAGE} ids")
+        mints = [self._market.mints.by_address.get(one) for one in ids]
+        return [_encode([asset(mint) if mint and mint.known else None for mint in mints])]
+
+    async def slot(self, params: Any) -> Parts:
+        return [_encode(self._market.clock.slot())]
+
+    async def health(self, params: Any) -> Parts:
+        return [b'"ok"']
+
+    async def version(self, params: Any) -> Parts:
+        return [b'{"solana-core":"2.3.6","feature-set":3640012085}']
+
+    async def balance(self, params: Any) -> Parts:
+        wallet = await self._market.wallet(_address(params))
+        context = {"slot": self._market.clock.slot()}
+        return [_encode({"context": context, "value": wallet.lamports if wallet else 0})]
+
+
+def _shown(entry: Entry, config: HistoryConfig) -> bytes:
+    """The entry without its opening brace."""
+    if config.transaction_details == "signatures":
+        return entry.line
+    return entry.body if config.encoding == "json" else parsed(b"{" + entry.body)[1:]
+
+
+def _first(params: Any) -> str:
+    if not isinstance(params, list) or not params or not isinstance(params[0], str):
+        raise RpcError(INVALID_PARAMS, "`params` should have at least 1 argument(s)")
+    return params[0]
+
+
+def _address(params: Any) -> str:
+    address = _first(params)
+    if len(address) > LONGEST_ADDRESS:
+        raise RpcError(INVALID_PARAMS, "Invalid param: WrongSize")
+    try:
+        size = len(base58.decode(address))
+    except ValueError:
+        raise RpcError(INVALID_PARAMS, "Invalid param: Invalid") from None
+    if size != base58.ADDRESS_BYTES:
+        raise RpcError(INVALID_PARAMS, "Invalid param: WrongSize")
+    return address
+
+
+def _config(params: Sequence[Any], shape: type[T]) -> T:
+    given = params[1] if len(params) > 1 and params[1] is not None else {}
+    try:
+        return msgspec.convert(given, shape)
+    except msgspec.ValidationError as error:
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {error}.") from None
+
+
+def _named(params: Any, name: str) -> Any:
+    if not isinstance(params, dict) or name not in params:
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {name} is missing.")
+    return params[name]
