@@ -1,0 +1,254 @@
+"""What a transaction did to one wallet's balances.
+
+Balances decide: `meta.pre*` and `meta.post*`. Instructions only tell apart what left the wallet
+beside a trade, and are read only where there may be one. Integers throughout.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from wd_server.chain.payloads import Meta, Transaction
+from wd_server.errors import UpstreamUnavailable
+from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
+from wd_server.trading.movement import (
+    ACCOUNTS_READ,
+    TOKEN_PROGRAMS,
+    Call,
+    Movement,
+    is_readable,
+    movement_of,
+)
+from wd_server.trading.outlays import assumed, attributed
+from wd_server.trading.programs import PROGRAMS, SYSTEM, TRADING_KINDS, Program
+
+# Less SOL than this (lamports) is no leg of a trade: rounding, dust sent as advertisement.
+DUST: Final = 10_000
+# A u64 has 20 digits, a sign makes 21.
+AMOUNT_CHARACTERS_MAX: Final = 21
+# Programs whose instructions say something. Of the others there are more.
+TELLING: Final = frozenset(PROGRAMS) | TOKEN_PROGRAMS | {SYSTEM}
+
+
+class Effects(Struct, frozen=True, gc=False):
+    """One transaction, seen from one wallet. Amounts of SOL are in lamports, times unix seconds.
+
+    `lamports` is the change of the wallet's SOL, native and wrapped together, and
+    `lamports == sol - network_fee - fees - rent - sent`, where
+
+    - `network_fee`: base and priority fee, 0 unless this wallet paid it;
+    - `fees`: tips, and what bots, front ends and venues took in SOL from the wallet;
+    - `rent`: what opened accounts cost; less than 0 when closed ones gave it back;
+    - `sent`: paid to somebody else beside a trade;
+    - `sol`: the rest, gross of all these: what was traded, or just moved.
+
+    Where the balances can't be a trade's, `fees` and `sent` are 0 and in `sol`. `tokens` has every
+    other mint of which the wallet has more or less than before. `program` is the outermost one
+    known, None if there is none or nothing can be a trade. `exact`: no number is a float's.
+    """
+
+    signature: str
+    slot: int
+    timestamp: int
+    failed: bool
+    lamports: int
+    network_fee: int
+    fees: int
+    rent: int
+    sent: int
+    sol: int
+    tokens: dict[str, TokenDelta]
+    program: Program | None = None
+    exact: bool = True
+
+
+def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> Effects:
+    """What `transaction` did to `wallet`.
+
+    `received_at` (unix seconds) stands in for a missing block time. Raises UpstreamUnavailable
+    for balances that can't be read.
+    """
+    meta = transaction.meta
+    keys = _addresses(transaction)
+    change = _changes(keys, meta.pre_balances, meta.post_balances)
+    changes = _token_changes(wallet, keys, meta)
+    paid = bool(keys) and keys[0] == wallet
+    balances = Balances(
+        wallet=wallet,
+        paid=paid,
+        native=change(wallet),
+        wrapped=sum(changes.own.values()),
+        network_fee=meta.fee if paid else 0,
+        own={address: change(address) - sol for address, sol in changes.own.items()},
+        change=change,
+        token_accounts=changes.token_accounts,
+        fee_tokens=changes.fee_tokens,
+    )
+    tokens = changes.tokens()
+    movements = program = None
+    if meta.err is None and may_be_trade(balances, tokens):
+        balances.crossed = is_crossed(tokens)
+        calls = _calls(transaction, keys)
+        program = outermost(calls)
+        movements = _movements(calls, keys, balances)
+    return assembled(
+        balances,
+        tokens,
+        movements,
+        signature=transaction.signature,
+        slot=transaction.slot,
+        timestamp=received_at if transaction.block_time is None else transaction.block_time,
+        failed=meta.err is not None,
+        program=program,
+    )
+
+
+def may_be_trade(balances: Balances, tokens: dict[str, TokenDelta]) -> bool:
+    """Something went out and something may have come in. Setting fees apart only adds SOL."""
+    for delta in tokens.values():
+        if delta.raw < 0:
+            return True
+    held = balances.native + balances.wrapped + balances.network_fee
+    return bool(tokens) and held + sum(balances.own.values()) < -DUST
+
+
+def is_crossed(tokens: dict[str, TokenDelta]) -> bool:
+    """Tokens went out and other tokens came in, leftovers aside."""
+    if len(tokens) < 2:
+        return False
+    signs = {delta.raw > 0 for delta in tokens.values() if not delta.is_leftover}
+    return len(signs) > 1
+
+
+def outermost(calls: Sequence[Call]) -> Program | None:
+    """The program that says what the transaction is for.
+
+    Among the transaction's own instructions one that isn't for trading comes first: a swap that
+    pays for a deposit is a deposit. Then the first that trades. What programs call themselves
+    counts only where no outer one is known: a route may pass a stake pool and stays a route.
+    """
+    outer = inner = None
+    for call in calls:
+        program = PROGRAMS.get(call.program)
+        if program is None:
+            continue
+        if not call.outer:
+            inner = inner or program
+        elif program.kind in TRADING_KINDS:
+            outer = outer or program
+        else:
+            return program
+    return outer or inner
+
+
+def assembled(
+    balances: Balances,
+    tokens: dict[str, TokenDelta],
+    movements: Iterable[Movement] | None,
+    *,
+    signature: str,
+    slot: int,
+    timestamp: int,
+    failed: bool,
+    program: Program | None,
+    exact: bool = True,
+) -> Effects:
+    """Effects from what was read; `movements` None: nobody looked."""
+    paid = assumed(balances) if movements is None else attributed(balances, movements)
+    lamports = balances.native + balances.wrapped
+    apart = balances.network_fee + paid.fees + paid.rent + paid.sent
+    return Effects(
+        signature=signature,
+        slot=slot,
+        timestamp=timestamp,
+        failed=failed,
+        lamports=lamports,
+        network_fee=balances.network_fee,
+        fees=paid.fees,
+        rent=paid.rent,
+        sent=paid.sent,
+        sol=lamports + apart,
+        tokens=tokens,
+        program=program,
+        exact=exact,
+    )
+
+
+def integer(text: str) -> int:
+    """An amount as the upstream writes it. Raises UpstreamUnavailable."""
+    if len(text) <= AMOUNT_CHARACTERS_MAX:
+        try:
+            return int(text)
+        except ValueError:
+            pass
+    raise UpstreamUnavailable("The upstream sent a transaction with an amount that is no number.")
+
+
+def _addresses(transaction: Transaction) -> list[str]:
+    """All accounts in the order that balances and instructions count them: jsonParsed lists them
+    all, json those of the message, and the ones from lookup tables apart."""
+    listed = transaction.transaction.message.account_keys
+    keys = [key if isinstance(key, str) else key.pubkey for key in listed]
+    loaded = transaction.meta.loaded_addresses
+    if loaded is not None and len(keys) < len(transaction.meta.post_balances):
+        keys += loaded.writable
+        keys += loaded.readonly
+    return keys
+
+
+def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str], int]:
+    def change(address: str) -> int:
+        try:
+            at = keys.index(address)
+            return post[at] - pre[at]
+        except (ValueError, IndexError):
+            return 0
+
+    return change
+
+
+def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
+    """An account that was opened or closed is in one of the lists only."""
+    changes = TokenChanges(wallet)
+    count, add = len(keys), changes.add
+    for sign, balances in ((-1, meta.pre_token_balances), (1, meta.post_token_balances)):
+        for balance in balances or ():
+            at, amount = balance.account_index, balance.ui_token_amount
+            if 0 <= at < count:
+                raw = sign * integer(amount.amount)
+                add(keys[at], balance.mint, balance.owner, raw, amount.decimals)
+    return changes
+
+
+def _calls(transaction: Transaction, keys: list[str]) -> list[Call]:
+    """The instructions that may tell something: the transaction's own, then those that programs
+    made."""
+    groups = [(True, transaction.transaction.message.instructions)]
+    groups += [(False, inner.instructions) for inner in transaction.meta.inner_instructions or ()]
+    count = len(keys)
+    calls = []
+    for outer, instructions in groups:
+        for instruction in instructions:
+            program = instruction.program_id
+            if program is None:
+                at = instruction.program_id_index
+                program = keys[at] if 0 <= at < count else ""
+            if program in TELLING:
+                calls.append(Call(program, instruction, outer))
+    return calls
+
+
+def _movements(calls: list[Call], keys: list[str], balances: Balances) -> list[Movement]:
+    count = len(keys)
+    movements = []
+    for call in calls:
+        if is_readable(call, balances):
+            accounts = [
+                at if isinstance(at, str) else keys[at] if 0 <= at < count else ""
+                for at in call.instruction.accounts[:ACCOUNTS_READ]
+            ]
+            movement = movement_of(call, accounts, balances)
+            if movement is not None:
+                movements.append(movement)
+    return movements

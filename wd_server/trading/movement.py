@@ -1,0 +1,164 @@
+"""Lamports that an instruction moved: what balances alone can't attribute.
+
+Reads the System program's and the Token programs' instructions in `json` and `jsonParsed`
+encoding. Layouts: SystemInstruction (bincode: u32 tag, u64 little endian) and TokenInstruction
+(u8 tag, u64 little endian). Whatever can't be read is no movement.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from wd_server.chain.payloads import Instruction, UiTokenAmount
+from wd_server.trading import base58
+from wd_server.trading.balances import Balances
+from wd_server.trading.programs import SYSTEM, TOKEN, TOKEN_2022
+
+TOKEN_PROGRAMS: Final = frozenset((TOKEN, TOKEN_2022))
+
+# Base58 of the longest CreateAccountWithSeed (32 bytes of seed) has 183 characters. Longer data
+# isn't decoded: base58 takes quadratic time.
+DATA_CHARACTERS_MAX: Final = 192
+SHORT_CHARACTERS_MAX: Final = 17
+# Base58 of one byte, 9: CloseAccount.
+CLOSE_ACCOUNT_DATA: Final = "A"
+
+# TransferChecked names its authority fourth, more isn't read.
+ACCOUNTS_READ: Final = 4
+CREATE_ACCOUNT, TRANSFER, CREATE_ACCOUNT_WITH_SEED, ALLOCATE = 0, 2, 3, 8
+TOKEN_TRANSFER, TOKEN_TRANSFER_CHECKED = 3, 12
+# SystemInstruction::CreateAccountWithSeed: tag, base, length of the seed, seed, lamports.
+SEED_LENGTH_AT: Final = 36
+SEED_AT: Final = 44
+
+
+class Movement(Struct, frozen=True, gc=False):
+    """`create`: `lamports` opened the account `target`. `allocate`: `target` was opened, paid by
+    transfers. `transfer`: lamports. `close`: all that `source` held went to `target`. `tokens`:
+    `lamports` raw units went to the token account `target` by `source`'s authority. `outer`: the
+    transaction's own instruction, not one that a program made."""
+
+    kind: Literal["create", "allocate", "transfer", "close", "tokens"]
+    source: str
+    target: str
+    lamports: int
+    outer: bool
+
+
+class ParsedInfo(Struct, rename="camel", gc=False):
+    source: str = ""
+    destination: str = ""
+    new_account: str = ""
+    account: str = ""
+    authority: str = ""
+    lamports: int = 0
+    amount: str = "0"
+    token_amount: UiTokenAmount | None = None
+
+
+class Parsed(Struct, gc=False):
+    type: str
+    info: ParsedInfo
+
+
+_decode_parsed: Final = msgspec.json.Decoder(Parsed).decode
+
+
+class Call(Struct, gc=False):
+    """An instruction and its program. `outer`: the transaction's own, not a program's."""
+
+    program: str
+    instruction: Instruction
+    outer: bool
+
+
+def is_readable(call: Call, balances: Balances) -> bool:
+    """Whether `call` may have moved something that `balances` leave open."""
+    if call.program == SYSTEM:
+        return True
+    if call.program not in TOKEN_PROGRAMS:
+        return False
+    data = call.instruction.data
+    return data == CLOSE_ACCOUNT_DATA or bool(balances.fee_tokens) or not data
+
+
+def movement_of(call: Call, accounts: Sequence[str], balances: Balances) -> Movement | None:
+    """What a readable `call` moved, None if nothing that `balances` leave open.
+
+    `accounts` are the instruction's accounts as addresses.
+    """
+    data, parsed = call.instruction.data, call.instruction.parsed
+    try:
+        if parsed:
+            return _parsed(call, _decode_parsed(parsed))
+        if len(data) > DATA_CHARACTERS_MAX:
+            return None
+        if call.program == SYSTEM:
+            return _system(data, accounts, call.outer, balances)
+        return _token(data, accounts, call.outer, balances)
+    except (ValueError, IndexError, msgspec.DecodeError):
+        # Too few accounts, cut data, text that isn't base58, a memo where an object should be.
+        return None
+
+
+def _system(data: str, accounts: Sequence[str], outer: bool, balances: Balances) -> Movement | None:
+    # Transfer and Allocate have 12 bytes, so 17 characters at most. What is longer opens an
+    # account or assigns one. Decoding is only worth it where lamports stayed.
+    if len(accounts) > 1 and balances.is_settled(accounts[1]):
+        if len(data) <= SHORT_CHARACTERS_MAX:
+            return None
+        return Movement("create", accounts[0], accounts[1], 0, outer)
+    raw = base58.decode(data)
+    tag = int.from_bytes(raw[:4], "little")
+    if tag == TRANSFER:
+        return Movement("transfer", accounts[0], accounts[1], _u64(raw, 4), outer)
+    if tag == CREATE_ACCOUNT:
+        return Movement("create", accounts[0], accounts[1], _u64(raw, 4), outer)
+    if tag == CREATE_ACCOUNT_WITH_SEED:
+        at = SEED_AT + _u64(raw, SEED_LENGTH_AT)
+        return Movement("create", accounts[0], accounts[1], _u64(raw, at), outer)
+    if tag == ALLOCATE:
+        return Movement("allocate", "", accounts[0], 0, outer)
+    return None
+
+
+def _token(data: str, accounts: Sequence[str], outer: bool, balances: Balances) -> Movement | None:
+    if data == CLOSE_ACCOUNT_DATA:
+        return Movement("close", accounts[0], accounts[1], 0, outer)
+    # Transfer has 9 bytes and the target second, TransferChecked has 10 and the target third.
+    if len(data) > SHORT_CHARACTERS_MAX or balances.fee_tokens.isdisjoint(accounts[1:3]):
+        return None
+    raw = base58.decode(data)
+    if raw[0] == TOKEN_TRANSFER:
+        return Movement("tokens", accounts[2], accounts[1], _u64(raw, 1), outer)
+    if raw[0] == TOKEN_TRANSFER_CHECKED:
+        return Movement("tokens", accounts[3], accounts[2], _u64(raw, 1), outer)
+    return None
+
+
+def _parsed(call: Call, parsed: Parsed) -> Movement | None:
+    info, outer = parsed.info, call.outer
+    match call.program == SYSTEM, parsed.type:
+        case True, "transfer" | "transferWithSeed":
+            return Movement("transfer", info.source, info.destination, info.lamports, outer)
+        case True, "createAccount" | "createAccountWithSeed":
+            return Movement("create", info.source, info.new_account, info.lamports, outer)
+        case True, "allocate" | "allocateWithSeed":
+            return Movement("allocate", "", info.account, 0, outer)
+        case False, "closeAccount":
+            return Movement("close", info.account, info.destination, 0, outer)
+        case False, "transfer":
+            return Movement("tokens", info.authority, info.destination, int(info.amount), outer)
+        case False, "transferChecked" if info.token_amount is not None:
+            amount = int(info.token_amount.amount)
+            return Movement("tokens", info.authority, info.destination, amount, outer)
+    return None
+
+
+def _u64(raw: bytes, at: int) -> int:
+    end = at + 8
+    if end > len(raw):
+        raise ValueError("the data ends before its number does")
+    return int.from_bytes(raw[at:end], "little")

@@ -1,0 +1,92 @@
+"""What a swap was worth, in SOL and in USD.
+
+SOL on either side gives the value in SOL exactly; a stable coin on either side gives the value in
+USD at its face, one dollar each. What is missing then comes from the price of SOL in that minute.
+A swap of two other tokens is worth what the sold one was quoted at, otherwise the bought one.
+Without the quotes it takes, the swap has no value in that currency.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from msgspec import Struct
+
+from wd_server.chain.price_sources import PriceKey
+from wd_server.trading.amounts import COIN_DECIMALS, EXACT, coin_or_none
+from wd_server.trading.programs import SOL, STABLE_MINTS
+from wd_server.trading.trade import Leg, Swap
+
+Prices = Mapping[PriceKey, Decimal]
+"""USD per whole unit, positive and finite."""
+
+
+class Value(Struct, frozen=True, gc=False):
+    """Worth of a swap: lamports and nanodollars, None where no source knows."""
+
+    lamports: int | None
+    nanousd: int | None
+
+    @property
+    def usd(self) -> Decimal | None:
+        return coin_or_none(self.nanousd)
+
+
+def wanted_prices(swap: Swap) -> tuple[PriceKey, ...]:
+    """The quotes `value_of` can use for this swap; none if it needs none."""
+    minute = swap.timestamp // 60
+    sold, bought = swap.sold.mint, swap.bought.mint
+    has_stable = sold in STABLE_MINTS or bought in STABLE_MINTS
+    if SOL in (sold, bought):
+        return () if has_stable else ((SOL, minute),)
+    if has_stable:
+        return ((SOL, minute),)
+    return (SOL, minute), (sold, minute), (bought, minute)
+
+
+def value_of(swap: Swap, prices: Prices) -> Value:
+    """The swap's value from its own legs, and from `prices` where they don't say."""
+    minute = swap.timestamp // 60
+    lamports = sol_leg(swap)
+    nanousd = _stable_leg(swap)
+    if lamports is not None and nanousd is not None:
+        return Value(lamports, nanousd)
+    sol_price = prices.get((SOL, minute))
+    if lamports is not None:
+        if sol_price is not None:
+            nanousd = int(EXACT.multiply(sol_price, lamports))
+        return Value(lamports, nanousd)
+    if nanousd is None:
+        nanousd = _quoted(swap.sold, minute, prices)
+    if nanousd is None:
+        nanousd = _quoted(swap.bought, minute, prices)
+    if nanousd is not None and sol_price is not None:
+        lamports = int(EXACT.divide_int(Decimal(nanousd), sol_price))
+    return Value(lamports, nanousd)
+
+
+def sol_leg(swap: Swap) -> int | None:
+    """Lamports of the leg that is SOL, None if neither is."""
+    if swap.sold.mint == SOL:
+        return swap.sold.raw
+    return swap.bought.raw if swap.bought.mint == SOL else None
+
+
+def face_value(raw: int, decimals: int) -> int:
+    """Nanodollars of a stable coin's smallest units."""
+    dollars: int = raw * 10**COIN_DECIMALS // 10**decimals
+    return dollars
+
+
+def _stable_leg(swap: Swap) -> int | None:
+    # Of two stable coins what came in counts, so that what the exchange kept shows as a loss.
+    for leg in (swap.bought, swap.sold):
+        if leg.mint in STABLE_MINTS:
+            return face_value(leg.raw, leg.decimals)
+    return None
+
+
+def _quoted(leg: Leg, minute: int, prices: Prices) -> int | None:
+    price = prices.get((leg.mint, minute))
+    if price is None:
+        return None
+    return int(EXACT.scaleb(EXACT.multiply(price, leg.raw), COIN_DECIMALS - leg.decimals))

@@ -1,0 +1,77 @@
+"""A trade: what it is on the way through the house, and what it is on the wire."""
+
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+Action = Literal["buy", "sell", "swap"]
+Confidence = Literal["high", "low"]
+CostBasis = Literal["fifo", "average"]
+
+
+class Leg(Struct, frozen=True, gc=False):
+    """An amount of one token in its smallest unit. SOL stands under the wrapped SOL mint."""
+
+    mint: str
+    raw: int
+    decimals: int
+
+
+class Swap(Struct, frozen=True, gc=False):
+    """What a transaction traded for the wallet, before anything is known of its P&L.
+
+    Both legs are positive and gross: `fee_lamports` (network fee, tips and platform fees
+    together) is set apart and in neither. `timestamp` is unix seconds.
+    """
+
+    signature: str
+    slot: int
+    timestamp: int
+    action: Action
+    sold: Leg
+    bought: Leg
+    fee_lamports: int
+    dex: str
+    confidence: Confidence
+
+
+class Transfer(Struct, frozen=True, gc=False):
+    """A token that came or went and was no leg of a trade. `raw` is less than 0 if it went."""
+
+    mint: str
+    raw: int
+    decimals: int
+
+
+class TokenAmount(Struct, frozen=True, gc=False):
+    mint: str
+    symbol: str
+    decimals: int
+    amount: Decimal
+    amount_raw: str
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """The wire's trade, field by field as section 3 of the public contract lists them."""
+
+    signature: str
+    slot: int
+    timestamp: int
+    action: Action
+    token_in: TokenAmount
+    token_out: TokenAmount
+    price_usd: Decimal | None
+    value_usd: Decimal | None
+    value_sol: Decimal | None
+    fee_sol: Decimal
+    pnl_usd: Decimal | None
+    pnl_sol: Decimal | None
+    cost_basis: CostBasis
+    unmatched_amount: Decimal
+    position_amount: Decimal
+    priced: bool
+    dex: str
+    confidence: Confidence
+    commitment: str
+    emitted_at: int

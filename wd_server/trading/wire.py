@@ -1,0 +1,62 @@
+"""The wire's trade, put together from what the chain did and what the book says of it."""
+
+from collections.abc import Mapping
+
+from wd_server.trading.amounts import coin_of, coin_or_none, decimal_of, unit_price
+from wd_server.trading.ledger import Outcome
+from wd_server.trading.prices import Value
+from wd_server.trading.programs import SOL
+from wd_server.trading.trade import CostBasis, Leg, Swap, TokenAmount, Trade
+
+
+def trade_of(
+    swap: Swap,
+    value: Value,
+    outcome: Outcome,
+    symbols: Mapping[str, str],
+    commitment: str,
+    emitted_at_ms: int,
+    cost_basis: CostBasis,
+) -> Trade:
+    """Section 3 of the public contract.
+
+    `price_usd`, `unmatched_amount` and `position_amount` are of the base token: the one sold by a
+    sell, bought by a buy or a swap; except that what a swap has unmatched is of the token sold.
+    A mint without a symbol stands for itself. Encode with `decimal_format="number"`.
+    """
+    sold, bought = _token(swap.sold, symbols), _token(swap.bought, symbols)
+    base = sold if swap.action == "sell" else bought
+    value_usd = value.usd
+    return Trade(
+        signature=swap.signature,
+        slot=swap.slot,
+        timestamp=swap.timestamp,
+        action=swap.action,
+        token_in=sold,
+        token_out=bought,
+        price_usd=None if value_usd is None else unit_price(value_usd, base.amount),
+        value_usd=value_usd,
+        value_sol=coin_or_none(value.lamports),
+        fee_sol=coin_of(swap.fee_lamports),
+        pnl_usd=coin_or_none(outcome.pnl_nanousd),
+        pnl_sol=coin_or_none(outcome.pnl_lamports),
+        cost_basis=cost_basis,
+        unmatched_amount=decimal_of(outcome.unmatched_raw, swap.sold.decimals),
+        position_amount=decimal_of(outcome.position_raw, base.decimals),
+        priced=value_usd is not None,
+        dex=swap.dex,
+        confidence=swap.confidence,
+        commitment=commitment,
+        emitted_at=emitted_at_ms,
+    )
+
+
+def _token(leg: Leg, symbols: Mapping[str, str]) -> TokenAmount:
+    symbol = "SOL" if leg.mint == SOL else symbols.get(leg.mint) or leg.mint
+    return TokenAmount(
+        mint=leg.mint,
+        symbol=symbol,
+        decimals=leg.decimals,
+        amount=decimal_of(leg.raw, leg.decimals),
+        amount_raw=str(leg.raw),
+    )
