@@ -1,0 +1,166 @@
+"""The contract of a journal: a wallet's events, append-only, stored before they are sent.
+
+One journal serves all wallets. A wallet's journal has a *run* (one life of it) and entries
+numbered from 1 without holes; `<run>-<seq>` is an entry's id on the wire and may stand in Redis
+as a stream id as it is. Every implementation passes `tests/contract/`.
+
+What a journal promises:
+
+1.  `append` returns when its entries and the checkpoint are stored together, or raises and
+    neither is there. One that is cancelled is stored whole or not at all. Appends of one wallet
+    are stored in the order of the calls. After a crash the journal is a prefix of what was
+    appended, with everything in it that an `append` had returned for.
+2.  Only the holder of the wallet's live lease appends. A holder that lost it gets `LeaseLost`
+    and nothing of its append is stored. Nobody gets a wallet's lease before everything its
+    earlier holder handed in is stored or refused.
+3.  `read` gives entries in order, without holes, whoever wrote them.
+4.  A watcher is told of every append made after it began to watch, in order, on the event loop,
+    after the entries are stored. Watchers of the journal that appends are told before `append`
+    returns. What a watcher was told of, or an `append` returned for, `head`, `read` and
+    `checkpoint` see from then on.
+5.  Anything that goes wrong with the store is `StoreUnavailable`, also a journal that isn't open
+    (any more). The journal works again when the cause is gone.
+6.  `close` waits for what was handed in before it. A journal opened on the same store later goes
+    on where that one ended; leases don't outlive the journal that holds them for long.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, Self
+from zlib import crc32
+
+from wd_server.errors import InvalidParameter, WalletDoctorError
+from wd_server.journal.statistics import JournalStatistics
+
+# Both halves must be exact in a JavaScript number (53 bits), since clients parse them.
+EVENT_ID_PART_MAX = 2**53 - 1
+# The low bits of a run tell wallets apart, those above are unix seconds: 51 bits until 2038, 53
+# until 2242.
+RUN_WALLET_BITS = 20
+
+
+class EventId(NamedTuple):
+    """A position in a wallet's journal: everything up to and including `seq` of `run`."""
+
+    run: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.run}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `<run>-<seq>`. Raises InvalidParameter for anything else."""
+        run, _, seq = text.partition("-")
+        if all(half.isascii() and half.isdigit() and len(half) <= 16 for half in (run, seq)):
+            event_id = cls(int(run), int(seq))
+            if max(event_id) <= EVENT_ID_PART_MAX:
+                return event_id
+        raise InvalidParameter("last_event_id is not an id this server sent: <run>-<seq>.")
+
+
+class NewEntry(NamedTuple):
+    """What a writer hands in: the event's name and its JSON as it goes on the wire."""
+
+    kind: str
+    payload: bytes
+
+
+class Entry(NamedTuple):
+    """What a reader gets back."""
+
+    seq: int
+    kind: str
+    payload: bytes
+
+
+class Head(NamedTuple):
+    """The newest entry of a wallet's journal. `seq` 0: a run has begun, nothing is in it."""
+
+    run: int
+    seq: int
+    kind: str
+
+
+class LeaseLost(WalletDoctorError):
+    """Another writer took the wallet over; stop writing at once."""
+
+    code = "STORE_UNAVAILABLE"
+    status = 503
+
+
+class Lease(NamedTuple):
+    """The right to write one wallet's journal. `token` fences: a newer lease has a greater one."""
+
+    wallet: str
+    token: int
+
+
+def next_run(wallet: str, earlier: int | None, now: float) -> int:
+    """The run that begins `now` (unix seconds): greater than the earlier one, even if the clock
+    went back, and its own for this wallet (two wallets that begin within one second share theirs
+    once in a million)."""
+    seconds = int(now)
+    if earlier is not None:
+        seconds = max(seconds, (earlier >> RUN_WALLET_BITS) + 1)
+    return seconds << RUN_WALLET_BITS | crc32(wallet.encode()) & (1 << RUN_WALLET_BITS) - 1
+
+
+OnAppend = Callable[[int, Sequence[Entry]], None]
+"""Called with the run and the entries just stored, in order. Must not block or raise."""
+
+
+class Watch(Protocol):
+    def close(self) -> None:
+        """Stop being told. Closing twice is no error."""
+
+
+class Journal(Protocol):
+    async def open(self) -> None:
+        """Once in a journal's life. Raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Wait for what was handed in and let go of the store. Closing twice is no error."""
+
+    async def head(self, wallet: str) -> Head | None:
+        """The newest entry; None if this wallet has no journal."""
+
+    async def read(
+        self, wallet: str, run: int, after: int, limit: int, max_bytes: int
+    ) -> list[Entry]:
+        """Entries of `run` with `seq > after`: at most `limit`, and no more once `max_bytes` of
+        payload are reached (but at least one if there is one). Empty if `run` isn't the current
+        one, or `after` is the head or beyond."""
+
+    async def acquire(self, wallet: str) -> Lease | None:
+        """The lease, or None while another holder has it."""
+
+    async def renew(self, lease: Lease) -> None:
+        """Keep the lease. Raises LeaseLost."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back; no error if it was lost already."""
+
+    async def begin(self, lease: Lease, now: float) -> int:
+        """Start a new run: earlier entries and the checkpoint are dropped. Returns the run, which
+        is greater than every earlier one of this wallet (`next_run`). `now` is unix seconds.
+        Watchers learn of it with the first append. Raises LeaseLost."""
+
+    async def append(
+        self, lease: Lease, run: int, entries: Sequence[NewEntry], checkpoint: bytes, now: float
+    ) -> Head:
+        """Store the entries behind the newest one, and the checkpoint, in one transaction.
+        `entries` may be empty: only the checkpoint is stored and nobody is told. Returns the
+        newest entry. Raises LeaseLost (also when `run` isn't the current one),
+        StoreUnavailable."""
+
+    async def checkpoint(self, wallet: str) -> bytes | None:
+        """What the last append stored beside its entries; None right after `begin`."""
+
+    def watch(self, wallet: str, on_append: OnAppend) -> Watch: ...
+
+    async def expire(self, before: float) -> int:
+        """Drop the journals whose last append (or `begin`) was earlier than `before` (unix
+        seconds) and that nobody holds a lease on. Returns how many."""
+
+    def statistics(self) -> JournalStatistics:
+        """Totals since the start, from memory; the journal goes on counting in it."""

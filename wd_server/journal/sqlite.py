@@ -1,0 +1,254 @@
+"""The embedded journal: one SQLite file, owned by one process."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from time import perf_counter
+from typing import TypeVar
+
+from wd_server.errors import StoreUnavailable
+from wd_server.journal import sqlite_file, sqlite_rows
+from wd_server.journal.base import Entry, Head, Lease, LeaseLost, NewEntry, OnAppend, Watch
+from wd_server.journal.sqlite_threads import Job, ReaderThread, WriterThread, settle
+from wd_server.journal.statistics import JournalStatistics
+
+# Two, so that one slow read isn't felt by all; the processor is shared with the event loop.
+READERS = 2
+# A read waits this long for the disk and for those before it. An append has no deadline: nobody
+# could say then whether it was stored.
+READ_SECONDS = 10.0
+# Stands in for a lease's token while nobody may write the wallet.
+_NOBODY = 0
+
+T = TypeVar("T")
+
+
+class SqliteWatch:
+    def __init__(self, watches: dict[str, list["SqliteWatch"]], wallet: str, on_append: OnAppend):
+        self._watches = watches
+        self._wallet = wallet
+        self.on_append = on_append
+        self.closed = False
+        watches.setdefault(wallet, []).append(self)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        siblings = self._watches[self._wallet]
+        siblings.remove(self)
+        if not siblings:
+            del self._watches[self._wallet]
+
+
+class SqliteJournal:
+    """`path` is the database file; its folder is made if needed and holds the lock file, too.
+
+    Stored means: it survives the end of the process, however it ends. After a power cut the last
+    moments may be missing, never something in the middle (SQLite's WAL with synchronous=NORMAL).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._statistics = JournalStatistics()
+        self._watches: dict[str, list[SqliteWatch]] = {}
+        # Leases are kept in memory: the file has one owner, and they end with it.
+        self._leases: dict[str, int] = {}
+        self._tokens = count(_NOBODY + 1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: WriterThread | None = None
+        self._reads: SimpleQueue[Job | None] = SimpleQueue()
+        self._readers: list[ReaderThread] = []
+
+    async def open(self) -> None:
+        if self._loop is not None:
+            raise StoreUnavailable("This journal was opened before; make a new one.")
+        self._loop = loop = asyncio.get_running_loop()
+        self._writer = WriterThread("journal-writer", self._path, loop)
+        try:
+            await self._writer.start()
+            for number in range(1, READERS + 1):
+                reader = ReaderThread(f"journal-reader-{number}", self._path, loop, self._reads)
+                self._readers.append(reader)
+                await reader.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        readers, self._readers = self._readers, []
+        for thread in readers:
+            thread.stop()
+        for thread in readers:
+            await thread.ended
+        if writer is not None:
+            writer.stop()
+            await writer.ended
+
+    # Reading
+
+    async def head(self, wallet: str) -> Head | None:
+        return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
+
+    async def checkpoint(self, wallet: str) -> bytes | None:
+        return await self._read(lambda connection: sqlite_rows.checkpoint(connection, wallet))
+
+    async def read(
+        self, wallet: str, run: int, after: int, limit: int, max_bytes: int
+    ) -> list[Entry]:
+        return await self._read(
+            lambda connection: sqlite_rows.read(connection, wallet, run, after, limit, max_bytes)
+        )
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._readers or self._loop is None:
+            raise _not_open()
+        asked = perf_counter()
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._reads.put(Job(work, partial(settle, future)))
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await future
+        except TimeoutError:
+            self._statistics.failures += 1
+            raise StoreUnavailable("The server's event store is too slow now. Try again.") from None
+        except StoreUnavailable:
+            self._statistics.failures += 1
+            raise
+        finally:
+            self._statistics.reads += 1
+            self._statistics.read_seconds.observe(perf_counter() - asked)
+
+    # Leases
+
+    async def acquire(self, wallet: str) -> Lease | None:
+        if self._writer is None:
+            raise _not_open()
+        if wallet in self._leases:
+            return None
+        self._leases[wallet] = token = next(self._tokens)
+        return Lease(wallet, token)
+
+    async def renew(self, lease: Lease) -> None:
+        if self._leases.get(lease.wallet) != lease.token:
+            raise LeaseLost("Another writer has taken this wallet over.")
+
+    async def release(self, lease: Lease) -> None:
+        if self._leases.get(lease.wallet) != lease.token:
+            return
+        if self._writer is None:
+            del self._leases[lease.wallet]
+            return
+        await self._write_alone(lambda connection: None, [lease.wallet])
+
+    async def _write_alone(
+        self, work: Callable[[sqlite3.Connection], T], wallets: Sequence[str]
+    ) -> T:
+        """Do `work` behind everything handed in before. Until it is done nobody has these
+        wallets' leases, even if the caller doesn't wait for it."""
+
+        def free(_: asyncio.Future[T]) -> None:
+            for wallet in wallets:
+                del self._leases[wallet]
+
+        written = self._write(work, drops=True)
+        self._leases.update(dict.fromkeys(wallets, _NOBODY))
+        written.add_done_callback(free)
+        return await asyncio.shield(written)
+
+    # Writing
+
+    async def begin(self, lease: Lease, now: float) -> int:
+        await self.renew(lease)
+        return await self._write(
+            lambda connection: sqlite_rows.begin(connection, lease.wallet, now), drops=True
+        )
+
+    async def append(
+        self, lease: Lease, run: int, entries: Sequence[NewEntry], checkpoint: bytes, now: float
+    ) -> Head:
+        await self.renew(lease)
+        asked, statistics, new = perf_counter(), self._statistics, tuple(entries)
+
+        def stored(head: Head) -> None:
+            statistics.appends += 1
+            statistics.entries += len(new)
+            statistics.bytes += sum(len(entry.payload) for entry in new)
+            statistics.append_seconds.observe(perf_counter() - asked)
+            if new:
+                self._tell(lease.wallet, head, new)
+
+        return await self._write(
+            lambda connection: sqlite_rows.append(
+                connection, lease.wallet, run, new, checkpoint, now
+            ),
+            stored,
+        )
+
+    def _write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        stored: Callable[[T], None] = lambda _: None,
+        drops: bool = False,
+    ) -> asyncio.Future[T]:
+        """Hand `work` to the writer; `stored` is called before the future has its result."""
+        if self._writer is None or self._loop is None:
+            raise _not_open()
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: T, error: Exception | None) -> None:
+            self._statistics.queued -= 1
+            self._statistics.failing = isinstance(error, StoreUnavailable)
+            self._statistics.failures += self._statistics.failing
+            if error is None:
+                stored(result)
+            settle(future, result, error)
+
+        self._statistics.queued += 1
+        self._writer.submit(Job(work, done, drops))
+        return future
+
+    async def expire(self, before: float) -> int:
+        expired, after = 0, 0
+        while found := await self._read(partial(sqlite_rows.expirable, before=before, after=after)):
+            after = found[-1][0]
+            free = [(key, wallet) for key, wallet in found if wallet not in self._leases]
+            expired += await self._write_alone(
+                partial(sqlite_rows.drop, ids=[key for key, _ in free], before=before),
+                [wallet for _, wallet in free],
+            )
+        return expired
+
+    # Telling
+
+    def watch(self, wallet: str, on_append: OnAppend) -> Watch:
+        return SqliteWatch(self._watches, wallet, on_append)
+
+    def _tell(self, wallet: str, head: Head, new: Sequence[NewEntry]) -> None:
+        watches = self._watches.get(wallet)
+        if not watches or self._loop is None:
+            return
+        first = head.seq - len(new) + 1
+        entries = tuple(Entry(seq, *entry) for seq, entry in enumerate(new, first))
+        for watch in tuple(watches):
+            if watch.closed:  # by a watcher told before it
+                continue
+            try:
+                watch.on_append(head.run, entries)
+            except Exception as error:  # noqa: BLE001 - a bug of the watcher, not of who appended
+                self._loop.call_exception_handler(
+                    {"message": "A journal's watcher raised", "exception": error}
+                )
+
+    def statistics(self) -> JournalStatistics:
+        self._statistics.file_bytes = sqlite_file.size(self._path)
+        return self._statistics
+
+
+def _not_open() -> StoreUnavailable:
+    return StoreUnavailable("The server's event store isn't open: it is starting or stopping.")
