@@ -1,0 +1,296 @@
+"""Who is attended to and for how long; the history is played, the journal is real."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from wd_server.analysis import analysis as analysing
+from wd_server.analysis.analysis import Analysis
+from wd_server.analysis.run import Sources
+from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.chain.listing import Cursor
+from wd_server.chain.quotes import NoQuotes
+from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
+from wd_server.journal.sqlite import SqliteJournal
+from wd_server.streaming import event
+from wd_server.trading.summary import Summary
+
+WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
+
+
+class PlayedHistory:
+    """An empty wallet whose reads can be held up and can fail."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.error: WalletDoctorError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reading = asyncio.Event()
+
+    async def read(
+        self, wallet: str, after: Cursor | None, limit: int
+    ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+        self.reads += 1
+        self.reading.set()
+        yield Listed(0, False, False)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        yield Listed(0, True, False)
+
+
+class NoAssets:
+    async def symbols(self, mints: object, timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+        return {}
+
+
+class Listener:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.changed = asyncio.Event()
+
+    def _note(self, what: str) -> None:
+        self.told.append(what)
+        self.changed.set()
+
+    def on_progress(self, progress: event.Progress) -> None:
+        self._note(f"progress {progress.step}")
+
+    def on_preview(self, preview: event.Preview) -> None:
+        self._note("preview")
+
+    def on_summary(self, summary: Summary) -> None:
+        self._note("summary")
+
+    def on_unsettled(self) -> None:
+        self._note("unsettled")
+
+    def on_settled(self) -> None:
+        self._note("settled")
+
+    def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
+        self._note(f"failed {error.code} {followers_too}")
+
+    async def until(self, what: str, times: int = 1) -> None:
+        while self.told.count(what) < times:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+class Office:
+    def __init__(self, journal: SqliteJournal, linger: float, poll: float) -> None:
+        self.journal = journal
+        self.history = PlayedHistory()
+        sources = Sources(
+            journal=journal,
+            history=self.history,
+            quotes=NoQuotes(),
+            assets=NoAssets(),
+            clock=lambda: 1000.0,
+            cost_basis="fifo",
+            max_wallet_size=100,
+        )
+        self.analysis = Analysis(sources, poll, linger)
+        self.listener = Listener()
+
+    def attend(self, follow: bool = False) -> None:
+        self.analysis.attend(WALLET, self.listener, follow)
+
+    async def idle(self) -> None:
+        """Until no task works for the wallet."""
+        attendance = self.analysis._attended.get(WALLET)
+        if attendance is not None and attendance.task is not None:
+            await asyncio.wait((attendance.task,))
+
+
+def in_office(
+    tmp_path: Path,
+    scene: Callable[[Office], Awaitable[None]],
+    *,
+    linger: float = 0,
+    poll: float = 3600,
+) -> None:
+    async def play() -> None:
+        journal = SqliteJournal(tmp_path / "journal.db")
+        await journal.open()
+        office = Office(journal, linger, poll)
+        try:
+            await scene(office)
+        finally:
+            await office.analysis.close()
+            await journal.close()
+
+    asyncio.run(play())
+
+
+def test_a_wallet_is_read_once_however_many_ask(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        for follow in (False, True, False):
+            office.attend(follow)
+        await office.history.reading.wait()
+        office.attend()
+        office.history.gate.set()
+        await office.listener.until("settled")
+        assert office.history.reads == 1
+        head = await office.journal.head(WALLET)
+        assert head is not None
+        assert head.kind == "complete"
+
+    in_office(tmp_path, scene)
+
+
+def test_an_empty_wallet_is_complete_and_no_error(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend()
+        await office.listener.until("settled")
+        assert not any(told.startswith("failed") for told in office.listener.told)
+        report = await office.analysis.report(WALLET)
+        assert report is not None
+        assert report.status == "complete"
+
+    in_office(tmp_path, scene)
+
+
+def test_one_who_comes_right_after_is_not_made_to_wait_for_another_read(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend()
+        await office.listener.until("settled")
+        office.analysis.leave(WALLET, False)
+        await office.idle()
+        office.attend()
+        assert office.listener.told[-1] == "settled"
+        assert office.history.reads == 1
+        office.analysis.leave(WALLET, False)
+
+    in_office(tmp_path, scene)
+
+
+def test_one_who_comes_later_gets_what_is_new_and_the_old_complete_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysing, "FRESH_SECONDS", 0.0)
+
+    async def scene(office: Office) -> None:
+        office.attend()
+        await office.listener.until("settled")
+        before = await office.journal.head(WALLET)
+        office.attend()
+        assert office.listener.told[-1] == "unsettled"
+        await office.listener.until("settled", 2)
+        assert office.history.reads == 2
+        assert await office.journal.head(WALLET) == before
+
+    in_office(tmp_path, scene)
+
+
+def test_a_first_read_that_fails_is_told_to_all_and_never_called_complete(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.error = UpstreamUnavailable("The chain doesn't answer.")
+        office.attend()
+        await office.listener.until("failed UPSTREAM_UNAVAILABLE True")
+        head = await office.journal.head(WALLET)
+        assert head is not None
+        assert head.seq == 0
+        assert "settled" not in office.listener.told
+
+    in_office(tmp_path, scene)
+
+
+def test_followers_of_a_complete_wallet_outlive_a_passing_fault_but_not_a_lasting_one(
+    tmp_path: Path,
+) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        office.history.error = UpstreamUnavailable("The chain doesn't answer.")
+        await office.listener.until("failed UPSTREAM_UNAVAILABLE False")
+        office.history.error = UpstreamQuota("The plan is used up.")
+        await office.listener.until("failed UPSTREAM_QUOTA True")
+
+    in_office(tmp_path, scene, poll=0)
+
+
+def test_followers_are_served_by_reading_again_and_again(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled", 3)
+        assert office.history.reads >= 3
+
+    in_office(tmp_path, scene, poll=0)
+
+
+def test_a_bug_in_a_run_is_told_as_ours_and_frees_the_wallet(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.error = ZeroDivisionError()  # type: ignore[assignment]
+        office.attend()
+        await office.listener.until("failed INTERNAL_ERROR True")
+        office.analysis.leave(WALLET, False)
+        await office.idle()
+        office.history.error = None
+        office.attend()
+        await office.listener.until("settled")
+
+    in_office(tmp_path, scene)
+
+
+def test_a_run_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        office.attend()
+        await office.history.reading.wait()
+        office.analysis.leave(WALLET, False)
+        await office.idle()
+        assert office.analysis.statistics().running == 0
+        assert await office.journal.acquire(WALLET) is not None
+
+    in_office(tmp_path, scene)
+
+
+def test_one_who_comes_back_in_time_finds_the_run_still_going(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        office.attend()
+        await office.history.reading.wait()
+        office.analysis.leave(WALLET, False)
+        office.attend()
+        office.history.gate.set()
+        await office.listener.until("settled")
+        assert office.history.reads == 1
+
+    in_office(tmp_path, scene, linger=3600)
+
+
+def test_between_two_reads_the_last_to_leave_ends_the_work_at_once(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        office.analysis.leave(WALLET, True)
+        await office.idle()
+        assert office.analysis._attended == {}
+
+    in_office(tmp_path, scene, linger=3600)
+
+
+def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        assert await office.analysis.report(WALLET) is None
+        office.history.gate.clear()
+        office.attend()
+        await office.history.reading.wait()
+        running = await office.analysis.report(WALLET)
+        assert running is not None
+        assert running.status == "running"
+        assert running.progress is not None
+        office.history.gate.set()
+        await office.listener.until("settled")
+        complete = await office.analysis.report(WALLET)
+        assert complete is not None
+        assert (complete.status, complete.positions) == ("complete", [])
+
+    in_office(tmp_path, scene)

@@ -1,0 +1,169 @@
+"""What a run stores and when; the history is played with real transactions, the journal is real."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from wd_server.analysis import run as running
+from wd_server.analysis.book import Book
+from wd_server.analysis.run import Run, Sources
+from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import Transaction
+from wd_server.chain.quotes import NoQuotes
+from wd_server.chain.simulator.clock import Clock
+from wd_server.chain.simulator.market import Market
+from wd_server.journal.sqlite import SqliteJournal
+from wd_server.streaming import event
+from wd_server.trading.summary import Summary
+
+SIZE = 120
+SLICE = 10
+NOW = 1_800_000_000.0
+
+
+class Chain:
+    """A wallet of SIZE transactions. `stuck_after`: how many are given before it hangs."""
+
+    def __init__(self, stuck_after: int | None) -> None:
+        market = Market(5, (SIZE,), Clock(1_788_220_800, lambda: 0.0))
+        self.wallet = market.wallets[0].address
+        simulated = asyncio.run(market.wallet(self.wallet))
+        assert simulated is not None
+        decoder = msgspec.json.Decoder(Transaction)
+        self.transactions = [decoder.decode(b"{" + entry.body) for entry in simulated.entries]
+        self._stuck_after = stuck_after
+
+    async def read(
+        self, wallet: str, after: Cursor | None, limit: int
+    ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+        yield Listed(SIZE, True, False)
+        for start in range(0, SIZE, SLICE):
+            if start == self._stuck_after:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            yield Fetched(self.transactions[start : start + SLICE], start + SLICE)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def trades(self) -> int:
+        book = Book(self.wallet, "fifo")
+        return len(book.record(book.read(self.transactions, 0), {}, {}, NOW))
+
+
+class Slow:
+    """Knows no symbol, and says so only after others had many turns."""
+
+    async def symbols(self, mints: object, timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return {}
+
+
+class Ignored:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_progress(self, progress: event.Progress) -> None:
+        self.told.append(progress.step)
+
+    def on_preview(self, preview: event.Preview) -> None: ...
+
+    def on_summary(self, summary: Summary) -> None:
+        self.told.append("summary")
+
+
+def on_chain(
+    tmp_path: Path,
+    scene: Callable[[SqliteJournal, Chain, Run, Ignored], Awaitable[None]],
+    stuck_after: int | None = None,
+) -> None:
+    chain = Chain(stuck_after)
+
+    async def play() -> None:
+        journal = SqliteJournal(tmp_path / "journal.db")
+        await journal.open()
+        lease = await journal.acquire(chain.wallet)
+        assert lease is not None
+        sources = Sources(journal, chain, NoQuotes(), Slow(), lambda: NOW, "fifo", 20_000)
+        listener = Ignored()
+        try:
+            await scene(journal, chain, Run(sources, lease, listener), listener)
+        finally:
+            await journal.close()
+
+    asyncio.run(play())
+
+
+def test_what_was_read_is_stored_while_the_upstream_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "APPEND_SECONDS", 0.0)
+
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
+        stored = asyncio.Event()
+        watch = journal.watch(chain.wallet, lambda *_: stored.set())
+        executing = asyncio.ensure_future(run.execute(lambda: True))
+        await stored.wait()
+        executing.cancel()
+        await asyncio.wait((executing,))
+        watch.close()
+        head = await journal.head(chain.wallet)
+        assert head is not None
+        assert head.kind == "trade"
+
+    on_chain(tmp_path, scene, stuck_after=50)
+
+
+@pytest.mark.parametrize("together", [30, 1000])
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+def test_however_often_it_stores_every_trade_is_stored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, together: int
+) -> None:
+    monkeypatch.setattr(running, "APPEND_SECONDS", seconds)
+    monkeypatch.setattr(running, "LOOKED_UP_TOGETHER", together)
+
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
+        head = await run.execute(lambda: True)
+        entries = await journal.read(chain.wallet, head.run, 0, 1000, 10**9)
+        signatures = [
+            msgspec.json.decode(entry.payload)["signature"]
+            for entry in entries
+            if entry.kind == "trade"
+        ]
+        assert len(signatures) == len(set(signatures)) == chain.trades()
+        assert entries[-1].kind == "complete"
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_store_that_fails_ends_the_run_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "APPEND_SECONDS", 0.0)
+
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
+        async def fails(*_: object) -> None:
+            raise OSError("the disk is on fire")
+
+        monkeypatch.setattr(journal, "append", fails)
+        with pytest.raises(OSError, match="fire"):
+            await run.execute(lambda: True)
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_whole_run_says_a_hundred_percent_before_its_complete(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        watch = journal.watch(
+            chain.wallet, lambda _, entries: listener.told.append(entries[-1].kind)
+        )
+        await run.execute(lambda: True)
+        watch.close()
+        assert listener.told[-2:] == ["complete", "complete"]
+        assert "summary" not in listener.told
+
+    on_chain(tmp_path, scene)

@@ -1,0 +1,268 @@
+"""One pass over a wallet: what is new on the chain becomes trades in its journal."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from wd_server.analysis import book as booking
+from wd_server.analysis.book import Book, Read
+from wd_server.analysis.progress import ProgressReport
+from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import Transaction
+from wd_server.chain.quotes import Quotes
+from wd_server.journal.base import Head, Journal, Lease, NewEntry
+from wd_server.streaming import event
+from wd_server.trading.prices import Prices
+from wd_server.trading.summary import Summary
+from wd_server.trading.trade import CostBasis
+
+# Seconds of work at a time between two turns for others on the loop.
+SLICE_SECONDS = 0.004
+# Transactions looked at between two looks at the clock: about half a millisecond.
+SLICE_TRANSACTIONS = 10
+# Transactions whose quotes and names are asked for together: one request for most of them.
+LOOKED_UP_TOGETHER = 100
+# Entries stored together: enough that a commit and a checkpoint cost little each, few enough that
+# a client sees the first ones soon.
+APPEND_ENTRIES = 1000
+# Seconds after which what is there is stored, however little.
+APPEND_SECONDS = 0.25
+# Trades in a preview, by contract.
+PREVIEW_TRADES = 25
+# Seconds a whole run waits for names of tokens; then their mints stand in.
+SYMBOL_SECONDS = 1.0
+
+
+class Audience(Protocol):
+    """Whom a run tells what isn't kept in the journal. Must not block or raise."""
+
+    def on_progress(self, progress: event.Progress) -> None: ...
+    def on_preview(self, preview: event.Preview) -> None: ...
+    def on_summary(self, summary: Summary) -> None: ...
+
+
+class Histories(Protocol):
+    def read(
+        self, wallet: str, after: Cursor | None, limit: int
+    ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+        """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
+
+
+class Symbols(Protocol):
+    async def symbols(self, mints: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+        """Names of tokens, as far as they are known in time (chain/assets.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a run reads and writes. `clock` gives unix seconds."""
+
+    journal: Journal
+    history: Histories
+    quotes: Quotes
+    assets: Symbols
+    clock: Callable[[], float]
+    cost_basis: CostBasis
+    max_wallet_size: int
+
+
+class Run:
+    """One wallet, one pass. Raises what its sources raise; what it stored stays.
+
+    `first`: the wallet was never read to its end before; `transactions`: read in this pass.
+    """
+
+    def __init__(self, sources: Sources, lease: Lease, audience: Audience) -> None:
+        self.audience = audience
+        self.report = ProgressReport()
+        self.first = True
+        self.transactions = 0
+        self._sources = sources
+        self._lease = lease
+        self._signatures = 0
+        self._symbol_seconds = SYMBOL_SECONDS
+        self._read: list[Read] = []
+        self._entries: list[NewEntry] = []
+        self._head = Head(0, 0, "")
+        self._worked_since = monotonic()
+        self._turn = asyncio.Lock()
+        self._storing: asyncio.Task[Head] | None = None
+
+    async def execute(self, close: Callable[[], bool]) -> Head:
+        """Read what is new and journal it. At the end of a first pass, or if `close` says so
+        then, a `complete` is the newest entry. Returns the journal's head."""
+        sources = self._sources
+        started = sources.clock()
+        book = await self._open_book()
+        self.first, known = not book.complete, book.counts.trades
+        self._say("initializing", book)
+        try:
+            await self._read_history(book)
+            await self._enter(book)
+            self._say("processing_trades", book)
+            if self.first or self.transactions:
+                book.complete = True
+                await self._store(book)
+            self._say("calculating_pnl", book)
+            head = await self._stored()
+            self._say("complete", book)
+            if head.kind != event.COMPLETE and (self.first or close()):
+                self._entries.append(self._complete(book, sources.clock() - started))
+                await self._store(book)
+                head = await self._stored()
+            elif book.counts.trades > known:
+                self.audience.on_summary(book.ledger.summary())
+            return head
+        finally:
+            if self._storing is not None:
+                await asyncio.wait((self._storing,))
+
+    async def _open_book(self) -> Book:
+        """The book as the journal has it, or a new one in a new run of the journal."""
+        sources, wallet = self._sources, self._lease.wallet
+        stored = await sources.journal.checkpoint(wallet)
+        head = await sources.journal.head(wallet)
+        if stored is not None and head is not None:
+            book = Book.restored(wallet, sources.cost_basis, stored)
+            if book is not None:
+                self._head = head
+                return book
+        if head is None or head.seq:
+            run = await sources.journal.begin(self._lease, sources.clock())
+            head = Head(run, 0, "")
+        self._head = head
+        return Book(wallet, sources.cost_basis)
+
+    async def _read_history(self, book: Book) -> None:
+        history = self._sources.history.read(
+            book.wallet, book.cursor, self._sources.max_wallet_size
+        )
+        done = book.counts.transactions
+        self._signatures = done
+        storing = asyncio.get_running_loop().create_task(self._store_in_time(book))
+        try:
+            async with aclosing(history):
+                async for step in history:
+                    if isinstance(step, Listed):
+                        self._signatures = done + step.signatures_found
+                        book.truncated |= step.truncated
+                        self._say("fetching_signatures", book)
+                    elif isinstance(step, Newest):
+                        await self._preview(book, step.transactions)
+                    else:
+                        async with self._turn:
+                            await self._take(book, step.transactions)
+                        self._say("fetching_transactions", book)
+                    if storing.done():
+                        storing.result()
+            async with self._turn:  # not while it has half of what was read entered
+                storing.cancel()
+        finally:
+            storing.cancel()
+            await asyncio.wait((storing,))
+
+    async def _store_in_time(self, book: Book) -> None:
+        """What was read is stored soon, also while the upstream keeps the run waiting for more."""
+        while True:
+            await asyncio.sleep(APPEND_SECONDS)
+            async with self._turn:
+                if self._read or self._entries:
+                    await self._enter(book)
+                    await self._store(book)
+
+    async def _take(self, book: Book, transactions: Sequence[Transaction]) -> None:
+        self.transactions += len(transactions)
+        self._read += book.read(transactions, int(self._sources.clock()))
+        if len(self._read) >= LOOKED_UP_TOGETHER:
+            await self._enter(book)
+        await self._breathe()
+
+    async def _enter(self, book: Book) -> None:
+        """Enter what was read into the book, and store the trades if they are many."""
+        read, self._read = self._read, []
+        prices, symbols = await self._looked_up(read)
+        for start in range(0, len(read), SLICE_TRANSACTIONS):
+            part = read[start : start + SLICE_TRANSACTIONS]
+            self._entries += book.record(part, prices, symbols, self._sources.clock())
+            await self._breathe()
+        if len(self._entries) >= APPEND_ENTRIES:
+            await self._store(book)
+
+    async def _looked_up(self, read: Sequence[Read]) -> tuple[Prices, Mapping[str, str]]:
+        """Quotes and names for these trades, as far as they can be had in time."""
+        wanted, mints = booking.prices_for(read), booking.mints_of(read)
+        prices = await self._sources.quotes.prices(wanted) if wanted else {}
+        if not mints:
+            return prices, {}
+        asked = monotonic()
+        symbols = await self._sources.assets.symbols(mints, max(self._symbol_seconds, 0))
+        self._symbol_seconds -= monotonic() - asked
+        return prices, symbols
+
+    async def _preview(self, book: Book, transactions: Sequence[Transaction]) -> None:
+        now = self._sources.clock()
+        read = [each for each in book.read(transactions, int(now)) if each.reading.swap]
+        read = read[-PREVIEW_TRADES:]
+        prices, symbols = await self._looked_up(read)
+        trades = booking.previewed(read, prices, symbols, book.ledger.cost_basis, now)
+        if trades:
+            self.audience.on_preview(event.Preview(trades, int(now)))
+
+    async def _store(self, book: Book) -> None:
+        """Hand what is there to the journal as it is now, behind what was handed to it before."""
+        await self._stored()
+        entries, self._entries = self._entries, []
+        self._storing = asyncio.get_running_loop().create_task(
+            self._sources.journal.append(
+                self._lease, self._head.run, entries, book.checkpoint(), self._sources.clock()
+            )
+        )
+
+    async def _stored(self) -> Head:
+        """Wait until what was handed to the journal is stored."""
+        if self._storing is not None:
+            storing, self._storing = self._storing, None
+            self._head = await storing
+        return self._head
+
+    async def _breathe(self) -> None:
+        """Let others on the loop have their turn after SLICE_SECONDS of work."""
+        if monotonic() - self._worked_since >= SLICE_SECONDS:
+            await asyncio.sleep(0)
+            self._worked_since = monotonic()
+
+    def _complete(self, book: Book, duration: float) -> NewEntry:
+        counts = book.counts
+        complete = event.Complete(
+            status="complete",
+            trades_found=counts.trades,
+            duration=round(duration, 3),
+            summary=book.ledger.summary(),
+            metrics=event.RunMetrics(
+                signatures_found=self._signatures,
+                transactions=counts.transactions,
+                failed_transactions=counts.failed,
+                unpriced_trades=counts.unpriced,
+            ),
+            truncated=book.truncated,
+            timestamp=int(self._sources.clock()),
+        )
+        return NewEntry(event.COMPLETE, event.encode(complete))
+
+    def _say(self, step: event.Step, book: Book) -> None:
+        """Tell the progress; of a pass that only looks for news, no more than that it ended."""
+        if not self.first and step != "complete":
+            return
+        progress = self.report.update(
+            step,
+            self._sources.clock(),
+            signatures=self._signatures,
+            done=book.counts.transactions,
+            trades=book.counts.trades,
+        )
+        if progress is not None:
+            self.audience.on_progress(progress)
