@@ -1,0 +1,122 @@
+import json
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wd_server.journal.base import Entry
+from wd_server.streaming.view import Filter, Progressed, View, without_usd
+
+START = Progressed(0, 0)
+
+
+def trade(
+    seq: int, *, action: str = "buy", mint: str = "M", usd: float | None = 5.0, at: int = 0
+) -> Entry:
+    payload = {
+        "signature": f"s{seq}",
+        "timestamp": at,
+        "action": action,
+        "token_in": {"mint": "SOL"},
+        "token_out": {"mint": mint},
+        "value_usd": usd,
+        "pnl_usd": usd,
+        "value_sol": 1.5,
+        "priced": usd is not None,
+    }
+    return Entry(seq, "trade", json.dumps(payload).encode())
+
+
+def complete(seq: int) -> Entry:
+    return Entry(seq, "complete", b'{"status":"complete","realized_pnl_usd":12.5}')
+
+
+def events(data: bytes) -> list[tuple[str, str, dict[str, object]]]:
+    found = []
+    for block in data.decode().split("\n\n")[:-1]:
+        lines = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((lines["event"], lines["id"], json.loads(lines["data"])))
+    return found
+
+
+def test_each_trade_is_an_event_with_its_own_id() -> None:
+    page = View().render(9, [trade(1), trade(2)], 2, False, START, 0)
+    assert [(name, event_id) for name, event_id, _ in events(page.data)] == [
+        ("trade", "9-1"),
+        ("trade", "9-2"),
+    ]
+    assert (page.seq, page.events, page.trades) == (2, 2, 2)
+
+
+@given(st.integers(1, 7), st.integers(0, 40))
+def test_batches_hold_every_trade_once_in_order_and_no_more_than_asked(
+    size: int, count: int
+) -> None:
+    entries = [trade(seq) for seq in range(1, count + 1)] + [complete(count + 1)]
+    page = View(batch=size).render(1, entries, count + 1, True, START, 0)
+    *batches, (name, _, _) = events(page.data)
+    assert name == "complete"
+    sent = [each["signature"] for _, _, data in batches for each in data["trades"]]  # type: ignore[attr-defined]
+    assert sent == [f"s{seq}" for seq in range(1, count + 1)]
+    assert all(len(data["trades"]) <= size for _, _, data in batches)  # type: ignore[arg-type]
+    assert [data["batch_num"] for _, _, data in batches] == list(range(1, len(batches) + 1))
+    assert [data["has_more"] for _, _, data in batches] == [True] * (len(batches) - 1) + [
+        False
+    ] * bool(batches)
+    assert page.progressed == Progressed(len(batches), count)
+
+
+def test_a_batchs_id_is_its_last_trades() -> None:
+    page = View(batch=2).render(1, [trade(4), trade(5), trade(6)], 6, False, START, 0)
+    assert [event_id for _, event_id, _ in events(page.data)] == ["1-5", "1-6"]
+
+
+def test_batch_numbers_go_on_where_the_stream_was() -> None:
+    page = View(batch=2).render(1, [trade(9)], 9, False, Progressed(4, 8), 0)
+    (_, _, data) = events(page.data)[0]
+    assert (data["batch_num"], data["total_yielded"]) == (5, 9)
+
+
+def test_an_overtaken_complete_would_end_one_who_does_not_follow_and_is_left_out() -> None:
+    entries = [trade(1), complete(2), trade(3), complete(4)]
+    ends = View().render(1, entries, 4, True, START, 0)
+    assert [event_id for _, event_id, _ in events(ends.data)] == ["1-1", "1-3", "1-4"]
+    stays = View(follow=True).render(1, entries, 4, True, START, 0)
+    assert [event_id for _, event_id, _ in events(stays.data)] == ["1-1", "1-2", "1-3", "1-4"]
+
+
+def test_a_filter_drops_trades_but_never_the_position_or_the_complete() -> None:
+    entries = [trade(1, mint="A"), trade(2, mint="B"), complete(3)]
+    page = View(filter=Filter(mint="B")).render(1, entries, 3, True, START, 0)
+    assert [event_id for _, event_id, _ in events(page.data)] == ["1-2", "1-3"]
+    nothing = View(filter=Filter(mint="C")).render(1, entries[:2], 2, False, START, 0)
+    assert (nothing.data, nothing.seq) == (b"", 2)
+
+
+def test_each_filter_looks_at_its_own_field() -> None:
+    payload = trade(1, action="sell", mint="A", usd=5.0, at=100).payload
+    assert Filter(mint="SOL").passes(payload)
+    assert not Filter(mint="B").passes(payload)
+    assert Filter(side="sell").passes(payload)
+    assert not Filter(side="buy").passes(payload)
+    assert Filter(since=100).passes(payload)
+    assert not Filter(since=101).passes(payload)
+    assert Filter(min_usd=Decimal(5)).passes(payload)
+    assert not Filter(min_usd=Decimal("5.01")).passes(payload)
+
+
+def test_a_trade_without_a_price_does_not_pass_a_least_value() -> None:
+    assert not Filter(min_usd=Decimal(0)).passes(trade(1, usd=None).payload)
+
+
+def test_without_pricing_usd_values_are_gone_at_every_depth_and_sol_stays_exact() -> None:
+    payload = b'{"value_usd":1.5,"priced":true,"summary":{"volume_usd":2},"value_sol":0.100000001}'
+    assert without_usd(payload) == (
+        b'{"value_usd":null,"priced":false,"summary":{"volume_usd":null},"value_sol":0.100000001}'
+    )
+
+
+def test_views_that_ask_the_same_share_their_bytes() -> None:
+    assert View(batch=5) == View(batch=5)
+    assert hash(View(filter=Filter(mint="A"))) == hash(View(filter=Filter(mint="A")))
+    assert View(batch=5) != View(batch=6)

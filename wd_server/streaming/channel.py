@@ -1,0 +1,249 @@
+"""One wallet on this node: its newest entries, the streams that watch it, and what they share."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from wd_server.errors import StoreUnavailable, WalletDoctorError
+from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
+from wd_server.streaming import event
+from wd_server.streaming.statistics import Statistics
+from wd_server.streaming.view import Page, Progressed, View
+from wd_server.trading.summary import Summary
+
+if TYPE_CHECKING:
+    from wd_server.streaming.stream import Stream
+
+# Entries kept for streams that are nearly at the head: a reconnect after a short break finds what
+# it missed without a read. About 250 KB for a wallet in full swing, dropped when it is quiet.
+RECENT_ENTRIES = 256
+# One write to one client, and one read from the journal: large enough that replaying 5,000 trades
+# costs tens of calls, small enough that a client that stops reading pins little memory.
+PAGE_ENTRIES = 256
+PAGE_BYTES = 128 * 1024
+# Pages read for streams that replay together, and bytes rendered for streams at one position.
+FETCHED_PAGES = 4
+RENDERED_BYTES = 1024 * 1024
+
+Visit = Callable[["Stream"], None]
+
+
+class Pump(Protocol):
+    """Visits streams in slices short enough that the loop stays free for others."""
+
+    counts: Statistics
+    page_reads: asyncio.Semaphore
+
+    def visit(self, streams: Iterable["Stream"], visit: Visit) -> None: ...
+
+
+class Channel:
+    """`run` 0: nothing is known of this wallet yet. `settled`: its newest entry is its last for
+    now, so a stream that doesn't follow may end there. `progress` and `preview` are events that
+    aren't kept, empty while there are none."""
+
+    def __init__(
+        self, wallet: str, journal: Journal, pump: Pump, clock: Callable[[], float]
+    ) -> None:
+        self.wallet = wallet
+        self.run = 0
+        self.head = 0
+        self.head_kind = ""
+        self.settled = False
+        self.streams: set[Stream] = set()
+        self.progress = b""
+        self.percentage = -1
+        self.preview = b""
+        self._journal = journal
+        self._pump = pump
+        self._clock = clock
+        self._watch: Watch | None = None
+        self._announced = False
+        self._announced_at = 0.0
+        self._recent: list[Entry] = []
+        self._fetched: dict[int, list[Entry]] = {}
+        self._served: deque[int] = deque()
+        self._waiting: dict[int, set[Stream]] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+        self._rendered: dict[tuple[View, int, Progressed], Page] = {}
+        self._rendered_bytes = 0
+
+    async def open(self) -> None:
+        """Find the head and be told of everything after it. Raises StoreUnavailable."""
+        self._watch = self._journal.watch(self.wallet, self._on_append)
+        try:
+            head = await self._journal.head(self.wallet)
+        except BaseException:
+            self.close()
+            raise
+        if head is not None and (head.run, head.seq) >= (self.run, self.head):
+            self._move(head)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None  # they refer to each other
+        for read in self._reads:
+            read.cancel()
+
+    @property
+    def position(self) -> str | None:
+        """The newest entry's id."""
+        return str(EventId(self.run, self.head)) if self.run else None
+
+    @property
+    def finished(self) -> bool:
+        """The newest entry is a `complete`."""
+        return self.head_kind == event.COMPLETE
+
+    def reach(self, follow: bool) -> int:
+        """How far a stream may go: a `complete` that may still be overtaken isn't shown to one
+        that would end with it."""
+        return self.head - 1 if self.finished and not (follow or self.settled) else self.head
+
+    # What the journal and the analysis tell.
+
+    def _on_append(self, run: int, entries: Sequence[Entry]) -> None:
+        if run != self.run:
+            self._recent.clear()
+            self._fetched.clear()
+        elif self._recent and self._recent[-1].seq + 1 != entries[0].seq:
+            self._recent.clear()  # a hole: the journal has what is missing
+        self._recent.extend(entries)
+        if len(self._recent) > 2 * RECENT_ENTRIES:
+            del self._recent[:-RECENT_ENTRIES]
+        self.preview = b""
+        self._move(Head(run, entries[-1].seq, entries[-1].kind))
+
+    def _move(self, head: Head) -> None:
+        self.run, self.head, self.head_kind = head
+        self._forget_rendered()
+        self._announce()
+
+    def on_progress(self, progress: event.Progress) -> None:
+        self.progress = event.frame(progress)
+        self.percentage = progress.percentage
+        self._pump.visit(list(self.streams), lambda stream: stream.show_progress())
+
+    def on_preview(self, preview: event.Preview) -> None:
+        self.preview = frame = event.frame(preview)
+        self._pump.visit(list(self.streams), lambda stream: stream.show(frame))
+
+    def on_summary(self, summary: Summary) -> None:
+        """The totals after new trades, for those who saw the trades."""
+        frame = event.summary_frame(summary)
+        streams = [stream for stream in self.streams if stream.view.follow]
+        self._pump.visit(streams, lambda stream: stream.show(frame))
+
+    def on_unsettled(self) -> None:
+        self.settled = False
+
+    def on_settled(self) -> None:
+        self.settled = True
+        self._forget_rendered()
+        self._announce()
+
+    def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
+        streams = [stream for stream in self.streams if followers_too or not stream.view.follow]
+        self._pump.visit(streams, lambda stream: stream.fail(error))
+
+    # What streams ask for.
+
+    def page(self, view: View, after: int, progressed: Progressed) -> Page | None:
+        """What follows this position, ready to be written; None if it has to be fetched first."""
+        key = (view, after, progressed)
+        page = self._rendered.get(key)
+        if page is None:
+            entries = self._entries(after)
+            if entries is None:
+                return None
+            reach = self.reach(view.follow)
+            while entries[-1].seq > reach:
+                entries.pop()
+            ended = self.settled and self.finished
+            now = int(self._clock())
+            page = view.render(self.run, entries, self.head, ended, progressed, now)
+            if self._rendered_bytes > RENDERED_BYTES:
+                self._forget_rendered()
+            self._rendered[key] = page
+            self._rendered_bytes += len(page.data)
+        return page
+
+    def fetch(self, stream: "Stream") -> None:
+        """Read the page after the stream's position and pump the stream when it is there."""
+        if stream.seq in self._waiting:
+            self._waiting[stream.seq].add(stream)
+            return
+        self._waiting[stream.seq] = {stream}
+        read = asyncio.get_running_loop().create_task(self._read(self.run, stream.seq))
+        self._reads.add(read)
+        read.add_done_callback(self._reads.discard)
+
+    async def _read(self, run: int, after: int) -> None:
+        async with self._pump.page_reads:
+            try:
+                entries = await self._journal.read(
+                    self.wallet, run, after, PAGE_ENTRIES, PAGE_BYTES
+                )
+                if run == self.run and not entries:
+                    raise StoreUnavailable("The wallet's stored events can't be read now.")
+            except WalletDoctorError as error:
+                failed = error
+                self._pump.visit(self._waiting.pop(after), lambda stream: stream.fail(failed))
+                return
+            if run == self.run:
+                self._fetched[after] = entries
+                self._pump.counts.replayed += len(entries)
+            served = asyncio.get_running_loop().create_future()
+            self._pump.visit(self._serve(after, served), lambda stream: stream.pump())
+            await served
+
+    def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator["Stream"]:
+        """Those who wait for the page; it isn't dropped before they have it."""
+        yield from self._waiting.pop(after)
+        self._served.append(after)
+        if len(self._served) > FETCHED_PAGES:
+            self._fetched.pop(self._served.popleft(), None)
+        if not served.done():
+            served.set_result(None)
+
+    def forget(self) -> None:
+        """Drop what only streams behind the head need."""
+        self._recent.clear()
+        self._fetched.clear()
+        self._forget_rendered()
+
+    def _entries(self, after: int) -> list[Entry] | None:
+        if self._recent and self._recent[0].seq <= after + 1:
+            start = after + 1 - self._recent[0].seq
+            return _within_page(self._recent[start : start + PAGE_ENTRIES])
+        fetched = self._fetched.get(after)
+        return None if fetched is None else list(fetched)
+
+    def _forget_rendered(self) -> None:
+        self._rendered.clear()
+        self._rendered_bytes = 0
+
+    def _announce(self) -> None:
+        """Have every stream visited once, however many entries came in the meantime."""
+        if not self._announced and self.streams:
+            self._announced = True
+            self._announced_at = monotonic()
+            self._pump.visit(self._audience(), lambda stream: stream.pump())
+
+    def _audience(self) -> Iterator["Stream"]:
+        self._announced = False
+        since = self._announced_at
+        yield from list(self.streams)
+        self._pump.counts.publish_seconds.observe(monotonic() - since)
+
+
+def _within_page(entries: list[Entry]) -> list[Entry]:
+    size = 0
+    for count, entry in enumerate(entries, 1):
+        size += len(entry.payload)
+        if size >= PAGE_BYTES:
+            return entries[:count]
+    return entries

@@ -1,0 +1,287 @@
+"""All streams of this process: admitted, found, kept alive, counted, and sent away."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from random import Random
+from time import monotonic
+from typing import Protocol
+from uuid import uuid4
+
+import structlog
+
+from wd_server import __version__
+from wd_server.errors import AtCapacity, Draining, WalletDoctorError
+from wd_server.journal.base import EventId, Journal
+from wd_server.streaming import event
+from wd_server.streaming.channel import Channel, Visit
+from wd_server.streaming.lifecycle import CloseReason
+from wd_server.streaming.statistics import Statistics
+from wd_server.streaming.stream import Limits, Stream
+from wd_server.streaming.view import View
+from wd_server.streaming.wheel import TimerWheel
+
+# Seconds the loop may be kept by visits to streams before others get their turn.
+SLICE_SECONDS = 0.005
+# Seconds after which one that found no room may try again.
+CAPACITY_RETRY_SECONDS = 10
+# Streams a second that a drain closes even when it has time: nobody waits without need.
+DRAIN_STREAMS_PER_SECOND = 500
+# The share of DRAIN_SECONDS in which goodbyes are said; the rest is for the last bytes.
+DRAIN_SHARE = 0.6
+# Pages of journals read at a time for streams that are behind: 2 MB, however many they are.
+PAGE_READS = 16
+# The least part of SSE_MAX_STREAM_DURATION that a stream lives, by contract: they end spread.
+LIFETIME_SHARE = 0.8
+# Seconds between two looks at channels that have gone quiet.
+FORGET_SECONDS = 30
+
+_log = structlog.get_logger("stream")
+
+
+class Source(Protocol):
+    """Who fills the journal of a wallet while somebody is there."""
+
+    def attend(self, wallet: str, audience: Channel, follow: bool) -> None: ...
+    def leave(self, wallet: str, follow: bool) -> None: ...
+
+
+class StreamRegistry:
+    """`clock` gives unix seconds. Everything runs on the loop it was started on."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        journal: Journal,
+        source: Source,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self.limits = limits
+        self.random = random
+        self.wheel: TimerWheel[Stream] = TimerWheel()
+        self.heartbeat = b""
+        self.draining = False
+        self.counts = Statistics()
+        self.page_reads = asyncio.Semaphore(PAGE_READS)
+        self._journal = journal
+        self._source = source
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._channels: dict[str, Channel] = {}
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._visits: deque[tuple[Iterator[Stream], Visit]] = deque()
+        self._visiting = False
+        self._second: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def now(self) -> int:
+        return int(self._clock())
+
+    def statistics(self) -> Statistics:
+        self.counts.active = len(self._streams)
+        self.counts.channels = len(self._channels)
+        return self.counts
+
+    # Admission.
+
+    def check_room(self) -> None:
+        """Raises Draining or AtCapacity when a stream could not be admitted now."""
+        error: WalletDoctorError
+        if self.draining:
+            error = Draining(
+                "This server is shutting down. Connect again: another one will answer.",
+                retry_after=1,
+            )
+        elif len(self._streams) >= self.limits.max_streams:
+            error = AtCapacity(
+                "This server holds as many streams as it can. Try again in a few seconds.",
+                retry_after=CAPACITY_RETRY_SECONDS,
+            )
+        else:
+            return
+        self.counts.refused[error.code] += 1
+        raise error
+
+    async def channel(self, wallet: str) -> Channel:
+        """The wallet's channel, opened if it isn't. Raises StoreUnavailable. Whoever asked either
+        admits a stream to it without waiting for anything else, or calls `drop_unused`."""
+        while (channel := self._channels.get(wallet)) is None:
+            opening = self._opening.get(wallet)
+            if opening is None:
+                opening = asyncio.get_running_loop().create_task(self._open(wallet))
+                self._opening[wallet] = opening
+                opening.add_done_callback(lambda _: self._opening.pop(wallet))
+            await asyncio.shield(opening)
+        return channel
+
+    async def _open(self, wallet: str) -> None:
+        channel = Channel(wallet, self._journal, self, self._clock)
+        await channel.open()
+        self._channels[wallet] = channel
+
+    def drop_unused(self, channel: Channel) -> None:
+        if not channel.streams and self._channels.get(channel.wallet) is channel:
+            del self._channels[channel.wallet]
+            channel.close()
+
+    def admit(
+        self, channel: Channel, view: View, last_event_id: EventId | None, asked_at: float
+    ) -> Stream:
+        """A stream that waits for its socket. `asked_at` is when the request came, by the
+        monotonic clock. Raises as `check_room`."""
+        self.check_room()
+        gap = _gap(channel, last_event_id)
+        resumed = last_event_id is not None and gap is None
+        position = EventId(channel.run, last_event_id.seq if last_event_id and resumed else 0)
+        stream = Stream(str(uuid4()), view, channel, self, position)
+        stream.asked_at = asked_at
+        stream.greeting = event.frame(
+            event.Connected(
+                stream_id=stream.stream_id,
+                wallet=channel.wallet,
+                timestamp=self.now(),
+                resumed=resumed,
+                heartbeat_seconds=self.limits.heartbeat_seconds,
+                follow=view.follow,
+                server=f"wd-server/{__version__}",
+            )
+        )
+        if gap is not None:
+            stream.greeting += event.gap_frame(gap, str(last_event_id), channel.position)
+        if last_event_id is not None:
+            self.counts.resumes[gap or "resumed"] += 1
+        self._streams[stream.stream_id] = stream
+        self._empty.clear()
+        self.counts.total += 1
+        channel.streams.add(stream)
+        self._source.attend(channel.wallet, channel, view.follow)
+        return stream
+
+    # What streams tell (stream.Home).
+
+    def opened(self, stream: Stream) -> None:
+        stream.opened_at = monotonic()
+        self.counts.first_event_seconds.observe(stream.opened_at - stream.asked_at)
+        if self.limits.stream_seconds:
+            longest = self.limits.stream_seconds
+            # The first of the wheel's seconds may be over in no time.
+            shortest = min(longest * LIFETIME_SHARE + 1, longest)
+            stream.expires = self.wheel.now + round(self.random.uniform(shortest, longest))
+        stream.await_due()
+        if self._second is None:
+            self._second = asyncio.get_running_loop().call_later(1, self.on_second)
+        _log.info(
+            "stream opened",
+            stream_id=stream.stream_id,
+            wallet=stream.channel.wallet,
+            follow=stream.view.follow,
+            position=str(EventId(stream.run, stream.seq)),
+        )
+
+    def closed(self, stream: Stream) -> None:
+        assert stream.reason is not None
+        self.wheel.discard(stream)
+        del self._streams[stream.stream_id]
+        channel = stream.channel
+        channel.streams.discard(stream)
+        self._source.leave(channel.wallet, stream.view.follow)
+        self.drop_unused(channel)
+        duration = monotonic() - (stream.opened_at or stream.asked_at)
+        self.counts.closed[stream.reason.value] += 1
+        self.counts.errored += stream.errored is not None
+        self.counts.duration_seconds.observe(duration)
+        if not self._streams:
+            self._empty.set()
+            self._stop_seconds()
+        _log.info(
+            "stream closed",
+            stream_id=stream.stream_id,
+            wallet=channel.wallet,
+            reason=stream.reason.value,
+            error=stream.errored,
+            seconds=round(duration, 3),
+            events=stream.events_sent,
+            bytes=stream.bytes_sent,
+        )
+
+    # Visits and the wheel.
+
+    def visit(self, streams: Iterable[Stream], visit: Visit) -> None:
+        """Have each stream visited soon, in slices of SLICE_SECONDS."""
+        self._visits.append((iter(streams), visit))
+        if not self._visiting:
+            self._visiting = True
+            asyncio.get_running_loop().call_soon(self._visit_slice)
+
+    def _visit_slice(self) -> None:
+        until = monotonic() + SLICE_SECONDS
+        while self._visits:
+            streams, visit = self._visits[0]
+            for stream in streams:
+                self._visit_one(stream, visit)
+                if monotonic() >= until:
+                    asyncio.get_running_loop().call_soon(self._visit_slice)
+                    return
+            self._visits.popleft()
+        self._visiting = False
+
+    def _visit_one(self, stream: Stream, visit: Visit) -> None:
+        try:
+            visit(stream)
+        except Exception:  # noqa: BLE001 - a bug met by one stream must not stop all visits
+            _log.exception("stream failed", stream_id=stream.stream_id)
+            stream.abort()
+
+    def on_second(self) -> None:
+        """A second has passed."""
+        self._second = asyncio.get_running_loop().call_later(1, self.on_second)
+        self.heartbeat = event.frame(event.Heartbeat(self.now()))
+        due = self.wheel.turn()
+        if due:
+            self.visit(due, lambda stream: stream.on_second())
+        if self.wheel.now % FORGET_SECONDS == 0:
+            for channel in self._channels.values():
+                channel.forget()
+
+    # The end.
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new stream and send the present ones away, spread so that they don't come back
+        together; drop who isn't gone after `seconds`."""
+        self.draining = True
+        deadline = monotonic() + seconds
+        streams = list(self._streams.values())
+        span = min(seconds * DRAIN_SHARE, len(streams) / DRAIN_STREAMS_PER_SECOND)
+        started = monotonic()
+        for number, stream in enumerate(streams):
+            ahead = started + span * number / len(streams) - monotonic()
+            if ahead > SLICE_SECONDS:
+                await asyncio.sleep(ahead)
+            stream.bye(CloseReason.SHUTDOWN, self.random.randrange(1, int(seconds * 1000) + 2))
+        try:
+            await asyncio.wait_for(self._empty.wait(), deadline - monotonic())
+        except TimeoutError:
+            for stream in list(self._streams.values()):
+                stream.abort()
+
+    def close(self) -> None:
+        """Drop everything at once."""
+        for stream in list(self._streams.values()):
+            stream.abort()
+        self._stop_seconds()
+
+    def _stop_seconds(self) -> None:
+        if self._second is not None:
+            self._second.cancel()
+            self._second = None
+
+
+def _gap(channel: Channel, last_event_id: EventId | None) -> event.GapReason | None:
+    """Why the client can't go on from where it was; None if it can."""
+    if last_event_id is None:
+        return None
+    if last_event_id.run == channel.run and last_event_id.seq <= channel.head:
+        return None
+    return "expired" if 0 < last_event_id.run < channel.run else "unknown_id"

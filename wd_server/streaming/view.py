@@ -1,0 +1,163 @@
+"""What a stream asked to see of a wallet's events, and how stored entries become its bytes.
+
+Streams with the same view at the same position get the very same bytes, so a view is hashable and
+rendering depends on nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from wd_server.journal.base import Entry
+from wd_server.streaming import event, sse
+from wd_server.trading.trade import Action
+
+_USD_FIELDS = ("price_usd", "value_usd", "pnl_usd")
+
+
+class _Mint(Struct, gc=False):
+    mint: str
+
+
+class _TradeFacts(Struct, gc=False):
+    """The fields of a stored trade that filters look at."""
+
+    timestamp: int
+    action: Action
+    token_in: _Mint
+    token_out: _Mint
+    value_usd: Decimal | None
+
+
+_facts = msgspec.json.Decoder(_TradeFacts)
+
+
+class Filter(Struct, frozen=True, cache_hash=True):
+    """Which trades pass. None lets all pass; `since` is in unix seconds and inclusive."""
+
+    mint: str | None = None
+    side: Action | None = None
+    min_usd: Decimal | None = None
+    since: int | None = None
+
+    def passes(self, payload: bytes) -> bool:
+        trade = _facts.decode(payload)
+        if self.mint is not None and self.mint not in (trade.token_in.mint, trade.token_out.mint):
+            return False
+        if self.side is not None and trade.action != self.side:
+            return False
+        if self.since is not None and trade.timestamp < self.since:
+            return False
+        if self.min_usd is None:
+            return True
+        return trade.value_usd is not None and trade.value_usd >= self.min_usd
+
+
+NO_FILTER = Filter()
+
+
+class Progressed(NamedTuple):
+    """How far a stream with batches has come; zeros for one without."""
+
+    batches: int
+    trades: int
+
+
+class Page(NamedTuple):
+    """Bytes ready to be written and what they stand for. `seq` is the position after them."""
+
+    data: bytes
+    seq: int
+    events: int
+    trades: int
+    progressed: Progressed
+
+
+class View(Struct, frozen=True, cache_hash=True):
+    """`follow` streams stay open after the history. `batch` 0: one `trade` event each."""
+
+    follow: bool = False
+    batch: int = 0
+    skip_pricing: bool = False
+    filter: Filter = NO_FILTER
+
+    def render(
+        self,
+        run: int,
+        entries: Sequence[Entry],
+        head: int,
+        settled: bool,
+        progressed: Progressed,
+        now: int,
+    ) -> Page:
+        """The bytes for these entries. `head` is the newest sequence number stored, `settled` says
+        that it is a `complete` with nothing to follow, `now` is unix seconds. An overtaken
+        `complete` isn't shown to a stream that would end with it."""
+        shown = [entry for entry in map(self._show, entries) if entry is not None]
+        if not self.follow:
+            shown = [entry for entry in shown if entry.kind == event.TRADE or entry.seq == head]
+        trades = sum(entry.kind == event.TRADE for entry in shown)
+        if self.batch:
+            frames = list(self._batches(run, shown, head - settled, progressed, now))
+            batches = progressed.batches + len(frames) - (len(shown) - trades)
+            progressed = Progressed(batches, progressed.trades + trades)
+        else:
+            frames = [_frame(run, entry) for entry in shown]
+        return Page(b"".join(frames), entries[-1].seq, len(frames), trades, progressed)
+
+    def _show(self, entry: Entry) -> Entry | None:
+        filtered = entry.kind == event.TRADE and self.filter is not NO_FILTER
+        if filtered and not self.filter.passes(entry.payload):
+            return None
+        if self.skip_pricing:
+            return entry._replace(payload=without_usd(entry.payload))
+        return entry
+
+    def _batches(
+        self, run: int, shown: Sequence[Entry], last: int, progressed: Progressed, now: int
+    ) -> Iterator[bytes]:
+        number, total = progressed
+        for is_trade, group in groupby(shown, key=lambda entry: entry.kind == event.TRADE):
+            if not is_trade:
+                yield from (_frame(run, entry) for entry in group)
+                continue
+            trades = list(group)
+            for start in range(0, len(trades), self.batch):
+                batch = trades[start : start + self.batch]
+                number += 1
+                total += len(batch)
+                data = b'{"trades":[%b],"batch_num":%d,"total_yielded":%d,"has_more":%b,%b}' % (
+                    b",".join(entry.payload for entry in batch),
+                    number,
+                    total,
+                    b"true" if batch[-1].seq < last else b"false",
+                    b'"timestamp":%d' % now,
+                )
+                yield sse.frame("trades", data, f"{run}-{batch[-1].seq}")
+
+
+def _frame(run: int, entry: Entry) -> bytes:
+    return sse.frame(entry.kind, entry.payload, f"{run}-{entry.seq}")
+
+
+_any_decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def without_usd(payload: bytes) -> bytes:
+    """The same JSON with its USD values set to null and `priced` to false."""
+    return event.encode(_unpriced(_any_decoder.decode(payload)))
+
+
+def _unpriced(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: None if key.endswith("_usd") else False if key == "priced" else _unpriced(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_unpriced(item) for item in value]
+    return value
