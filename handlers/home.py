@@ -1,0 +1,23 @@
+"""`GET /`: what this is and where to go on."""
+
+from handlers.base import BaseHandler
+from wd_server import __version__
+
+
+class HomeHandler(BaseHandler):
+    def get(self) -> None:
+        self.send_json(
+            {
+                "name": "wd-server",
+                "version": __version__,
+                "links": {
+                    "stream": "/v4/wallet/{address}/stream",
+                    "wallet": "/v4/wallet/{address}",
+                    "trades": "/v4/wallet/{address}/trades",
+                    "health": "/health",
+                    "metrics": "/metrics",
+                },
+            }
+        )
+
+    head = get

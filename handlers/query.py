@@ -1,0 +1,130 @@
+"""What a request asks for, read from its query and headers. Pure: strings in, values out."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+from wd_server.errors import InvalidParameter, InvalidWallet
+from wd_server.journal.base import EventId
+from wd_server.streaming.view import NO_FILTER, Filter, View
+from wd_server.trading.trade import Action
+from wd_server.trading.wallet import WalletAddress
+
+# The contract's range of `batch`.
+BATCH_MAX = 500
+# The contract's range of a page of trades, and the page of one who doesn't say.
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+# Seconds since 1970 that four-digit years reach: beyond it is a typing error (milliseconds).
+SINCE_MAX = 253_402_300_799
+
+# More dollars than there are; beyond it is a typing error.
+USD_MAX = 10**15
+
+_SWITCH = {"true": True, "1": True, "false": False, "0": False}
+
+
+class StreamQuery(NamedTuple):
+    view: View
+    last_event_id: EventId | None
+
+
+def stream_query(query: Mapping[str, str], last_event_id: str | None, batch: int) -> StreamQuery:
+    """`batch` is what one who doesn't say gets; `last_event_id` is the header, which wins over the
+    parameter. Raises InvalidParameter."""
+    position = last_event_id or query.get("last_event_id")
+    trade_filter = Filter(
+        mint=_mint(query),
+        side=_side(query),
+        min_usd=_min_usd(query),
+        since=_integer(query, "since", 0, SINCE_MAX),
+    )
+    asked = _integer(query, "batch", 1, BATCH_MAX)
+    view = View(
+        follow=_switch(query, "follow"),
+        batch=batch if asked is None else asked,
+        skip_pricing=_switch(query, "skip_pricing"),
+        filter=NO_FILTER if trade_filter == NO_FILTER else trade_filter,
+    )
+    return StreamQuery(view, _position("last_event_id", position))
+
+
+def page_query(query: Mapping[str, str]) -> tuple[EventId | None, int]:
+    """The position after which a page of trades begins, and its length."""
+    limit = _integer(query, "limit", 1, PAGE_MAX)
+    return _position("after", query.get("after")), PAGE_DEFAULT if limit is None else limit
+
+
+def errors_as_events(query: Mapping[str, str]) -> bool:
+    """Whether admission errors are wanted inside a stream, as a native EventSource needs them."""
+    wish = query.get("errors")
+    if wish not in (None, "event", "status"):
+        raise InvalidParameter("errors must be event or status.")
+    return wish == "event"
+
+
+def takes_event_stream(accept: str) -> bool:
+    """Whether the client reads an event stream: it says so, or doesn't mind and doesn't ask for
+    JSON."""
+    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if "text/event-stream" in kinds:
+        return True
+    return not any(kind.endswith("json") for kind in kinds)
+
+
+def _position(name: str, text: str | None) -> EventId | None:
+    try:
+        return EventId.parse(text) if text else None
+    except InvalidParameter as error:
+        message = f"{name} is not an id this server sent: <run>-<seq>."
+        raise InvalidParameter(message) from error
+
+
+def _switch(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name)
+    if text is None:
+        return False
+    if text.lower() not in _SWITCH:
+        raise InvalidParameter(f"{name} must be true or false.")
+    return _SWITCH[text.lower()]
+
+
+def _integer(query: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 12 and least <= int(text) <= most:
+        return int(text)
+    raise InvalidParameter(f"{name} must be a whole number from {least} to {most}.")
+
+
+def _mint(query: Mapping[str, str]) -> str | None:
+    text = query.get("mint")
+    if text is None:
+        return None
+    try:
+        return str(WalletAddress.parse(text))
+    except InvalidWallet as error:
+        raise InvalidParameter("mint must be the address of a token, in base58.") from error
+
+
+def _side(query: Mapping[str, str]) -> Action | None:
+    match query.get("side"):
+        case None:
+            return None
+        case ("buy" | "sell" | "swap") as side:
+            return side
+    raise InvalidParameter("side must be buy, sell or swap.")
+
+
+def _min_usd(query: Mapping[str, str]) -> Decimal | None:
+    text = query.get("min_usd")
+    if text is None:
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(-1)
+    if "_" in text or not value.is_finite() or not 0 <= value < USD_MAX or len(text) > 40:
+        raise InvalidParameter("min_usd must be a number of US dollars, 0 or more.")
+    return value

@@ -1,0 +1,120 @@
+"""A client of event streams for tests: plain sockets, so that it can be slow, rude or gone."""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+# Seconds without a byte after which a stream that should go on is taken for stuck.
+PATIENCE = 30
+
+
+class Torn(AssertionError):
+    """The connection ended within the head or an event."""
+
+
+class Event(NamedTuple):
+    name: str
+    id: str | None
+    data: dict[str, Any]
+    retry: int | None
+
+
+class EventSource:
+    """Opens a stream and reads its events. Parses strictly what the server is to send: one `data`
+    line an event, fields with one space after the colon."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = PATIENCE,
+        receive_buffer: int | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Accept: text/event-stream"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        self._buffer = b""
+        self.first_bytes = b""
+        try:
+            self.socket.connect((parts.hostname, parts.port))
+            self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+            self.status, self.headers = self._read_head()
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events until the server ends the stream."""
+        while True:
+            block, end, rest = self._buffer.partition(b"\n\n")
+            if end:
+                self._buffer = rest
+                yield _event(block)
+            elif not self.fill():
+                if self._buffer:
+                    raise Torn(f"the stream ended within an event: {self._buffer!r}")
+                return
+
+    def until(self, *names: str) -> list[Event]:
+        """Events up to and including the first of one of these names."""
+        events = []
+        for event in self:
+            events.append(event)
+            if event.name in names:
+                return events
+        raise AssertionError(f"the stream ended before {names}: {[e.name for e in events]}")
+
+    def take(self, name: str, count: int) -> list[Event]:
+        """The next so many events of this name; others in between are dropped."""
+        events: list[Event] = []
+        for event in self:
+            if event.name == name:
+                events.append(event)
+            if len(events) == count:
+                return events
+        raise AssertionError(f"the stream ended after {len(events)} of {count} {name} events")
+
+    def fill(self, size: int = 65536) -> bool:
+        """Read once; False at the end of the stream."""
+        received = self.socket.recv(size)
+        self._buffer += received
+        return bool(received)
+
+    def _read_head(self) -> tuple[int, dict[str, str]]:
+        while b"\r\n\r\n" not in self._buffer:
+            if not self.fill():
+                raise Torn(f"the connection ended within the head: {self._buffer!r}")
+            self.first_bytes = self.first_bytes or self._buffer
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        return int(status_line.split(" ")[1]), headers
+
+
+def _event(block: bytes) -> Event:
+    fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
+    assert fields.keys() <= {"event", "id", "data", "retry"}, fields
+    retry = fields.get("retry")
+    return Event(
+        name=fields["event"],
+        id=fields.get("id"),
+        data=json.loads(fields["data"]),
+        retry=int(retry) if retry is not None else None,
+    )

@@ -1,0 +1,57 @@
+"""What the flows share: a simulated chain, and a journal with its largest wallet in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import pytest
+from eventsource import EventSource
+from processes import Simulator, server, simulator
+
+# Enough that 5,000 of them are trades.
+LARGE = 7200
+# Small ones, one for each test that wants an unanalysed wallet.
+SMALL, SMALL_WALLETS = 60, 24
+
+
+@pytest.fixture(scope="session")
+def chain() -> Iterator[Simulator]:
+    """A fast upstream: one wallet with 5,000 trades, and small ones."""
+    with simulator(
+        "--only", "--warm", "--wallets", str(LARGE), "--wallets", f"{SMALL}x{SMALL_WALLETS}"
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def large_wallet(chain: Simulator) -> str:
+    return chain.wallet(LARGE)
+
+
+@pytest.fixture(scope="session")
+def _small_wallets(chain: Simulator) -> Iterator[str]:
+    return (address for address, size in chain.wallets if size == SMALL)
+
+
+@pytest.fixture
+def wallet(_small_wallets: Iterator[str]) -> str:
+    """A small wallet that no other test has asked for."""
+    return next(_small_wallets)
+
+
+@pytest.fixture(scope="session")
+def _analysed(
+    chain: Simulator, large_wallet: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    data_dir = tmp_path_factory.mktemp("analysed")
+    with server(data_dir, chain.url) as started:
+        with EventSource(started.stream(large_wallet)) as stream:
+            stream.until("complete")
+        started.stop()
+    return data_dir
+
+
+@pytest.fixture
+def analysed(_analysed: Path, tmp_path: Path) -> Path:
+    """A data folder of one's own in which the large wallet is analysed."""
+    return Path(copytree(_analysed, tmp_path / "analysed", ignore=ignore_patterns("*.log")))

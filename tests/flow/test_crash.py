@@ -1,0 +1,121 @@
+"""A server that is killed again and again, and a client that comes back each time."""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Timer
+from time import monotonic
+from typing import Any, NamedTuple
+
+import pytest
+from eventsource import Event, EventSource, Torn
+from processes import Server, Simulator, server, simulator
+
+KILLS = 20
+# Transactions enough for 5,000 trades, from an upstream that takes its time (milliseconds).
+TRANSACTIONS, LATENCY = 7200, 100
+# A life ends at the latest after this share of the time in which an undisturbed run's trades come.
+LONGEST_LIFE = 0.4
+# The share of lives that end so soon after the client came: before the first trade or after it.
+EARLY = 0.2
+
+
+class Undisturbed(NamedTuple):
+    """`seconds` from the first trade to the end."""
+
+    trades: list[dict[str, Any]]
+    complete: dict[str, Any]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def slow_chain() -> Iterator[Simulator]:
+    wallets = ("--only", "--warm", "--wallets", str(TRANSACTIONS))
+    with simulator(*wallets, "--latency", str(LATENCY)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(slow_chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    data_dir = tmp_path_factory.mktemp("undisturbed")
+    with (
+        server(data_dir, slow_chain.url) as started,
+        EventSource(_url(started, slow_chain)) as stream,
+    ):
+        events = stream.until("trade")
+        first = monotonic()
+        events += list(stream)
+    return Undisturbed(_trades(events), _totals(events[-1]), monotonic() - first)
+
+
+def test_a_run_killed_at_random_moments_loses_no_trade_and_repeats_none(
+    slow_chain: Simulator, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    assert len(undisturbed.trades) >= 5000
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    kills = runs = 0
+    while kills < KILLS:
+        data_dir = tmp_path / str(runs)
+        data_dir.mkdir()
+        victim = Server(data_dir, slow_chain.url)
+        longest = undisturbed.seconds * LONGEST_LIFE
+        events, killed = _run_with_kills(victim, slow_chain, chance, longest, KILLS - kills)
+        kills += killed
+        runs += 1
+
+        (run,) = {event.id.split("-")[0] for event in events if event.id}
+        assert [event.id for event in events] == [f"{run}-{n + 1}" for n in range(len(events))]
+        assert _totals(events[-1]) == undisturbed.complete
+        assert _trades(events) == undisturbed.trades
+    print(f"{kills} kills in {runs} runs")
+
+
+def _run_with_kills(
+    victim: Server, chain: Simulator, chance: random.Random, longest: float, most: int
+) -> tuple[list[Event], int]:
+    """What a client gets of one run, events with an id, and how often the server was killed while
+    the client had a part of them."""
+    events: list[Event] = []
+    kills = 0
+    while not events or events[-1].name != "complete":
+        victim.start()
+        killer = Timer(chance.uniform(0, longest), victim.kill)
+        if kills < most and chance.random() < EARLY:
+            killer.start()
+        with suppress(Torn, ConnectionError):
+            position = {"Last-Event-ID": str(events[-1].id)} if events else {}
+            with EventSource(_url(victim, chain), position) as stream:
+                for event in stream:
+                    assert event.name not in ("error", "gap"), event
+                    if event.id:
+                        events.append(event)
+                        if kills < most and killer.ident is None:
+                            killer.start()
+        killer.cancel()
+        if killer.ident is not None:
+            killer.join()
+        kills += bool(events) and events[-1].name != "complete"
+    victim.kill()
+    return events, kills
+
+
+def _url(started: Server, chain: Simulator) -> str:
+    return f"{started.url}/v4/wallet/{chain.wallet(TRANSACTIONS)}/stream"
+
+
+def _trades(events: list[Event]) -> list[dict[str, Any]]:
+    """Without the moment at which each was stored, and without the tokens' names: a run waits for
+    them so long and no longer."""
+    trades = [event.data for event in events if event.name == "trade"]
+    for trade in trades:
+        del trade["emitted_at"], trade["token_in"]["symbol"], trade["token_out"]["symbol"]
+    return trades
+
+
+def _totals(complete: Event) -> dict[str, Any]:
+    """What doesn't depend on when and how fast it was found."""
+    assert complete.name == "complete"
+    return {k: v for k, v in complete.data.items() if k not in ("duration", "timestamp")}

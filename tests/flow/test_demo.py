@@ -1,0 +1,82 @@
+"""What a new user does: start the demo, open a wallet it prints, stop it, and again."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsource import EventSource
+from processes import PATIENCE, ROOT, free_port
+
+
+@contextmanager
+def demo(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and what it printed."""
+    port = free_port()
+    command = [sys.executable, str(ROOT / "bin/wd-server"), "--demo", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, *arguments],
+        env={},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        printed = ""
+        while "Ctrl-C" not in printed:
+            line = process.stdout.readline()
+            assert line, "the demo ended"
+            printed += line
+        yield process, printed
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def simulators_of(process: subprocess.Popen[str]) -> list[Path]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [Path(f"/proc/{child}") for child in children]
+
+
+def test_the_printed_command_shows_trades_in_dollars_and_ctrl_c_ends_everything() -> None:
+    with demo() as (process, printed):
+        (address,) = set(re.findall(r"curl -N '?(http://\S+/stream)", printed))
+        with EventSource(address) as source:
+            events = source.until("complete")
+        trades = [event.data for event in events if event.name == "trade"]
+        assert len(trades) > 100
+        assert any(trade["priced"] and trade["pnl_usd"] for trade in trades)
+        children = simulators_of(process)
+        assert len(children) == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        assert not children[0].exists()
+
+
+def test_a_demo_that_is_killed_takes_its_simulator_with_it() -> None:
+    with demo() as (process, _):
+        (child,) = simulators_of(process)
+        simulator = os.pidfd_open(int(child.name))
+        process.kill()
+        ended, _, _ = select.select([simulator], [], [], PATIENCE)
+        os.close(simulator)
+        assert ended
+
+
+def test_a_folder_that_is_named_keeps_the_demos_journal(tmp_path: Path) -> None:
+    ids = []
+    for _ in range(2):
+        with demo("--data-dir", str(tmp_path)) as (process, printed):
+            (address,) = set(re.findall(r"curl -N '?(http://\S+/stream)", printed))
+            with EventSource(address) as source:
+                first = next(event for event in source if event.name == "trade")
+            ids.append(first.id)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+    assert ids[0] == ids[1]

@@ -1,0 +1,115 @@
+from decimal import Decimal
+
+import pytest
+
+from handlers.query import errors_as_events, page_query, stream_query, takes_event_stream
+from wd_server.errors import InvalidParameter
+from wd_server.journal.base import EventId
+from wd_server.streaming.view import NO_FILTER, Filter, View
+
+MINT = "So11111111111111111111111111111111111111112"
+
+
+def view(**query: str) -> View:
+    return stream_query(query, None, 0).view
+
+
+def test_one_who_asks_for_nothing_gets_every_trade_alone_and_does_not_follow() -> None:
+    assert view() == View(follow=False, batch=0, skip_pricing=False, filter=NO_FILTER)
+
+
+def test_each_parameter_reaches_the_view() -> None:
+    wish = view(
+        follow="true",
+        batch="500",
+        skip_pricing="1",
+        mint=MINT,
+        side="sell",
+        min_usd="1.5",
+        since="9",
+    )
+    assert wish == View(
+        follow=True,
+        batch=500,
+        skip_pricing=True,
+        filter=Filter(mint=MINT, side="sell", min_usd=Decimal("1.5"), since=9),
+    )
+
+
+def test_unknown_parameters_are_ignored() -> None:
+    assert view(colour="green") == view()
+
+
+def test_the_servers_batch_is_for_those_who_do_not_say() -> None:
+    assert stream_query({}, None, 50).view.batch == 50
+    assert stream_query({"batch": "1"}, None, 50).view.batch == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch", value) for value in ("0", "501", "-1", "1.5", "", "x", "٣", "9" * 40)),
+        *(("follow", value) for value in ("yes!", "", "2")),
+        *(("skip_pricing", value) for value in ("perhaps", "")),
+        *(("side", value) for value in ("BUY", "", "hold")),
+        *(("mint", value) for value in ("x", "", MINT + "2", "0" * 44)),
+        *(("min_usd", value) for value in ("-1", "NaN", "Infinity", "", "1e99", "abc", "1_0")),
+        *(("since", value) for value in ("-5", "now", "1700000000000", "")),
+        *(
+            ("last_event_id", value)
+            for value in ("abc", "1", "1-", "-1", "1-2-3", "1-2 ", "9" * 20)
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(name: str, value: str) -> None:
+    if name == "last_event_id" and not value:
+        return
+    with pytest.raises(InvalidParameter, match=name):
+        view(**{name: value})
+
+
+def test_the_header_wins_over_the_parameter() -> None:
+    assert stream_query({"last_event_id": "1-1"}, "2-2", 0).last_event_id == EventId(2, 2)
+    assert stream_query({"last_event_id": "1-1"}, None, 0).last_event_id == EventId(1, 1)
+    assert stream_query({}, "", 0).last_event_id is None
+
+
+def test_a_position_beyond_what_javascript_counts_exactly_is_refused() -> None:
+    assert stream_query({}, f"{2**53 - 1}-1", 0).last_event_id == EventId(2**53 - 1, 1)
+    with pytest.raises(InvalidParameter):
+        stream_query({}, f"{2**53}-1", 0)
+
+
+def test_a_page_has_its_default_and_its_bounds() -> None:
+    assert page_query({}) == (None, 100)
+    assert page_query({"after": "3-4", "limit": "1000"}) == (EventId(3, 4), 1000)
+    for limit in ("0", "1001", "-1", "many"):
+        with pytest.raises(InvalidParameter, match="limit"):
+            page_query({"limit": limit})
+
+
+def test_errors_are_statuses_unless_asked_for_as_events() -> None:
+    assert not errors_as_events({})
+    assert errors_as_events({"errors": "event"})
+    with pytest.raises(InvalidParameter, match="errors"):
+        errors_as_events({"errors": "maybe"})
+
+
+@pytest.mark.parametrize(
+    ("accept", "stream"),
+    [
+        ("", True),
+        ("*/*", True),
+        ("text/event-stream", True),
+        ("text/event-stream, application/json", True),
+        ("text/html, */*", True),
+        ("application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("application/problem+json", False),
+        ("APPLICATION/JSON;q=0.9", False),
+    ],
+)
+def test_who_asks_for_json_gets_statuses_and_everybody_else_an_event(
+    accept: str, stream: bool
+) -> None:
+    assert takes_event_stream(accept) is stream

@@ -1,0 +1,64 @@
+"""What a scrape shows, read back with the client library's own parser."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from wd_server.app import App
+from wd_server.histogram import Histogram
+from wd_server.metrics import exposition
+from wd_server.settings import Settings
+
+CONTRACT = {
+    "active_streams": "gauge",
+    "total_streams": "counter",
+    "total_events": "counter",
+    "total_trades": "counter",
+    "error_rate": "gauge",
+    "bytes_sent": "counter",
+}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    return App(Settings.from_environment({}, data_dir=tmp_path))
+
+
+def families(app: App) -> dict[str, Metric]:
+    text = exposition(app._measured).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def test_the_contracts_names_and_types_stand_exactly_so(app: App) -> None:
+    text = exposition(app._measured).decode()
+    for name, kind in CONTRACT.items():
+        assert f"# TYPE walletdoctor_{name} {kind}\n" in text
+        assert f"\nwalletdoctor_{name} " in text
+
+
+def test_counts_are_those_of_the_rooms(app: App) -> None:
+    counts = app.registry.counts
+    counts.total, counts.errored, counts.events = 8, 1, 21
+    counts.closed["slow"] += 2
+    counts.first_event_seconds.observe(0.003)
+    shown = families(app)
+    assert shown["walletdoctor_error_rate"].samples[0].value == 12.5
+    assert shown["walletdoctor_total_events"].samples[0].value == 21
+    (closed,) = shown["walletdoctor_streams_closed"].samples
+    assert (closed.labels, closed.value) == ({"reason": "slow"}, 2)
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in shown["walletdoctor_time_to_first_event_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (buckets["0.002"], buckets["0.005"], buckets["+Inf"]) == (0, 1, 1)
+
+
+def test_an_observation_on_a_bound_counts_below_it() -> None:
+    histogram = Histogram((1, 2))
+    for value in (0.5, 1, 1.5, 2, 3):
+        histogram.observe(value)
+    assert histogram.counts == [2, 2, 1]
+    assert histogram.total == 8

@@ -1,0 +1,245 @@
+"""The one place where everything is put together."""
+
+import asyncio
+import random
+import resource
+import time
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import structlog
+from tornado.curl_httpclient import CurlAsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httputil import HTTPServerRequest
+from tornado.web import Application, RequestHandler
+
+from handlers.base import NotFoundHandler, Services
+from handlers.health import HealthHandler, LivenessHandler, ReadinessHandler
+from handlers.home import HomeHandler
+from handlers.metrics import MetricsHandler
+from handlers.stream import StreamHandler
+from handlers.wallet import TradesHandler, WalletHandler
+from wd_server import __version__
+from wd_server.analysis.analysis import Analysis
+from wd_server.analysis.run import Sources
+from wd_server.chain.assets import Assets
+from wd_server.chain.history import Fetched, History
+from wd_server.chain.listing import Cursor
+from wd_server.chain.price_sources import Birdeye, DefiLlama
+from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
+from wd_server.chain.rpc import RpcClient, upstream_http_client
+from wd_server.errors import StoreUnavailable, UpstreamRejected
+from wd_server.journal.sqlite import SqliteJournal
+from wd_server.looplag import LoopLag
+from wd_server.metrics import Measured, exposition
+from wd_server.settings import Settings
+from wd_server.streaming.registry import StreamRegistry
+from wd_server.streaming.stream import Limits
+
+# Files a process needs besides its streams: journal, upstream, listening, requests under way.
+RESERVED_FILES = 256
+# Seconds between two looks for journals that were not used for JOURNAL_DAYS.
+EXPIRY_SECONDS = 3600
+DAY_SECONDS = 86_400
+
+_log = structlog.get_logger("app")
+
+
+class App:
+    """Everything that lives as long as the process. `simulated`: the chain behind
+    `HELIUS_RPC_URL` isn't real."""
+
+    def __init__(self, settings: Settings, *, simulated: bool = False) -> None:
+        self.settings = settings
+        self._simulated = simulated
+        self._started = time.monotonic()
+        self._expiry: asyncio.Task[None] | None = None
+        self._http = upstream_http_client()
+        self._rpc = _rpc(settings, self._http)
+        history = History(self._rpc)
+        quotes = _quotes(settings, self._http)
+        self._assets = Assets(self._rpc)
+        self.journal = SqliteJournal(settings.data_dir / "journal.db")
+        self.analysis = Analysis(
+            Sources(
+                journal=self.journal,
+                history=history if settings.helius_rpc_url is not None else _NoHistory(),
+                quotes=quotes,
+                assets=self._assets,
+                clock=time.time,
+                cost_basis=settings.cost_basis,
+                max_wallet_size=settings.max_wallet_size,
+            ),
+            poll_seconds=settings.poll_seconds,
+            linger_seconds=settings.run_linger,
+        )
+        self.registry = StreamRegistry(
+            _limits(settings), self.journal, self.analysis, time.time, random.Random()
+        )
+        self._loop_lag = LoopLag()
+        self._measured = Measured(
+            registry=self.registry,
+            analysis=self.analysis,
+            rpc=self._rpc,
+            history=history,
+            quotes=quotes,
+            journal=self.journal,
+            loop_lag=self._loop_lag,
+        )
+
+    async def open(self) -> None:
+        """Raises StoreUnavailable if the journal can't be opened."""
+        await self.journal.open()
+        self._loop_lag.start()
+        self._expiry = asyncio.get_running_loop().create_task(self._expire_journals())
+
+    async def close(self) -> None:
+        """Drop what is still open and stop all work; stored events stay."""
+        self.registry.close()
+        await self.analysis.close()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._loop_lag.stop()
+        await self._assets.close()
+        await self.journal.close()
+        self._http.close()
+
+    def application(self) -> Application:
+        services = Services(
+            settings=self.settings,
+            journal=self.journal,
+            analysis=self.analysis,
+            registry=self.registry,
+            health=self.health,
+            metrics=lambda: exposition(self._measured),
+            clock=time.time,
+        )
+        given = {"services": services}
+        routes: list[tuple[str, type[RequestHandler]]] = [
+            (r"/", HomeHandler),
+            (r"/health", HealthHandler),
+            (r"/health/live", LivenessHandler),
+            (r"/health/ready", ReadinessHandler),
+            (r"/metrics", MetricsHandler),
+            (r"/v4/wallet/([^/]+)/stream", StreamHandler),
+            (r"/v4/wallet/([^/]+)/trades", TradesHandler),
+            (r"/v4/wallet/([^/]+)", WalletHandler),
+        ]
+        return _Application(
+            [(path, handler, given) for path, handler in routes],
+            default_handler_class=NotFoundHandler,
+            default_handler_args=given,
+            services=services,
+            log_function=_log_request,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Section 6 of the public contract, from memory."""
+        streams = self.registry.statistics()
+        helius = self._upstream_health()
+        if self.registry.draining:
+            status = "draining"
+        elif self.journal.statistics().failing:
+            status = "unhealthy"
+        else:
+            status = "healthy" if helius in ("configured", "simulated") else "degraded"
+        return {
+            "status": status,
+            "version": __version__,
+            "timestamp": int(time.time()),
+            "uptime": round(time.monotonic() - self._started, 1),
+            "streaming": {
+                "active_streams": streams.active,
+                "total_streams": streams.total,
+                "error_rate": streams.error_rate,
+            },
+            "dependencies": {"helius": helius, "redis": "embedded"},
+        }
+
+    def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
+        if self.settings.helius_rpc_url is None:
+            return "missing"
+        rpc = self._rpc.statistics()
+        if rpc.quota_exhausted or rpc.failing:
+            return "unavailable"
+        return "simulated" if self._simulated else "configured"
+
+    async def _expire_journals(self) -> None:
+        while True:
+            try:
+                before = time.time() - self.settings.journal_days * DAY_SECONDS
+                dropped = await self.journal.expire(before)
+                if dropped:
+                    _log.info("journals expired", wallets=dropped)
+            except StoreUnavailable as error:
+                _log.warning("journals can't be expired", error=error.message)
+            await asyncio.sleep(EXPIRY_SECONDS)
+
+
+def _rpc(settings: Settings, http: CurlAsyncHTTPClient) -> RpcClient:
+    url = settings.helius_rpc_url
+    return RpcClient(
+        url.reveal() if url is not None else "",
+        http,
+        rpc_per_second=settings.upstream_rates.rpc,
+        das_per_second=settings.upstream_rates.das,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        heartbeat_seconds=settings.sse_keepalive_interval,
+        write_timeout=settings.write_timeout,
+        stream_seconds=settings.sse_max_stream_duration,
+        max_streams=min(settings.max_streams, _file_limit() - RESERVED_FILES),
+    )
+
+
+class _Application(Application):
+    """Takes a request's target in absolute form too (RFC 9112, section 3.2.2)."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        if request.path.startswith(("http://", "https://")):
+            request.path = urlsplit(request.path).path or "/"
+        return super().find_handler(request, **kwargs)
+
+
+class _NoHistory:
+    """Stands where no Solana RPC is configured, so that the server starts and says so."""
+
+    async def read(
+        self, wallet: str, after: Cursor | None, limit: int
+    ) -> AsyncGenerator[Fetched, None]:
+        raise UpstreamRejected(
+            "This server has no Solana RPC to ask. Its operator sets HELIUS_KEY or "
+            "HELIUS_RPC_URL, or starts it with --demo."
+        )
+        yield  # an async generator like the real one
+
+
+def _quotes(settings: Settings, http: AsyncHTTPClient) -> Quotes:
+    base = settings.price_url.reveal().rstrip("/") if settings.price_url is not None else None
+    if settings.price_source == "defillama":
+        return HttpQuotes(http, DefiLlama(base) if base else DefiLlama())
+    if settings.price_source == "birdeye" and settings.birdeye_api_key is not None:
+        key = settings.birdeye_api_key.reveal()
+        return HttpQuotes(http, Birdeye(key, base) if base else Birdeye(key))
+    return NoQuotes()
+
+
+def _file_limit() -> int:
+    """Open files this process may have, raised as far as it may raise that itself."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _log_request(handler: RequestHandler) -> None:
+    _log.debug(
+        "request",
+        method=handler.request.method,
+        path=handler.request.path,
+        status=handler.get_status(),
+        seconds=round(handler.request.request_time(), 4),
+    )

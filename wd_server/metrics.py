@@ -1,0 +1,174 @@
+"""Every metric's name, and the Prometheus text made of what the rooms count.
+
+Nothing is counted here: each scrape reads the rooms' `statistics()`. Labels take their values from
+closed vocabularies, never from a wallet, a key or a stream.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from wd_server.analysis.analysis import Analysis
+from wd_server.chain.history import History
+from wd_server.chain.quotes import Quotes
+from wd_server.chain.rpc import RpcClient
+from wd_server.histogram import Histogram
+from wd_server.journal.sqlite import SqliteJournal
+from wd_server.looplag import LoopLag
+from wd_server.streaming.registry import StreamRegistry
+
+PREFIX = "walletdoctor_"
+
+# The contract's counters whose names lack the `_total` that the client library appends.
+_KEPT_NAMES = (b"total_streams", b"total_events", b"total_trades", b"bytes_sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What there is to read."""
+
+    registry: StreamRegistry
+    analysis: Analysis
+    rpc: RpcClient
+    history: History
+    quotes: Quotes
+    journal: SqliteJournal
+    loop_lag: LoopLag
+
+
+def exposition(measured: Measured) -> bytes:
+    """The metrics as Prometheus text, format 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Reading(measured))
+    text = generate_latest(registry)
+    for name in _KEPT_NAMES:
+        kept = PREFIX.encode() + name
+        text = text.replace(kept + b"_total", kept)
+    return text
+
+
+class _Reading(Collector):
+    def __init__(self, measured: Measured) -> None:
+        self._measured = measured
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._streams()
+        yield from self._chain()
+        yield from self._analysis()
+        yield from self._journal()
+        lag = self._measured.loop_lag.histogram
+        yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
+
+    def _streams(self) -> Iterator[Metric]:
+        streams = self._measured.registry.statistics()
+        yield _gauge("active_streams", "Streams open now.", streams.active)
+        yield _gauge("channels", "Wallets with at least one open stream.", streams.channels)
+        yield _counter("total_streams", "Streams admitted.", streams.total)
+        yield _counter("total_events", "Events written.", streams.events)
+        yield _counter("total_trades", "Trades written.", streams.trades)
+        yield _counter("bytes_sent", "Bytes written to streams.", streams.bytes)
+        yield _gauge("error_rate", "Percentage of streams with errors.", streams.error_rate)
+        yield _counters("streams_closed", "Streams ended.", "reason", streams.closed)
+        yield _counters("streams_refused", "Streams not admitted.", "code", streams.refused)
+        yield _counters("resumes", "Streams that named a position.", "outcome", streams.resumes)
+        yield _counter("slow_demotions", "Times a client fell behind.", streams.demotions)
+        yield _counter("replayed_events", "Events read from the journal.", streams.replayed)
+        for name, text, histogram in (
+            ("stream_duration", "Age of a stream at its end.", streams.duration_seconds),
+            (
+                "time_to_first_event",
+                "From a request to its first event.",
+                streams.first_event_seconds,
+            ),
+            (
+                "publish_to_socket",
+                "From an append to the end of the pass that wrote it.",
+                streams.publish_seconds,
+            ),
+        ):
+            yield _histogram(f"{name}_seconds", text, histogram)
+
+    def _chain(self) -> Iterator[Metric]:
+        rpc = self._measured.rpc.statistics()
+        calls = _labelled("upstream_calls", "Requests to the Solana RPC.", ("method", "outcome"))
+        for (method, outcome), count in sorted(rpc.calls.items()):
+            calls.add_metric((method, outcome), count)
+        yield calls
+        yield _counters("upstream_credits", "Credits spent, by plan table.", "method", rpc.credits)
+        yield _gauge(
+            "upstream_quota_exhausted", "1 while the plan is used up.", rpc.quota_exhausted
+        )
+        mode = GaugeMetricFamily(
+            PREFIX + "upstream_mode", "1 for the way histories are read.", labels=("mode",)
+        )
+        mode.add_metric((self._measured.history.statistics().mode,), 1)
+        yield mode
+        quotes = self._measured.quotes.statistics()
+        yield _counter("quote_requests", "Requests to the price source.", quotes.requests)
+        yield _counters("quote_failures", "Those that failed.", "kind", quotes.failures)
+
+    def _analysis(self) -> Iterator[Metric]:
+        analysis = self._measured.analysis.statistics()
+        yield _gauge("analyses_running", "Wallets being read now.", analysis.running)
+        yield _counters("analyses", "Passes over wallets.", "outcome", analysis.outcomes)
+        backfill = _labelled_histogram(
+            "backfill_duration_seconds",
+            "First passes, by most transactions of the wallet.",
+            "transactions",
+        )
+        for size, histogram in analysis.first_pass_seconds.items():
+            backfill.add_metric((size,), _buckets(histogram), histogram.total)
+        yield backfill
+
+    def _journal(self) -> Iterator[Metric]:
+        journal = self._measured.journal.statistics()
+        yield _histogram("journal_append_seconds", "One append.", journal.append_seconds)
+        yield _histogram("journal_read_seconds", "One page read.", journal.read_seconds)
+        yield _counter("journal_entries", "Entries stored.", journal.entries)
+        yield _gauge("journal_file_bytes", "Size of the journal's files.", journal.file_bytes)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
+
+
+def _labelled(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, text, labels=labels)
+
+
+def _counters(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = _labelled(name, text, (label,))
+    for value, count in sorted(counts.items()):
+        family.add_metric((value,), count)
+    return family
+
+
+def _labelled_histogram(name: str, text: str, label: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(PREFIX + name, text, labels=(label,))
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text)
+    family.add_metric((), _buckets(histogram), histogram.total)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Cumulative counts by upper end, as Prometheus has them."""
+    buckets, reached = [], 0
+    for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+        reached += count
+        buckets.append((str(bound), float(reached)))
+    return buckets
