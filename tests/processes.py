@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from urllib.request import Request, urlopen
 ROOT = Path(__file__).resolve().parent.parent
 # Seconds to wait for a program that should answer at once: only a broken one takes them.
 PATIENCE = 30
+# Where servers listen: below the kernel's ports for clients (32768 and up on Linux).
+SERVER_PORTS = (15_000, 32_000)
 
 
 class Simulator:
@@ -202,8 +205,13 @@ def server(data_dir: Path, upstream: str | None, **settings: object) -> Iterator
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
+    """A port that nobody listens on now, below those that the kernel gives to clients: one of
+    them would otherwise take it before the server does."""
+    while True:
+        port = random.randrange(*SERVER_PORTS)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("0.0.0.0", port))
+            except OSError:
+                continue
         return port
