@@ -8,6 +8,7 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol, TextIO
 
 import msgspec
@@ -51,6 +52,9 @@ _PATTERNS: Final = (
     (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), MASK),
     (re.compile(r"(://[^\s/:@]{0,256}:)[^\s/@]+@"), rf"\1{MASK}@"),
 )
+# What every pattern above needs to match at all, so that most texts are searched once, not eight
+# times; `_UNPRINTABLE` and the known secrets come with it.
+_NEEDED = r"(?i:authorization|bearer |basic |(?:api|access)[-_]?(?:key|token))|wd_|eyJ|://"
 # Tornado puts the request line into its messages.
 _QUERY = re.compile(r"\?[^\s'\",)]+")
 
@@ -70,7 +74,9 @@ class Scrubber:
         texts = {s.reveal() for s in secrets if len(s.reveal()) >= SECRET_LEAST_CHARS}
         # The longest first, as one may be part of another.
         longest_first = sorted(texts, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if texts else None
+        known = [re.escape(text) for text in longest_first]
+        self._known = re.compile("|".join(known)) if known else None
+        self._suspect = re.compile("|".join([_NEEDED, _UNPRINTABLE.pattern, *known]))
 
     def __call__(self, logger: object, method: str, event_dict: EventDict) -> EventDict:
         from_tornado = str(event_dict.get("logger", "")).startswith("tornado")
@@ -84,6 +90,8 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         length = len(text)
+        if length <= VALUE_MAX_CHARS and self._suspect.search(text) is None:
+            return text
         text = text[:SEARCH_MAX_CHARS]
         if self._known is not None:
             text = self._known.sub(MASK, text)
@@ -98,7 +106,7 @@ class Scrubber:
     def _clean(self, value: object, name: str, depth: int = 0) -> object:
         if value is None or isinstance(value, bool | int | float):
             return value
-        if isinstance(value, Secret) or _SENSITIVE_NAMES.search(name):
+        if isinstance(value, Secret) or _is_sensitive(name):
             return MASK
         if depth < DEPTH_MAX and isinstance(value, Mapping):
             return {self.text(str(k)): self._clean(v, str(k), depth + 1) for k, v in value.items()}
@@ -189,6 +197,11 @@ def log_request(handler: AccessedHandler) -> None:
 
 class _Handler(logging.StreamHandler[TextIO]):
     """A type of its own, so that `configure` finds what it installed before."""
+
+
+@lru_cache(maxsize=512)  # names stand in the code, but for those inside a logged mapping
+def _is_sensitive(name: str) -> bool:
+    return _SENSITIVE_NAMES.search(name) is not None
 
 
 def _escape(found: re.Match[str]) -> str:
