@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
-TEST_PACKAGES := iproute2 prometheus
+TEST_PACKAGES := chromium curl iproute2 nodejs prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format bench docs lock clean

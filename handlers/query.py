@@ -1,8 +1,9 @@
 """What a request asks for, read from its query and headers. Pure: strings in, values out."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
@@ -20,6 +21,9 @@ SINCE_MAX = 253_402_300_799
 
 # More dollars than there are; beyond it is a typing error.
 USD_MAX = 10**15
+
+# RFC 9110, section 12.4.2.
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -70,6 +74,24 @@ def takes_event_stream(accept: str) -> bool:
     if "text/event-stream" in kinds:
         return True
     return not any(kind.endswith("json") for kind in kinds)
+
+
+def accepted_encoding(accept_encoding: str) -> Literal["gzip"] | None:
+    """The content coding for who sends this Accept-Encoding (RFC 9110, section 12.5.3); None: send
+    it as it is. So is what refuses that too, as the section on 406 allows."""
+    weights = dict(map(_weighted, accept_encoding.lower().split(",")))
+    rest = weights.get("*", 0.0)
+    gzip = weights.get("gzip", weights.get("x-gzip", rest))
+    return "gzip" if gzip > 0 and gzip >= weights.get("identity", rest) else None
+
+
+def _weighted(item: str) -> tuple[str, float]:
+    """A name and its weight, 1 if it has none, 0 if that can't be read."""
+    name, _, parameter = (part.strip() for part in item.partition(";"))
+    if not parameter:
+        return name, 1.0
+    weight = _WEIGHT.fullmatch(parameter)
+    return name, float(weight[1]) if weight else 0.0
 
 
 def _position(name: str, text: str | None) -> EventId | None:

@@ -5,13 +5,21 @@ and given to the loop, and what stays for the client is one transport and one `S
 """
 
 import asyncio
+from functools import lru_cache
 from time import monotonic
+from typing import cast
 
 from tornado.httputil import format_timestamp
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import BaseHandler
-from handlers.query import StreamQuery, errors_as_events, stream_query, takes_event_stream
+from handlers.query import (
+    StreamQuery,
+    accepted_encoding,
+    errors_as_events,
+    stream_query,
+    takes_event_stream,
+)
 from wd_server.errors import (
     InvalidParameter,
     InvalidWallet,
@@ -53,7 +61,8 @@ class StreamHandler(BaseHandler):
 
     def head(self, text: str) -> None:
         WalletAddress.parse(text)
-        self._set_stream_headers()
+        for name, value in self._stream_headers(self._encoding()).items():
+            self.set_header(name, value)
 
     def compute_etag(self) -> None:
         """A stream has none, so the answer to HEAD has none either."""
@@ -71,14 +80,24 @@ class StreamHandler(BaseHandler):
             stream = registry.admit(channel, wish.view, wish.last_event_id, asked_at)
         finally:
             registry.drop_unused(channel)
-        stream.greeting = self._response_head(stream) + stream.greeting
+        encoding = self._encoding()
+        if encoding is not None:
+            stream.compress()
+        stream.greeting = self._response_head(stream, encoding) + stream.greeting
         await self._hand_over(stream)
 
     async def _hand_over(self, stream: Stream) -> None:
-        """Take the connection from Tornado and give its socket to the loop."""
-        connection = self.detach()
+        """Take the connection from Tornado and give it to the loop."""
+        connection = cast("asyncio.Transport | IOStream", self.detach())
         # As finish() does: a reference cycle would keep the request until a garbage collection.
         self.ui.clear()
+        if not isinstance(connection, IOStream):
+            if connection.is_closing():
+                stream.abandon()
+            else:
+                connection.set_protocol(stream)
+                stream.connection_made(connection)
+            return
         try:
             if connection.socket is None:
                 raise StreamClosedError
@@ -90,22 +109,33 @@ class StreamHandler(BaseHandler):
         except (OSError, StreamClosedError):
             stream.abandon()
 
-    def _response_head(self, stream: Stream) -> bytes:
+    def _response_head(self, stream: Stream, encoding: str | None) -> bytes:
         lines = ["HTTP/1.1 200 OK"]
         headers = dict(self.common_headers(self.services.settings.allowed_origins))
-        headers |= _STREAM_HEADERS | {"X-Stream-ID": stream.stream_id, "Connection": "close"}
-        headers["Date"] = format_timestamp(self.services.clock())
+        headers |= self._stream_headers(encoding)
+        headers |= {"X-Stream-ID": stream.stream_id, "Connection": "close"}
+        headers["Date"] = _date(int(self.services.clock()))
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def _set_stream_headers(self) -> None:
-        for name, value in _STREAM_HEADERS.items():
-            self.set_header(name, value)
+    def _encoding(self) -> str | None:
+        return accepted_encoding(self.request.headers.get("Accept-Encoding", ""))
+
+    def _stream_headers(self, encoding: str | None) -> dict[str, str]:
+        origins = "Origin, " if self.services.settings.allowed_origins else ""
+        headers = _STREAM_HEADERS | {"Vary": f"{origins}Accept-Encoding"}
+        return headers if encoding is None else headers | {"Content-Encoding": encoding}
 
     def _send_error_event(self, error: WalletDoctorError) -> None:
         self.set_status(200)
-        self._set_stream_headers()
+        for name, value in _STREAM_HEADERS.items():
+            self.set_header(name, value)
         self.finish(event.error_frame(error, int(self.services.clock())))
+
+
+@lru_cache(maxsize=2)
+def _date(now: int) -> str:
+    return format_timestamp(now)
 
 
 def _has_everything(channel: Channel, wish: StreamQuery) -> bool:

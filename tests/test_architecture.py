@@ -32,15 +32,18 @@ MAY_IMPORT = {
     "metrics": FLAT | ROOMS | {"looplag"},
     "handlers": FLAT | ROOMS | {"metrics"},
     "app": FLAT | ROOMS | {"handlers", "metrics", "looplag"},
-    "server": FLAT | {"app"},
+    "listener": FLAT,
+    "server": FLAT | {"app", "listener", "streaming"},
     "demo": FLAT,
+    "load": FLAT,
     "cli": FLAT | {"app", "demo", "server"},
 }
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
 PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|secret|variable"
-    r"|streaming\.(event|lifecycle|sse|view|wheel))"
+    r"|streaming\.(compression|event|lifecycle|sse|view|wheel)"
+    r"|load\.(plan|frames|response|continuity|distribution|tally|job))"
 )
 IMPURE_LIBRARIES = re.compile(
     r"(asyncio|concurrent|ctypes|http\.(client|server)|logging|multiprocessing|os|pycurl|random|redis"

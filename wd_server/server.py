@@ -10,9 +10,9 @@ from tornado.netutil import bind_sockets
 
 from wd_server import __version__
 from wd_server.app import App
+from wd_server.listener import BACKLOG, Listener
+from wd_server.streaming.stream import prepare_listener
 
-# Connections the kernel holds until they are accepted: one second of a reconnect storm.
-BACKLOG = 4096
 # Bytes of headers that are read at all; handlers refuse with an answer what is over their limit.
 HEADER_BYTES_READ = 256 * 1024
 # Bytes of a request's body: no endpoint takes more than a few fields.
@@ -33,19 +33,23 @@ class Server:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        application = app.application()
         self._http = HTTPServer(
-            app.application(),
+            application,
             max_header_size=HEADER_BYTES_READ,
             max_body_size=BODY_BYTES,
             idle_connection_timeout=REQUEST_SECONDS,
             body_timeout=REQUEST_SECONDS,
         )
+        self._listener = Listener(application, self._http, REQUEST_SECONDS)
         self.port = 0
 
     async def start(self) -> None:
         """Raises OSError if the address can't be listened on, StoreUnavailable."""
         settings = self._app.settings
         sockets = bind_sockets(settings.port, address=settings.host, backlog=BACKLOG)
+        for sock in sockets:
+            prepare_listener(sock)
         self.port = sockets[0].getsockname()[1]
         try:
             await self._app.open()
@@ -54,7 +58,7 @@ class Server:
                 sock.close()
             raise
         _quieten_garbage_collector()
-        self._http.add_sockets(sockets)
+        await self._listener.listen(sockets)
         if settings.redis_url is not None:
             _log.warning("REDIS_URL isn't used by this version: the journal is in DATA_DIR")
         _log.info("listening", host=settings.host, port=self.port, version=__version__)
@@ -63,7 +67,7 @@ class Server:
         """Send the streams away within `drain_seconds`, then close everything. Until then
         newcomers are told that this server is draining."""
         await self._app.registry.drain(drain_seconds)
-        self._http.stop()
+        self._listener.close()
         await self._http.close_all_connections()
         await self._app.close()
         _log.info("stopped")

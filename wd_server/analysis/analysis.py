@@ -132,6 +132,8 @@ class Analysis:
         if attendance.run is not None:
             attendance.run.audience = audience
             return
+        if follow and attendance.followers > 1 and attendance.task is not None:
+            return  # it is read every few seconds anyway
         if not follow and self._is_fresh(wallet):
             audience.on_settled()
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from wd_server.errors import StoreUnavailable, WalletDoctorError
 from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
 from wd_server.streaming import event
+from wd_server.streaming.compression import Frames
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.view import Page, Progressed, View
 from wd_server.trading.summary import Summary
@@ -23,7 +24,8 @@ RECENT_ENTRIES = 256
 # costs tens of calls, small enough that a client that stops reading pins little memory.
 PAGE_ENTRIES = 256
 PAGE_BYTES = 128 * 1024
-# Pages read for streams that replay together, and bytes rendered for streams at one position.
+# Pages read for streams that replay together, and bytes rendered for streams at one position. Where
+# somebody takes gzip, a quarter more is kept beside them.
 FETCHED_PAGES = 4
 RENDERED_BYTES = 1024 * 1024
 
@@ -42,7 +44,7 @@ class Pump(Protocol):
 class Channel:
     """`run` 0: nothing is known of this wallet yet. `settled`: its newest entry is its last for
     now, so a stream that doesn't follow may end there. `progress` and `preview` are events that
-    aren't kept, empty while there are none."""
+    aren't kept; `percentage` -1 and None while there are none."""
 
     def __init__(
         self, wallet: str, journal: Journal, pump: Pump, clock: Callable[[], float]
@@ -53,9 +55,9 @@ class Channel:
         self.head_kind = ""
         self.settled = False
         self.streams: set[Stream] = set()
-        self.progress = b""
+        self.progress = Frames(b"")
         self.percentage = -1
-        self.preview = b""
+        self.preview: Frames | None = None
         self._journal = journal
         self._pump = pump
         self._clock = clock
@@ -114,7 +116,7 @@ class Channel:
         self._recent.extend(entries)
         if len(self._recent) > 2 * RECENT_ENTRIES:
             del self._recent[:-RECENT_ENTRIES]
-        self.preview = b""
+        self.preview = None
         self._move(Head(run, entries[-1].seq, entries[-1].kind))
 
     def _move(self, head: Head) -> None:
@@ -123,27 +125,30 @@ class Channel:
         self._announce()
 
     def on_progress(self, progress: event.Progress) -> None:
-        self.progress = event.frame(progress)
+        further = progress.percentage > self.percentage
+        self.progress = Frames(event.frame(progress))
         self.percentage = progress.percentage
-        self._pump.visit(list(self.streams), lambda stream: stream.show_progress())
+        if further:
+            self._pump.visit(list(self.streams), lambda stream: stream.show_progress())
 
     def on_preview(self, preview: event.Preview) -> None:
-        self.preview = frame = event.frame(preview)
-        self._pump.visit(list(self.streams), lambda stream: stream.show(frame))
+        self.preview = frames = Frames(event.frame(preview))
+        self._pump.visit(list(self.streams), lambda stream: stream.show(frames))
 
     def on_summary(self, summary: Summary) -> None:
         """The totals after new trades, for those who saw the trades."""
-        frame = event.summary_frame(summary)
+        frames = Frames(event.summary_frame(summary))
         streams = [stream for stream in self.streams if stream.view.follow]
-        self._pump.visit(streams, lambda stream: stream.show(frame))
+        self._pump.visit(streams, lambda stream: stream.show(frames))
 
     def on_unsettled(self) -> None:
         self.settled = False
 
     def on_settled(self) -> None:
-        self.settled = True
-        self._forget_rendered()
-        self._announce()
+        if not self.settled:
+            self.settled = True
+            self._forget_rendered()
+            self._announce()
 
     def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
         streams = [stream for stream in self.streams if followers_too or not stream.view.follow]
@@ -168,7 +173,7 @@ class Channel:
             if self._rendered_bytes > RENDERED_BYTES:
                 self._forget_rendered()
             self._rendered[key] = page
-            self._rendered_bytes += len(page.data)
+            self._rendered_bytes += len(page.frames.plain)
         return page
 
     def fetch(self, stream: "Stream") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from time import monotonic
 from typing import Protocol
-from uuid import uuid4
+from uuid import UUID
 
 import structlog
 
@@ -15,6 +15,7 @@ from wd_server.errors import AtCapacity, Draining, WalletDoctorError
 from wd_server.journal.base import EventId, Journal
 from wd_server.streaming import event
 from wd_server.streaming.channel import Channel, Visit
+from wd_server.streaming.compression import Frames
 from wd_server.streaming.lifecycle import CloseReason
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.stream import Limits, Stream
@@ -60,7 +61,7 @@ class StreamRegistry:
         self.limits = limits
         self.random = random
         self.wheel: TimerWheel[Stream] = TimerWheel()
-        self.heartbeat = b""
+        self.heartbeat = Frames(b"")
         self.draining = False
         self.counts = Statistics()
         self.page_reads = asyncio.Semaphore(PAGE_READS)
@@ -135,7 +136,8 @@ class StreamRegistry:
         gap = _gap(channel, last_event_id)
         resumed = last_event_id is not None and gap is None
         position = EventId(channel.run, last_event_id.seq if last_event_id and resumed else 0)
-        stream = Stream(str(uuid4()), view, channel, self, position)
+        stream_id = str(UUID(int=self.random.getrandbits(128), version=4))
+        stream = Stream(stream_id, view, channel, self, position)
         stream.asked_at = asked_at
         stream.greeting = event.frame(
             event.Connected(
@@ -172,13 +174,6 @@ class StreamRegistry:
         stream.await_due()
         if self._second is None:
             self._second = asyncio.get_running_loop().call_later(1, self.on_second)
-        _log.info(
-            "stream opened",
-            stream_id=stream.stream_id,
-            wallet=stream.channel.wallet,
-            follow=stream.view.follow,
-            position=str(EventId(stream.run, stream.seq)),
-        )
 
     def closed(self, stream: Stream) -> None:
         assert stream.reason is not None
@@ -237,7 +232,7 @@ class StreamRegistry:
     def on_second(self) -> None:
         """A second has passed."""
         self._second = asyncio.get_running_loop().call_later(1, self.on_second)
-        self.heartbeat = event.frame(event.Heartbeat(self.now()))
+        self.heartbeat = Frames(event.frame(event.Heartbeat(self.now())))
         due = self.wheel.turn()
         if due:
             self.visit(due, lambda stream: stream.on_second())

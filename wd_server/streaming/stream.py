@@ -18,6 +18,7 @@ from wd_server.errors import WalletDoctorError
 from wd_server.journal.base import EventId
 from wd_server.streaming import event, sse
 from wd_server.streaming.channel import Channel
+from wd_server.streaming.compression import HEADER, Frames, Gzip
 from wd_server.streaming.lifecycle import TRANSITIONS, CloseReason, StreamState
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.view import Progressed, View
@@ -58,7 +59,7 @@ class Home(Protocol):
     wheel: TimerWheel["Stream"]
     limits: Limits
     random: Random
-    heartbeat: bytes
+    heartbeat: Frames
     counts: Statistics
 
     def now(self) -> int: ...
@@ -81,6 +82,7 @@ class Stream(asyncio.Protocol):
         "events_sent",
         "expires",
         "greeting",
+        "gzip",
         "home",
         "opened_at",
         "paused",
@@ -112,6 +114,7 @@ class Stream(asyncio.Protocol):
         self.errored: str | None = None
         self.transport: asyncio.Transport | None = None
         self.greeting = b""
+        self.gzip: Gzip | None = None
         self.progressed = _NOTHING_YET
         self.percentage = -1
         self.paused = False
@@ -124,6 +127,11 @@ class Stream(asyncio.Protocol):
         self.pending = 0
         self.slot = NOWHERE
 
+    def compress(self) -> None:
+        """Send everything as gzip. Only before the response's head stands in the greeting."""
+        self.gzip = Gzip()
+        self.greeting = HEADER + self.gzip.private(self.greeting)
+
     # What the loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,19 +139,19 @@ class Stream(asyncio.Protocol):
         if self.state is not StreamState.OPENING:  # closed while its socket was handed over
             self.transport.abort()
             return
-        _prepare(transport.get_extra_info("socket"))
         # No buffer before it counts as full: bytes the socket doesn't take pause the stream.
         self.transport.set_write_buffer_limits(high=0)
         self._move(StreamState.REPLAYING)
-        greeting, self.greeting = self.greeting, b""
-        self._write(greeting, 1)
+        self.written = self.home.wheel.now
         self.home.opened(self)
+        greeting, self.greeting = self.greeting, b""
         if self.reason is not None:
+            self._write(greeting, 1)
             self._close(self.transport)
-            return
-        if self.channel.preview and self.seq == 0:
-            self.show(self.channel.preview)
-        self.pump()
+        elif self.channel.preview is not None and self.seq == 0:
+            self.pump(greeting + self._shared(self.channel.preview), 2)
+        else:
+            self.pump(greeting, 1)
 
     def data_received(self, data: bytes) -> None:
         """A client has nothing to say after its request; what it says is dropped."""
@@ -167,41 +175,50 @@ class Stream(asyncio.Protocol):
 
     # What the channel and the registry tell.
 
-    def pump(self) -> None:
+    def pump(self, first: bytes = b"", events: int = 0) -> None:
         """Write what lies between the position and the channel's head, while the socket takes
-        it; end there if this stream doesn't follow."""
+        it; end there if this stream doesn't follow. `first` are so many events that come before
+        it, in the same write."""
         channel = self.channel
         if self.run != channel.run and self.state in _OPEN:
-            self._adopt_run()
-        self.show_progress()
+            gap = self._adopt_run()
+            first += gap
+            events += bool(gap)
+        if channel.percentage > self.percentage and self.state in _OPEN and not self.paused:
+            first += self._progress()
+            events += 1
         reach = channel.reach(self.view.follow)
         while self.seq < reach and not self.paused and self.state in _OPEN:
             page = channel.page(self.view, self.seq, self.progressed)
             if page is None:
-                self._move(StreamState.REPLAYING)
-                channel.fetch(self)
-                return
+                break
             self.seq = page.seq
-            if page.data:
-                self._write(page.data, page.events, page.trades)
+            if page.events:
+                self._write(first + self._shared(page.frames), events + page.events, page.trades)
                 self.progressed = page.progressed
+                first, events = b"", 0
+        if first:
+            self._write(first, events)
         if self.paused or self.state not in _OPEN:
+            return
+        if self.seq < reach:
+            self._move(StreamState.REPLAYING)
+            channel.fetch(self)
             return
         self._move(StreamState.LIVE)
         if channel.settled and channel.finished and not self.view.follow:
             self.close(CloseReason.COMPLETE)
 
-    def show(self, frame: bytes) -> None:
+    def show(self, frames: Frames) -> None:
         """Write an event that isn't kept, unless the client is behind with what is."""
         if self.state in _OPEN and not self.paused:
-            self._write(frame, 1)
+            self._write(self._shared(frames), 1)
 
     def show_progress(self) -> None:
         """Never goes back, also when the run that it tells of begins anew. What a client was too
         slow for it gets when it is back, so that it sees 100 % before the end."""
         if self.channel.percentage > self.percentage and self.state in _OPEN and not self.paused:
-            self.percentage = self.channel.percentage
-            self._write(self.channel.progress, 1)
+            self._write(self._progress(), 1)
 
     def fail(self, error: WalletDoctorError) -> None:
         """Tell the client what went wrong and end."""
@@ -221,10 +238,10 @@ class Stream(asyncio.Protocol):
             return
         self.reason = reason
         if self.transport is None:
-            self.greeting += last_words
+            self.greeting += self._private(last_words)
             return
         if last_words:
-            self._write(last_words, 1)
+            self._write(self._private(last_words), 1)
         self._close(self.transport)
 
     def abandon(self) -> None:
@@ -240,6 +257,8 @@ class Stream(asyncio.Protocol):
         """The wheel came by: a heartbeat, an end, or nothing yet."""
         now = self.home.wheel.now
         limits = self.home.limits
+        if self.state is StreamState.CLOSED:
+            return  # since it was found due
         if self.state is StreamState.CLOSING:
             self.abort()
         elif self.expires and now >= self.expires:
@@ -248,7 +267,7 @@ class Stream(asyncio.Protocol):
             self._on_stalled_second(now)
         else:
             if now - self.written >= limits.heartbeat_seconds:
-                self._write(self.home.heartbeat, 1)
+                self._write(self._shared(self.home.heartbeat), 1)
             self.await_due()
 
     def await_due(self) -> None:
@@ -272,11 +291,26 @@ class Stream(asyncio.Protocol):
     def _reconnect_soon(self) -> int:
         return self.home.random.randrange(*RECONNECT_MS)
 
-    def _adopt_run(self) -> None:
-        if self.run:
-            position = EventId(self.run, self.seq)
-            self._write(event.gap_frame("reset", str(position), self.channel.position), 1)
+    def _adopt_run(self) -> bytes:
+        """Go to the start of the channel's run; what the client is told of that, if anything."""
+        left = EventId(self.run, self.seq)
         self.run, self.seq = self.channel.run, 0
+        if not left.run:
+            return b""
+        return self._private(event.gap_frame("reset", str(left), self.channel.position))
+
+    def _progress(self) -> bytes:
+        self.percentage = self.channel.percentage
+        return self._shared(self.channel.progress)
+
+    def _shared(self, frames: Frames) -> bytes:
+        """Events that others get too, as they go out. What this and `_private` return has to be
+        written, in the order of the calls."""
+        return frames.plain if self.gzip is None else self.gzip.shared(frames)
+
+    def _private(self, data: bytes) -> bytes:
+        """Events for this client alone, as they go out."""
+        return data if self.gzip is None else self.gzip.private(data)
 
     def _write(self, data: bytes, events: int, trades: int = 0) -> None:
         assert self.transport is not None
@@ -292,6 +326,8 @@ class Stream(asyncio.Protocol):
     def _close(self, transport: asyncio.Transport) -> None:
         self._move(StreamState.CLOSING)
         self.home.wheel.set(self, CLOSE_SECONDS)
+        if self.gzip is not None:
+            self._write(self.gzip.end(), 0)
         transport.close()
 
     def _move(self, state: StreamState) -> None:
@@ -316,7 +352,8 @@ class Stream(asyncio.Protocol):
         return int(struct.unpack("i", unsent)[0]) + self.transport.get_write_buffer_size()
 
 
-def _prepare(sock: socket.socket) -> None:
+def prepare_listener(sock: socket.socket) -> None:
+    """Set what every accepted socket inherits, so that a stream costs no call for it."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from wd_server.journal.base import Entry
 from wd_server.streaming import event, sse
+from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
 
 _USD_FIELDS = ("price_usd", "value_usd", "pnl_usd")
@@ -68,9 +69,9 @@ class Progressed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Bytes ready to be written and what they stand for. `seq` is the position after them."""
+    """Events ready to be written and what they stand for. `seq` is the position after them."""
 
-    data: bytes
+    frames: Frames
     seq: int
     events: int
     trades: int
@@ -107,7 +108,7 @@ class View(Struct, frozen=True, cache_hash=True):
             progressed = Progressed(batches, progressed.trades + trades)
         else:
             frames = [_frame(run, entry) for entry in shown]
-        return Page(b"".join(frames), entries[-1].seq, len(frames), trades, progressed)
+        return Page(Frames(b"".join(frames)), entries[-1].seq, len(frames), trades, progressed)
 
     def _show(self, entry: Entry) -> Entry | None:
         filtered = entry.kind == event.TRADE and self.filter is not NO_FILTER

@@ -1,7 +1,9 @@
 """Streams, their channel and the registry together, on a real journal; the socket is played."""
 
 import asyncio
+import gzip
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -84,6 +86,10 @@ class Socket(asyncio.Transport):
 
     def ids(self) -> list[int]:
         return [int(text.split("-")[1]) for _, text, _ in self.events() if text is not None]
+
+
+def _names(text: bytes) -> list[str]:
+    return re.findall(r"(?m)^event: (\w+)$", text.decode())
 
 
 def _connected() -> socket.socket:
@@ -319,6 +325,45 @@ def test_streams_at_one_position_are_given_the_very_same_bytes(tmp_path: Path) -
         first, *others = [transport.writes[-1] for _, transport in opened]
         assert first.count(b"event: trade") == 2
         assert all(other is first for other in others)
+
+    in_house(tmp_path, scene)
+
+
+def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        sockets = []
+        for _ in range(2):
+            stream = await house.admit()
+            stream.compress()
+            sockets.append(Socket(stream))
+            stream.connection_made(sockets[-1])
+        _, plain = await house.open()
+        await house.append("trade", "trade")
+        first, second = sockets
+        assert first.writes[-1] is second.writes[-1]
+        assert first.writes[-1] != plain.writes[-1]
+
+    in_house(tmp_path, scene)
+
+
+def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade", "trade")
+        stream = await house.admit(after=EventId(house.run + 7, 1))
+        stream.compress()
+        transport = Socket(stream)
+        stream.connection_made(transport)
+        await settled()
+        stream.bye(CloseReason.SHUTDOWN, 1500)
+        early = await house.admit()
+        early.compress()
+        early.bye(CloseReason.SHUTDOWN, 1500)
+        told = Socket(early)
+        early.connection_made(told)
+        assert _names(gzip.decompress(transport.received)) == [
+            *("connected", "gap", "trade", "trade", "bye")
+        ]
+        assert _names(gzip.decompress(told.received)) == ["connected", "bye"]
 
     in_house(tmp_path, scene)
 

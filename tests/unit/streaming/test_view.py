@@ -41,7 +41,7 @@ def events(data: bytes) -> list[tuple[str, str, dict[str, object]]]:
 
 def test_each_trade_is_an_event_with_its_own_id() -> None:
     page = View().render(9, [trade(1), trade(2)], 2, False, START, 0)
-    assert [(name, event_id) for name, event_id, _ in events(page.data)] == [
+    assert [(name, event_id) for name, event_id, _ in events(page.frames.plain)] == [
         ("trade", "9-1"),
         ("trade", "9-2"),
     ]
@@ -54,7 +54,7 @@ def test_batches_hold_every_trade_once_in_order_and_no_more_than_asked(
 ) -> None:
     entries = [trade(seq) for seq in range(1, count + 1)] + [complete(count + 1)]
     page = View(batch=size).render(1, entries, count + 1, True, START, 0)
-    *batches, (name, _, _) = events(page.data)
+    *batches, (name, _, _) = events(page.frames.plain)
     assert name == "complete"
     sent = [each["signature"] for _, _, data in batches for each in data["trades"]]  # type: ignore[attr-defined]
     assert sent == [f"s{seq}" for seq in range(1, count + 1)]
@@ -68,29 +68,34 @@ def test_batches_hold_every_trade_once_in_order_and_no_more_than_asked(
 
 def test_a_batchs_id_is_its_last_trades() -> None:
     page = View(batch=2).render(1, [trade(4), trade(5), trade(6)], 6, False, START, 0)
-    assert [event_id for _, event_id, _ in events(page.data)] == ["1-5", "1-6"]
+    assert [event_id for _, event_id, _ in events(page.frames.plain)] == ["1-5", "1-6"]
 
 
 def test_batch_numbers_go_on_where_the_stream_was() -> None:
     page = View(batch=2).render(1, [trade(9)], 9, False, Progressed(4, 8), 0)
-    (_, _, data) = events(page.data)[0]
+    (_, _, data) = events(page.frames.plain)[0]
     assert (data["batch_num"], data["total_yielded"]) == (5, 9)
 
 
 def test_an_overtaken_complete_would_end_one_who_does_not_follow_and_is_left_out() -> None:
     entries = [trade(1), complete(2), trade(3), complete(4)]
     ends = View().render(1, entries, 4, True, START, 0)
-    assert [event_id for _, event_id, _ in events(ends.data)] == ["1-1", "1-3", "1-4"]
+    assert [event_id for _, event_id, _ in events(ends.frames.plain)] == ["1-1", "1-3", "1-4"]
     stays = View(follow=True).render(1, entries, 4, True, START, 0)
-    assert [event_id for _, event_id, _ in events(stays.data)] == ["1-1", "1-2", "1-3", "1-4"]
+    assert [event_id for _, event_id, _ in events(stays.frames.plain)] == [
+        "1-1",
+        "1-2",
+        "1-3",
+        "1-4",
+    ]
 
 
 def test_a_filter_drops_trades_but_never_the_position_or_the_complete() -> None:
     entries = [trade(1, mint="A"), trade(2, mint="B"), complete(3)]
     page = View(filter=Filter(mint="B")).render(1, entries, 3, True, START, 0)
-    assert [event_id for _, event_id, _ in events(page.data)] == ["1-2", "1-3"]
+    assert [event_id for _, event_id, _ in events(page.frames.plain)] == ["1-2", "1-3"]
     nothing = View(filter=Filter(mint="C")).render(1, entries[:2], 2, False, START, 0)
-    assert (nothing.data, nothing.seq) == (b"", 2)
+    assert (nothing.frames.plain, nothing.seq) == (b"", 2)
 
 
 def test_each_filter_looks_at_its_own_field() -> None:

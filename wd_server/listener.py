@@ -1,0 +1,237 @@
+"""Where connections arrive: plain requests for streams are read here, all others by Tornado.
+
+A stream leaves Tornado as soon as it is admitted, so what Tornado sets up for a connection
+(buffers, a coroutine, a second socket and registration with the loop) is most of what opening one
+costs. A request that is plainly for a stream therefore stays on the loop's own transport, which
+then is the stream's. It meets the same Application and RequestHandler. What is not plainly that
+(another path, a body, an unusual or incomplete head) is handed on to Tornado's server as it came.
+"""
+
+import asyncio
+import os
+import re
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPInputError,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import IOStream
+from tornado.web import Application
+
+# Connections the kernel holds until they are accepted: one second of a reconnect storm.
+BACKLOG = 4096
+# Requests begun a turn of the loop: at 0.2 ms each, others wait 3 ms at most.
+REQUESTS_A_TURN = 16
+# Bytes of a head that is read here; Tornado has the last word on longer ones.
+HEAD_BYTES = 16 * 1024
+# Seconds between two looks for connections that have sent nothing.
+SILENCE_CHECK_SECONDS = 1
+
+_PLAIN_HEAD = re.compile(
+    rb"GET (/v4/(?:wallet/\w{1,64}/)?stream(?:\?[!-~]*)?) HTTP/1\.1\r\n"
+    rb"((?:[\w-]+: ?[ -~]*\r\n)+)\r\n",
+    re.ASCII,
+)
+# Headers by which a request says that more than its head belongs to it.
+_MORE_TO_COME = re.compile(rb"(?i)^(?:content-length|transfer-encoding|expect|upgrade):", re.M)
+
+
+class Listener:
+    """`silent_seconds`: how long a connection may be open without a word."""
+
+    def __init__(self, application: Application, http: HTTPServer, silent_seconds: float) -> None:
+        self._application = application
+        self._http = http
+        self._silent_seconds = silent_seconds
+        self._servers: list[asyncio.Server] = []
+        # In the order of their arrival.
+        self._silent: dict[_Arrival, float] = {}
+        self._requests: deque[tuple[_Arrival, bytes]] = deque()
+        self._check: asyncio.TimerHandle | None = None
+
+    async def listen(self, sockets: Iterable[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self._servers.append(
+                await loop.create_server(lambda: _Arrival(self), sock=sock, backlog=BACKLOG)
+            )
+        self._check = loop.call_later(SILENCE_CHECK_SECONDS, self._drop_silent)
+
+    def close(self) -> None:
+        """Accept no more, and drop who hasn't asked for anything yet."""
+        for server in self._servers:
+            server.close()
+        if self._check is not None:
+            self._check.cancel()
+        for arrival in list(self._silent):
+            arrival.transport.abort()
+
+    # What arrivals tell.
+
+    def arrived(self, arrival: "_Arrival") -> None:
+        self._silent[arrival] = asyncio.get_running_loop().time()
+
+    def left(self, arrival: "_Arrival") -> None:
+        self._silent.pop(arrival, None)
+
+    def said(self, arrival: "_Arrival", data: bytes) -> None:
+        """The first bytes of a connection."""
+        del self._silent[arrival]
+        if is_plain(data):
+            if not self._requests:
+                asyncio.get_running_loop().call_soon(self._begin_requests)
+            self._requests.append((arrival, data))
+        else:
+            self._hand_on(arrival.transport, data)
+
+    def _begin_requests(self) -> None:
+        for _ in range(min(REQUESTS_A_TURN, len(self._requests))):
+            arrival, head = self._requests.popleft()
+            self._begin(arrival, head)
+        if self._requests:
+            asyncio.get_running_loop().call_soon(self._begin_requests)
+
+    def _begin(self, arrival: "_Arrival", head: bytes) -> None:
+        if arrival.transport.is_closing():
+            return
+        request_line, _, fields = head.decode("latin-1").partition("\r\n")
+        method, target, version = request_line.split(" ")
+        arrival.connection = connection = Connection(arrival.transport)
+        request = self._application.start_request(self, connection)
+        try:
+            request.headers_received(
+                RequestStartLine(method, target, version), HTTPHeaders.parse(fields)
+            )
+        except HTTPInputError:
+            arrival.connection = None
+            self._hand_on(arrival.transport, head)
+        else:
+            request.finish()
+
+    def _hand_on(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Have Tornado read this connection from its first byte."""
+        address = transport.get_extra_info("peername")
+        sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        sock.setblocking(False)
+        transport.abort()
+        self._http.handle_stream(_BegunStream(sock, data), address)
+
+    def _drop_silent(self) -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time() - self._silent_seconds
+        for arrival, arrived in list(self._silent.items()):
+            if arrived > since:
+                break
+            arrival.transport.abort()
+        self._check = loop.call_later(SILENCE_CHECK_SECONDS, self._drop_silent)
+
+
+def is_plain(head: bytes) -> bool:
+    """Whether this is the whole of an ordinary request for a stream. Everything that two readers
+    could understand in two ways is not."""
+    return (
+        len(head) <= HEAD_BYTES
+        and _PLAIN_HEAD.fullmatch(head) is not None
+        and _MORE_TO_COME.search(head) is None
+    )
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection until it is known what it wants."""
+
+    __slots__ = ("_listener", "begun", "connection", "transport")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.begun = False
+        self.connection: Connection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._listener.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Only the first bytes count; a client has nothing more to say before its answer."""
+        if not self.begun:
+            self.begun = True
+            self._listener.said(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.left(self)
+        if self.connection is not None:
+            self.connection.on_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What Tornado's requests want to know of their connection."""
+
+    remote_ip: str
+    protocol: str = "http"
+
+
+class Connection(HTTPConnection):
+    """One request and its answer, which ends with the connection."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.context = _Context(transport.get_extra_info("peername")[0])
+        self._transport = transport
+        self._on_close: Callable[[], None] | None = None
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        self._on_close = callback
+
+    def on_closed(self) -> None:
+        if self._on_close is not None:
+            self._on_close()
+
+    def detach(self) -> asyncio.Transport:
+        """The transport, for whoever answers without Tornado."""
+        self._on_close = None
+        return self._transport
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> "asyncio.Future[None]":
+        assert isinstance(start_line, ResponseStartLine)
+        headers["Connection"] = "close"
+        lines = [f"HTTP/1.1 {start_line.code} {start_line.reason}"]
+        lines += [f"{name}: {value}" for name, value in headers.get_all()]
+        return self.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (chunk or b""))
+
+    def write(self, chunk: bytes) -> "asyncio.Future[None]":
+        self._transport.write(chunk)
+        written = asyncio.get_running_loop().create_future()
+        written.set_result(None)
+        return written
+
+    def finish(self) -> None:
+        self._transport.close()
+
+
+class _BegunStream(IOStream):
+    """A stream of which the first bytes have been read already."""
+
+    def __init__(self, sock: socket.socket, begun: bytes) -> None:
+        self._begun = begun
+        super().__init__(sock)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        if not self._begun:
+            return super().read_from_fd(buf)
+        size = min(len(buf), len(self._begun))
+        buf[:size] = self._begun[:size]
+        self._begun = self._begun[size:]
+        return size
