@@ -100,10 +100,10 @@ class Channel:
         """The newest entry is a `complete`."""
         return self.head_kind == event.COMPLETE
 
-    def reach(self, follow: bool) -> int:
-        """How far a stream may go: a `complete` that may still be overtaken isn't shown to one
-        that would end with it."""
-        return self.head - 1 if self.finished and not (follow or self.settled) else self.head
+    def reach(self) -> int:
+        """How far a stream may go that ends with a `complete`: one that may still be overtaken
+        isn't shown to it."""
+        return self.head - 1 if self.finished and not self.settled else self.head
 
     # What the journal and the analysis tell.
 
@@ -164,7 +164,7 @@ class Channel:
             entries = self._entries(after)
             if entries is None:
                 return None
-            reach = self.reach(view.follow)
+            reach = self.head if view.follow else self.reach()
             while entries[-1].seq > reach:
                 entries.pop()
             ended = self.settled and self.finished

@@ -215,19 +215,16 @@ class StreamRegistry:
         while self._visits:
             streams, visit = self._visits[0]
             for stream in streams:
-                self._visit_one(stream, visit)
+                try:
+                    visit(stream)
+                except Exception:  # noqa: BLE001 - a bug met by one stream must not stop all visits
+                    _log.exception("stream failed", stream_id=stream.stream_id)
+                    stream.abort()
                 if monotonic() >= until:
                     asyncio.get_running_loop().call_soon(self._visit_slice)
                     return
             self._visits.popleft()
         self._visiting = False
-
-    def _visit_one(self, stream: Stream, visit: Visit) -> None:
-        try:
-            visit(stream)
-        except Exception:  # noqa: BLE001 - a bug met by one stream must not stop all visits
-            _log.exception("stream failed", stream_id=stream.stream_id)
-            stream.abort()
 
     def on_second(self) -> None:
         """A second has passed."""

@@ -187,7 +187,7 @@ class Stream(asyncio.Protocol):
         if channel.percentage > self.percentage and self.state in _OPEN and not self.paused:
             first += self._progress()
             events += 1
-        reach = channel.reach(self.view.follow)
+        reach = channel.head if self.view.follow else channel.reach()
         while self.seq < reach and not self.paused and self.state in _OPEN:
             page = channel.page(self.view, self.seq, self.progressed)
             if page is None:
@@ -205,8 +205,9 @@ class Stream(asyncio.Protocol):
             self._move(StreamState.REPLAYING)
             channel.fetch(self)
             return
-        self._move(StreamState.LIVE)
-        if channel.settled and channel.finished and not self.view.follow:
+        if self.state is not StreamState.LIVE:
+            self._move(StreamState.LIVE)
+        if not self.view.follow and channel.settled and channel.finished:
             self.close(CloseReason.COMPLETE)
 
     def show(self, frames: Frames) -> None:
