@@ -39,6 +39,7 @@ class Pump(Protocol):
     page_reads: asyncio.Semaphore
 
     def visit(self, streams: Iterable["Stream"], visit: Visit) -> None: ...
+    def pump(self, streams: Iterable["Stream"]) -> None: ...
 
 
 class Channel:
@@ -53,6 +54,7 @@ class Channel:
         self.run = 0
         self.head = 0
         self.head_kind = ""
+        self.newest: Head | None = None
         self.settled = False
         self.streams: set[Stream] = set()
         self.progress = Frames(b"")
@@ -120,6 +122,7 @@ class Channel:
         self._move(Head(run, entries[-1].seq, entries[-1].kind))
 
     def _move(self, head: Head) -> None:
+        self.newest = head
         self.run, self.head, self.head_kind = head
         self._forget_rendered()
         self._announce()
@@ -202,7 +205,7 @@ class Channel:
                 self._fetched[after] = entries
                 self._pump.counts.replayed += len(entries)
             served = asyncio.get_running_loop().create_future()
-            self._pump.visit(self._serve(after, served), lambda stream: stream.pump())
+            self._pump.pump(self._serve(after, served))
             await served
 
     def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator["Stream"]:
@@ -236,7 +239,7 @@ class Channel:
         if not self._announced and self.streams:
             self._announced = True
             self._announced_at = monotonic()
-            self._pump.visit(self._audience(), lambda stream: stream.pump())
+            self._pump.pump(self._audience())
 
     def _audience(self) -> Iterator["Stream"]:
         self._announced = False

@@ -21,7 +21,7 @@ from wd_server.streaming.channel import Channel
 from wd_server.streaming.compression import HEADER, Frames, Gzip
 from wd_server.streaming.lifecycle import TRANSITIONS, CloseReason, StreamState
 from wd_server.streaming.statistics import Statistics
-from wd_server.streaming.view import Progressed, View
+from wd_server.streaming.view import Mark, Progressed, View
 from wd_server.streaming.wheel import NOWHERE, TimerWheel
 
 # Seconds a stream that was told to end may take for its last bytes.
@@ -39,7 +39,8 @@ SEND_BUFFER_BYTES = 64 * 1024
 # When a client that is sent away alone may be back, in milliseconds.
 RECONNECT_MS = (1000, 3000)
 
-_OPEN = frozenset({StreamState.REPLAYING, StreamState.LIVE})
+# No set: a state's hash is computed in Python.
+_OPEN = (StreamState.LIVE, StreamState.REPLAYING)
 _NOTHING_YET = Progressed(0, 0)
 
 
@@ -84,6 +85,7 @@ class Stream(asyncio.Protocol):
         "greeting",
         "gzip",
         "home",
+        "mark",
         "opened_at",
         "paused",
         "pending",
@@ -96,6 +98,7 @@ class Stream(asyncio.Protocol):
         "stalled",
         "state",
         "stream_id",
+        "trades_sent",
         "transport",
         "view",
         "written",
@@ -115,11 +118,12 @@ class Stream(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.greeting = b""
         self.gzip: Gzip | None = None
+        # Where it stands, while it is live and follows: others may stand there too.
+        self.mark: Mark | None = None
         self.progressed = _NOTHING_YET
         self.percentage = -1
         self.paused = False
-        self.events_sent = 0
-        self.bytes_sent = 0
+        self.events_sent = self.trades_sent = self.bytes_sent = 0
         self.asked_at = 0.0
         self.opened_at = 0.0
         # The wheel's seconds: last write, since when nothing was taken, end of life (0: none).
@@ -158,6 +162,7 @@ class Stream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self.mark = None
         self.stalled = self.home.wheel.now
         self.pending = self._pending()
         if self.state is StreamState.LIVE:
@@ -174,6 +179,21 @@ class Stream(asyncio.Protocol):
         self._end(CloseReason.CLIENT_GONE)
 
     # What the channel and the registry tell.
+
+    def go_on(self) -> None:
+        """`pump`, in short for one who stands where another has just gone on from."""
+        mark = self.mark
+        if mark is None or mark.head is not self.channel.newest or mark.page is None:
+            self.pump()
+            return
+        page = mark.page
+        self.mark, self.seq, self.progressed = page.mark, page.seq, page.progressed
+        self.written = self.home.wheel.now
+        self.events_sent += page.events
+        self.trades_sent += page.trades
+        self.bytes_sent += len(page.frames.plain)
+        assert self.transport is not None
+        self.transport.write(page.frames.plain)
 
     def pump(self, first: bytes = b"", events: int = 0) -> None:
         """Write what lies between the position and the channel's head, while the socket takes
@@ -192,6 +212,9 @@ class Stream(asyncio.Protocol):
             page = channel.page(self.view, self.seq, self.progressed)
             if page is None:
                 break
+            if self.mark is not None and page.events and page.seq == channel.head:
+                self.mark.page, self.mark.head = page, channel.newest
+            self.mark = page.mark if self.view.follow and self.gzip is None else None
             self.seq = page.seq
             if page.events:
                 self._write(first + self._shared(page.frames), events + page.events, page.trades)
@@ -203,6 +226,7 @@ class Stream(asyncio.Protocol):
             return
         if self.seq < reach:
             self._move(StreamState.REPLAYING)
+            self.mark = None
             channel.fetch(self)
             return
         if self.state is not StreamState.LIVE:
@@ -295,7 +319,7 @@ class Stream(asyncio.Protocol):
     def _adopt_run(self) -> bytes:
         """Go to the start of the channel's run; what the client is told of that, if anything."""
         left = EventId(self.run, self.seq)
-        self.run, self.seq = self.channel.run, 0
+        self.run, self.seq, self.mark = self.channel.run, 0, None
         if not left.run:
             return b""
         return self._private(event.gap_frame("reset", str(left), self.channel.position))
@@ -316,16 +340,14 @@ class Stream(asyncio.Protocol):
     def _write(self, data: bytes, events: int, trades: int = 0) -> None:
         assert self.transport is not None
         self.events_sent += events
+        self.trades_sent += trades
         self.bytes_sent += len(data)
         self.written = self.home.wheel.now
-        counts = self.home.counts
-        counts.events += events
-        counts.trades += trades
-        counts.bytes += len(data)
         self.transport.write(data)
 
     def _close(self, transport: asyncio.Transport) -> None:
         self._move(StreamState.CLOSING)
+        self.mark = None
         self.home.wheel.set(self, CLOSE_SECONDS)
         if self.gzip is not None:
             self._write(self.gzip.end(), 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from wd_server.journal.base import Entry
+from wd_server.journal.base import Entry, Head
 from wd_server.streaming import event, sse
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
@@ -68,6 +68,17 @@ class Progressed(NamedTuple):
     trades: int
 
 
+class Mark:
+    """Where streams stand that were all sent the same page: the first of them that goes on notes
+    the `page` it found there, which leads to `head`, and the others just take it."""
+
+    __slots__ = ("head", "page")
+
+    def __init__(self) -> None:
+        self.page: Page | None = None
+        self.head: Head | None = None
+
+
 class Page(NamedTuple):
     """Events ready to be written and what they stand for. `seq` is the position after them."""
 
@@ -76,6 +87,7 @@ class Page(NamedTuple):
     events: int
     trades: int
     progressed: Progressed
+    mark: Mark
 
 
 class View(Struct, frozen=True, cache_hash=True):
@@ -108,7 +120,8 @@ class View(Struct, frozen=True, cache_hash=True):
             progressed = Progressed(batches, progressed.trades + trades)
         else:
             frames = [_frame(run, entry) for entry in shown]
-        return Page(Frames(b"".join(frames)), entries[-1].seq, len(frames), trades, progressed)
+        joined = Frames(b"".join(frames))
+        return Page(joined, entries[-1].seq, len(frames), trades, progressed, Mark())
 
     def _show(self, entry: Entry) -> Entry | None:
         filtered = entry.kind == event.TRADE and self.filter is not NO_FILTER

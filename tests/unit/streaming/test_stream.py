@@ -585,6 +585,7 @@ def test_visits_leave_the_loop_to_others_between_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wd_server.streaming.registry.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("wd_server.streaming.registry.VISITS_A_LOOK", 1)
 
     async def scene(house: House) -> None:
         opened = [await house.open() for _ in range(5)]
