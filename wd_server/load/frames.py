@@ -1,0 +1,187 @@
+"""Bytes of an event stream -> what a load tester has to know of them.
+
+Thousands of clients that follow one wallet are sent the very same bytes, so `Blocks` remembers what
+it read: for most of what arrives, reading is one look into a table.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+END: Final = b"\n\n"
+
+_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE = b"connected", b"gap", b"complete", b"error", b"bye"
+_TRADE, _TRADES, _RETRACT = b"trade", b"trades", b"retract"
+_WITH_TRADES = frozenset({_TRADE, _TRADES})
+_STEERING = frozenset({_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE})
+# A quote in JSON text is escaped, so no value can look like this key.
+_EMITTED = re.compile(rb'"emitted_at": *(\d+)')
+_ID = re.compile(rb"(\d+)-(\d+)")
+
+# What `Blocks` keeps: bytes longer than a few events are hardly ever the same twice, and so many
+# blocks are what all wallets together send at one moment. Frames are those of a few histories, of
+# about 800 bytes each.
+REMEMBERED_BYTES = 8 * 1024
+REMEMBERED_BLOCKS = 512
+REMEMBERED_FRAMES = 16 * 1024
+
+
+class Item(NamedTuple):
+    """One event that a client has to look at. `run` is empty without a usable id; `seq` is 0
+    without any, -1 for one that can't be read. `entries`: how many of the journal it stands for,
+    `trades`: how many of them are trades. `data` is kept of events that steer a client, `retry` is
+    in milliseconds."""
+
+    name: str
+    run: bytes = b""
+    seq: int = 0
+    entries: int = 0
+    trades: int = 0
+    data: bytes = b""
+    retry: int | None = None
+
+
+class Block(NamedTuple):
+    """Whole events that came together.
+
+    `items` are those that move or steer a client. When they are nothing but entries in a row,
+    `run` is theirs, and a client at `before` is at `last` afterwards; otherwise `run` is empty.
+    `emitted`: which `emitted_at` (unix milliseconds) how many trades carry; `newest` the latest of
+    these, -1 for none.
+    """
+
+    events: int
+    trades: int
+    items: tuple[Item, ...]
+    run: bytes
+    before: int
+    last: int
+    emitted: tuple[tuple[float, int], ...]
+    newest: float
+
+
+class Frame(NamedTuple):
+    """One event: what it adds to its block. `events` is 0 for what is none, such as a comment."""
+
+    events: int
+    trades: int
+    item: Item | None
+    emitted: tuple[float, ...]
+
+
+class Frames(dict[bytes, Frame]):
+    """Frames by their bytes: streams that replay one wallet get the same ones, cut differently."""
+
+    def __missing__(self, text: bytes) -> Frame:
+        frame = read(text)
+        if len(text) <= REMEMBERED_BYTES:
+            if len(self) >= REMEMBERED_FRAMES:
+                self.clear()
+            self[text] = frame
+        return frame
+
+
+class Blocks(dict[bytes, Block]):
+    """Blocks by their bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = Frames()
+
+    def __missing__(self, data: bytes) -> Block:
+        block = parse(data, self._frames)
+        if len(data) <= REMEMBERED_BYTES:
+            if len(self) >= REMEMBERED_BLOCKS:
+                self.clear()
+            self[data] = block
+        return block
+
+
+def cut(data: bytes) -> tuple[bytes, bytes]:
+    """Whole events, with LF as the end of each line, and the beginning of the next one."""
+    held = b""
+    if b"\r" in data:
+        if data.endswith(b"\r"):  # its LF may be on its way
+            data, held = data[:-1], b"\r"
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = data.rfind(END)
+    if end < 0:
+        return b"", data + held
+    end += len(END)
+    return data[:end], data[end:] + held
+
+
+def parse(data: bytes, frames: Frames) -> Block:
+    """`data` is whole events (WHATWG HTML, section 9.2.6), their lines ended by LF."""
+    events = trades = 0
+    items: list[Item] = []
+    emitted: dict[float, int] = {}
+    for text in data.split(END):
+        one, inside, item, moments = frames[text]
+        events += one
+        trades += inside
+        if item is not None:
+            items.append(item)
+        for moment in moments:
+            emitted[moment] = emitted.get(moment, 0) + 1
+    run, before, last = _row(items)
+    newest = max(emitted) if emitted else -1
+    return Block(events, trades, tuple(items), run, before, last, tuple(emitted.items()), newest)
+
+
+def read(text: bytes) -> Frame:
+    """A frame without the blank line that ends it."""
+    name, event_id, payload, retry = _fields(text)
+    if payload is None:
+        return Frame(0, 0, None if retry is None else Item("", retry=retry), ())
+    moments = tuple(map(float, _EMITTED.findall(payload))) if name in _WITH_TRADES else ()
+    trades = 1 if name == _TRADE else len(moments)
+    moves = event_id or retry is not None or name in _STEERING
+    item = _item(name, event_id, trades, payload, retry) if moves else None
+    return Frame(1, trades, item, moments)
+
+
+def _fields(frame: bytes) -> tuple[bytes, bytes, bytes | None, int | None]:
+    """Name, id, data and retry of an event; data is None when it has none, and it is no event."""
+    name, event_id, payload, retry = b"message", b"", None, None
+    for line in frame.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            payload = value if payload is None else payload + b"\n" + value
+        elif field == b"id":
+            event_id = value
+        elif field == b"event":
+            name = value
+        elif field == b"retry" and value.isdigit():
+            retry = int(value)
+    return name, event_id, payload, retry
+
+
+def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
+    run, seq, entries, trades = b"", 0, 0, inside
+    if event_id:
+        found = _ID.fullmatch(event_id)
+        if found is not None:
+            run, seq, entries = found[1], int(found[2]), max(inside, 1)
+        if name == _RETRACT:
+            trades = -1
+    kept = payload if name in _STEERING else b""
+    if event_id and not run:
+        seq = -1  # an id that is none of ours
+    return Item(name.decode(errors="replace"), run, seq, entries, trades, kept, retry)
+
+
+def _row(items: list[Item]) -> tuple[bytes, int, int]:
+    """The run, the position before and the one after, of entries in a row."""
+    if not items:
+        return b"", 0, 0
+    run = items[0].run
+    before = last = items[0].seq - items[0].entries
+    for item in items:
+        last += item.entries
+        if item.run != run or item.seq != last or item.data or item.retry is not None:
+            return b"", 0, 0
+        if item.trades != item.entries:
+            return b"", 0, 0
+    return run, before, last
