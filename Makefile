@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
 TEST_PACKAGES := chromium curl iproute2 nodejs prometheus
+# Debian packages of rivals that benchmarks measure against.
+BENCH_PACKAGES := nginx libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format bench docs lock clean
@@ -31,7 +33,7 @@ format: $(VENV)/.test ## rewrite the code as `make check` wants it
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.test ## measurements, one after the other, into bench/RESULTS.md
+bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.md
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.run ## what is written from the code: docs/settings.md, conf/env.example
@@ -51,6 +53,13 @@ $(VENV)/.run: requirements.lock setup.py
 	@test -x $(BIN)/pip || .ci/venv $(VENV)
 	@$(PIP) --requirement requirements.lock
 	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A rival that can't be installed is named in the results.
+$(VENV)/.bench: $(VENV)/.test requirements-bench.lock
+	@.ci/debian $(BENCH_PACKAGES) || true
+	@echo 'wd-server: installing what it is measured against'
+	@$(PIP) --requirement requirements-bench.lock
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run requirements-dev.lock Makefile

@@ -1,67 +1,46 @@
-"""`make bench`: every measurement, one after the other, into one table in RESULTS.md."""
+"""`python -m bench` measures everything and writes RESULTS.md; `python -m bench NAME…` measures
+only what is named, and prints it."""
 
-import os
-import platform
+import argparse
 import sys
-import time
-import timeit
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import process_time
 
-from bench import backfill, latency
+from bench import backfill, fanout, latency, memory, opening
+from bench.page import page
 from bench.row import Row
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-BENCHES: tuple[Callable[[], list[Row]], ...] = (backfill.measure, latency.measure)
-LIBRARIES = ("tornado", "uvloop", "msgspec", "pycurl")
+# In the order of the results.
+BENCHES: Mapping[str, Callable[[], list[Row]]] = {
+    "fanout": fanout.measure,
+    "memory": memory.measure,
+    "opening": opening.measure,
+    "backfill": backfill.measure,
+    "latency": latency.measure,
+}
 
 
 def main() -> int:
-    rows = []
-    for bench in BENCHES:
-        for row in bench():
-            print(f"{row.what}: {row.figure} (target: {row.target})", flush=True)
-            rows.append(row)
-    RESULTS.write_text(_page(rows))
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    names = parser.parse_args().names
+    unknown = ", ".join(set(names) - set(BENCHES))
+    if unknown:
+        parser.error(f"there is no {unknown}; there are {', '.join(BENCHES)}")
+    found = [(name, row) for name in names or BENCHES for row in _measure(name)]
+    if not names:
+        RESULTS.write_text(page(found))
     return 0
 
 
-def _page(rows: list[Row]) -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`; don't edit. Times depend on the machine and on what else it",
-        "does. CPU is what the server process used (user and system).",
-        "",
-        f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}",
-        f"- {_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
-        f"- Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
-        f"- {versions}",
-        f"- for comparison, `sum(range(100_000))` takes {_reference():.2f} ms here and now",
-        "",
-        "| what | figure | target |",
-        "|---|---|---|",
-        *(f"| {row.what} | {row.figure} | {row.target} |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _reference() -> float:
-    """Milliseconds of CPU for the same plain work on every machine: neighbours slow it as much as
-    they slow what was measured."""
-    return (
-        min(timeit.repeat("sum(range(100_000))", number=1, repeat=200, timer=process_time)) * 1000
-    )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+def _measure(name: str) -> list[Row]:
+    """Shown as soon as it is known; the next bench may take minutes."""
+    rows = BENCHES[name]()
+    for row in rows:
+        target = f" (target: {row.target}: {row.verdict})" if row.target else ""
+        print(f"{name}: {row.what}: {row.figure}{target}", flush=True)
+    return rows
 
 
 if __name__ == "__main__":
