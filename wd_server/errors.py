@@ -5,22 +5,34 @@ contract, `status` the HTTP status to answer with where no stream is open yet, a
 sentence without internals. Foreign exceptions become one of these at the border where they enter.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class WalletDoctorError(Exception):
     """An error that may be shown to a client.
 
-    `retry_after` is in seconds: when it makes sense to try again, None when it doesn't.
+    `retry_after` is in seconds: when it makes sense to try again, None when it doesn't. `headers`
+    belong on the answer, besides those that every answer has.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class InternalError(WalletDoctorError):
@@ -62,6 +74,58 @@ class StreamingDisabled(AtCapacity):
     """The operator switched streaming off."""
 
 
+class NotAuthenticated(WalletDoctorError):
+    """Nobody is let in with that. `challenge` is what stands in `WWW-Authenticate` (RFC 6750)."""
+
+    code = "AUTH_REQUIRED"
+    status = 401
+    challenge: ClassVar[str] = 'Bearer realm="wd-server"'
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": self.challenge})
+
+
+class AuthRequired(NotAuthenticated):
+    """No key and no token where one is needed."""
+
+
+class InvalidKey(NotAuthenticated):
+    """A key or token that isn't one of ours, or is revoked."""
+
+    code = "INVALID_KEY"
+    challenge = 'Bearer realm="wd-server", error="invalid_token"'
+
+
+class TokenExpired(NotAuthenticated):
+    """It was right once: fetch a new one."""
+
+    code = "TOKEN_EXPIRED"
+    challenge = (
+        'Bearer realm="wd-server", error="invalid_token", error_description="it has expired"'
+    )
+
+
+class ForbiddenWallet(WalletDoctorError):
+    """The key or token is right, and not for this wallet."""
+
+    code = "FORBIDDEN_WALLET"
+    status = 403
+
+
+class RateLimited(WalletDoctorError):
+    """More requests in a minute, or more failed ones, than the caller may send."""
+
+    code = "RATE_LIMIT"
+    status = 429
+
+
+class TooManyStreams(WalletDoctorError):
+    """The caller has as many open streams as it may."""
+
+    code = "TOO_MANY_STREAMS"
+    status = 429
+
+
 class UpstreamError(WalletDoctorError):
     """The Solana RPC didn't give what was asked for."""
 
@@ -95,7 +159,7 @@ class UpstreamRejected(UpstreamError):
 
 
 class StoreUnavailable(WalletDoctorError):
-    """The journal can't store or read right now (disk full, locked, gone)."""
+    """A store (journal, keys, counters) can't store or read right now: full, locked, gone."""
 
     code = "STORE_UNAVAILABLE"
     status = 503

@@ -18,23 +18,10 @@ SECRET_KEY_LEAST_CHARS = 32
 # Parts of a URL from this length on are taken for a key of the upstream; the shortest seen has 32.
 KEY_LEAST_CHARS = 16
 DAY = 86_400  # seconds
+# Of issuers and audiences, which are names or URLs: each token carries them.
+NAME_CHARS = 200
 
 T = TypeVar("T")
-
-_PAGE_HEAD = """\
-# Settings
-
-Environment variables, read once at the start. `wd-server --check` says what is wrong with them and
-exits; every wrong one is named at once. An empty variable counts as not set. Times are in seconds
-unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment.
-
-Written from `wd_server/settings.py` by `make docs`.
-"""
-_EXAMPLE_HEAD = """\
-# Settings of wd-server: one NAME=value a line, as systemd's EnvironmentFile reads them.
-# It will hold keys: let only the server's user read it (mode 0600). Not commented out is what
-# production needs. Written from wd_server/settings.py by `make docs`.
-"""
 
 
 class Rates(NamedTuple):
@@ -137,8 +124,14 @@ class Settings:
     secret_key: Secret | None = optional(
         variable.secret(),
         None,
-        f"Signs tokens; {SECRET_KEY_LEAST_CHARS} characters or more in production.",
+        f"Signs tokens and hashes keys; {SECRET_KEY_LEAST_CHARS} characters or more in production. "
+        "In development one is made and kept in `DATA_DIR`.",
         needed_in_production=True,
+    )
+    secret_key_old: Secret | None = optional(
+        variable.secret(),
+        None,
+        "The `SECRET_KEY` before the present one: what was made with it stays valid.",
     )
     redis_url: Secret | None = optional(
         variable.url("redis", "rediss", "redis+cluster"),
@@ -149,12 +142,35 @@ class Settings:
     data_dir: Path = setting(
         variable.path(),
         _by_environment("/var/lib/wd-server", "data"),
-        "Folder of the embedded journal.",
+        "Folder of the embedded journal and of keys, where `REDIS_URL` isn't set.",
     )
     api_key_required: bool = setting(
         variable.yes_no(),
         _by_environment("true", "false"),
         "Whether callers need a key or a token.",
+    )
+    token_issuer: str = setting(
+        variable.name(NAME_CHARS), "wd-server", "`iss` of tokens that are signed with `SECRET_KEY`."
+    )
+    token_audience: str = setting(
+        variable.name(NAME_CHARS), "wd-server", "`aud` that every token must have."
+    )
+    # A token can't be taken back where nobody knows its `jti`: a day is the longest it may last.
+    token_max_seconds: int = setting(
+        variable.whole(1, DAY), "900", "The longest that a token may be valid, whoever issued it."
+    )
+    jwt_keys_file: Path | None = optional(
+        variable.file(),
+        None,
+        "Public keys of another issuer of tokens: one in PEM, or a JWKS. RS256, ES256, EdDSA.",
+    )
+    jwt_issuer: str | None = optional(
+        variable.name(NAME_CHARS), None, "`iss` of that issuer's tokens."
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        variable.networks(),
+        "",
+        "Networks whose `X-Forwarded-For` is believed, separated by commas.",
     )
     allowed_origins: tuple[str, ...] = setting(
         variable.origins(),
@@ -197,7 +213,7 @@ class Settings:
         "Transactions of a wallet that are analysed; beyond it, `complete` says `truncated`.",
     )
     # In less than 5 s a phone that changes its network would be sent away as slow; after more than
-    # 60 the kernel would drop the client first, without a word (streaming/stream.py).
+    # 60 the kernel would drop the client first, without a word (streaming/client.py).
     write_timeout: int = setting(
         variable.whole(5, 60),
         "60",
@@ -222,6 +238,11 @@ class Settings:
         variable.networks(),
         "",
         "Networks that may read `/metrics` besides loopback, separated by commas.",
+    )
+    metrics_token: Secret | None = optional(
+        variable.secret(),
+        None,
+        "Whoever sends it as `Authorization: Bearer` may read `/metrics` from anywhere.",
     )
     webhook_secret: Secret | None = optional(
         variable.secret(), None, "What webhook deliveries carry in `Authorization`."
@@ -320,13 +341,18 @@ def _contradictions(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         for v in VARIABLES:
             if v.needed_in_production and values[v.name.lower()] is None:
                 yield v.name, f"{v.name}: is needed when ENV is production. {v.meaning}"
-        key = values["secret_key"]
-        if key and len(key.reveal()) < SECRET_KEY_LEAST_CHARS:
-            least = SECRET_KEY_LEAST_CHARS
-            yield "SECRET_KEY", f"SECRET_KEY: needs {least} characters or more in production."
+        for name in ("SECRET_KEY", "SECRET_KEY_OLD"):
+            key = values[name.lower()]
+            if key and len(key.reveal()) < SECRET_KEY_LEAST_CHARS:
+                least = SECRET_KEY_LEAST_CHARS
+                yield name, f"{name}: needs {least} characters or more in production."
     if values["price_source"] == "birdeye" and values["birdeye_api_key"] is None:
         name = "BIRDEYE_API_KEY"
         yield name, f"{name}: is needed when PRICE_SOURCE is birdeye."
+    if values["jwt_keys_file"] is not None and values["jwt_issuer"] is None:
+        yield "JWT_ISSUER", "JWT_ISSUER: is needed with JWT_KEYS_FILE: whose keys these are."
+    if values["secret_key_old"] is not None and values["secret_key"] is None:
+        yield "SECRET_KEY", "SECRET_KEY: is needed with SECRET_KEY_OLD, which it comes after."
 
 
 def _url_secrets(text: str) -> Iterable[Secret]:
@@ -341,18 +367,9 @@ def _url_secrets(text: str) -> Iterable[Secret]:
 
 def page() -> str:
     """`docs/settings.md`: all settings as a table."""
-    rows = [_PAGE_HEAD, "| variable | default | allowed | meaning |", "|---|---|---|---|"]
-    for v in VARIABLES:
-        needed = " **Needed in production.**" if v.needed_in_production else ""
-        rows.append(f"| `{v.name}` | {v.default_words} | {v.kind.allowed} | {v.meaning}{needed} |")
-    return "\n".join(rows) + "\n"
+    return variable.page(VARIABLES)
 
 
 def example() -> str:
     """`conf/env.example`: all settings, commented out but for what production needs."""
-    blocks = [_EXAMPLE_HEAD]
-    for v in VARIABLES:
-        shown = v.default if isinstance(v.default, str) else ""
-        mark = "" if v.needed_in_production else "#"
-        blocks.append(f"# {v.meaning}\n# Allowed: {v.kind.allowed}.\n{mark}{v.name}={shown}\n")
-    return "\n".join(blocks)
+    return variable.example(VARIABLES)

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,6 +17,21 @@ _NO = frozenset({"false", "0", "no", "off"})
 # RFC 1123: letters, digits and hyphens, at most 63 a label.
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?")
 _SHOWN_CHARS = 60  # of a wrong value: enough to recognise it, too little to fill a screen
+
+_PAGE_HEAD = """\
+# Settings
+
+Environment variables, read once at the start. `wd-server --check` says what is wrong with them and
+exits; every wrong one is named at once. An empty variable counts as not set. Times are in seconds
+unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment.
+
+Written from `wd_server/settings.py` by `make docs`.
+"""
+_EXAMPLE_HEAD = """\
+# Settings of wd-server: one NAME=value a line, as systemd's EnvironmentFile reads them.
+# It will hold keys: let only the server's user read it (mode 0600). Not commented out is what
+# production needs. Written from wd_server/settings.py by `make docs`.
+"""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -116,6 +131,21 @@ def path() -> Kind[Path]:
     return Kind("a folder's path", parse)
 
 
+def file() -> Kind[Path]:
+    return Kind("a file's path", path().parse)
+
+
+def name(most: int) -> Kind[str]:
+    """Something that others spell in the same way: compared as it stands."""
+
+    def parse(text: str) -> str:
+        if not _is_visible(text) or len(text) > most:
+            raise ValueError
+        return text
+
+    return Kind(f"up to {most} visible ASCII characters without spaces", parse)
+
+
 def yes_no() -> Kind[bool]:
     def parse(text: str) -> bool:
         if text.lower() not in _YES | _NO:
@@ -194,3 +224,22 @@ def _origin(text: str) -> str:
     # As browsers send it: in lower case, without the scheme's own port.
     standard = port in (None, {"http": 80, "https": 443}[parts.scheme])
     return f"{parts.scheme}://{name}" if standard else f"{parts.scheme}://{name}:{port}"
+
+
+def page(variables: Iterable[Variable]) -> str:
+    """A page of Markdown with a table."""
+    rows = [_PAGE_HEAD, "| variable | default | allowed | meaning |", "|---|---|---|---|"]
+    for v in variables:
+        needed = " **Needed in production.**" if v.needed_in_production else ""
+        rows.append(f"| `{v.name}` | {v.default_words} | {v.kind.allowed} | {v.meaning}{needed} |")
+    return "\n".join(rows) + "\n"
+
+
+def example(variables: Iterable[Variable]) -> str:
+    """A file of NAME=value lines, commented out but for what production needs."""
+    blocks = [_EXAMPLE_HEAD]
+    for v in variables:
+        shown = v.default if isinstance(v.default, str) else ""
+        mark = "" if v.needed_in_production else "#"
+        blocks.append(f"# {v.meaning}\n# Allowed: {v.kind.allowed}.\n{mark}{v.name}={shown}\n")
+    return "\n".join(blocks)

@@ -47,3 +47,14 @@ def test_upstream_errors_are_caught_together() -> None:
         errors.UpstreamRejected,
     ):
         assert issubclass(kind, errors.UpstreamError)
+
+
+@pytest.mark.parametrize("kind", [errors.AuthRequired, errors.InvalidKey, errors.TokenExpired])
+def test_who_is_not_let_in_is_told_how_to_ask(kind: type[errors.NotAuthenticated]) -> None:
+    assert kind.status == 401
+    assert kind("No.").headers["WWW-Authenticate"].startswith('Bearer realm="wd-server"')
+
+
+def test_an_error_has_no_headers_unless_it_is_given_some() -> None:
+    assert errors.AtCapacity("Full.").headers == {}
+    assert errors.RateLimited("Wait.", headers={"RateLimit": "x"}).headers == {"RateLimit": "x"}

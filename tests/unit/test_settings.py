@@ -88,6 +88,41 @@ def test_a_short_secret_key_is_refused_in_production_only() -> None:
     assert Settings.from_environment({"SECRET_KEY": "short"}).secret_key == Secret("short")
 
 
+def test_a_short_old_secret_key_is_refused_in_production_too() -> None:
+    assert complaints(PRODUCTION | {"SECRET_KEY_OLD": "s" * 31}) == (
+        "SECRET_KEY_OLD: needs 32 characters or more in production.",
+    )
+
+
+def test_an_old_secret_key_needs_the_one_that_came_after_it() -> None:
+    (text,) = complaints({"SECRET_KEY_OLD": "old"})
+    assert text.startswith("SECRET_KEY: ")
+    assert Settings.from_environment({"SECRET_KEY_OLD": "old", "SECRET_KEY": "new"})
+
+
+def test_public_keys_need_the_name_of_whose_they_are() -> None:
+    (text,) = complaints({"JWT_KEYS_FILE": "keys.json"})
+    assert text.startswith("JWT_ISSUER: ")
+    s = Settings.from_environment({"JWT_KEYS_FILE": "keys.json", "JWT_ISSUER": "https://them/"})
+    assert (s.jwt_keys_file, s.jwt_issuer) == (Path("keys.json"), "https://them/")
+
+
+@pytest.mark.parametrize("text", ["two words", "x" * 201, "é", "a\x07b"])
+def test_what_is_no_issuer_is_refused(text: str) -> None:
+    assert complaints({"TOKEN_ISSUER": text})
+
+
+def test_tokens_last_a_quarter_of_an_hour_unless_told_otherwise() -> None:
+    s = Settings.from_environment({})
+    assert (s.token_max_seconds, s.token_issuer, s.token_audience) == (
+        900,
+        "wd-server",
+        "wd-server",
+    )
+    assert s.trusted_proxies == ()
+    assert s.metrics_token is None
+
+
 def test_every_wrong_value_is_named_in_one_message() -> None:
     environ = {
         "PORT": "http",
@@ -107,7 +142,9 @@ def test_a_wrong_value_in_production_is_named_once() -> None:
     assert len(complaints(PRODUCTION | {"HELIUS_KEY": "two words"})) == 1
 
 
-@pytest.mark.parametrize("name", ["HELIUS_KEY", "HELIUS_RPC_URL", "REDIS_URL", "WEBHOOK_SECRET"])
+@pytest.mark.parametrize(
+    "name", ["HELIUS_KEY", "HELIUS_RPC_URL", "REDIS_URL", "WEBHOOK_SECRET", "METRICS_TOKEN"]
+)
 def test_a_wrong_secret_is_not_repeated(name: str) -> None:
     (text,) = complaints({name: "hunter2\x07 hunter2"})
     assert "hunter2" not in text
@@ -170,6 +207,7 @@ def test_only_plain_whole_numbers_are_numbers(text: str) -> None:
     ("name", "least", "most"),
     [
         ("PORT", 0, 65535),
+        ("TOKEN_MAX_SECONDS", 1, 86_400),
         ("SSE_BATCH_SIZE", 1, 500),
         ("SSE_KEEPALIVE_INTERVAL", 1, 20),
         ("DRAIN_SECONDS", 0, 600),

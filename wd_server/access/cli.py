@@ -1,0 +1,274 @@
+"""`bin/wd-keys`: make, list, take back and replace API keys."""
+
+import argparse
+import asyncio
+import json
+import os
+import pwd
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wd_server import __version__
+from wd_server.access import entrance, key_words
+from wd_server.access.keyring import KeyProblem, KeyRequest, Keyring, NewKey
+from wd_server.access.keys import ApiKey, SigningKeys
+from wd_server.access.secret_file import signing_keys
+from wd_server.access.store import AccessStore
+from wd_server.errors import StoreUnavailable
+from wd_server.settings import InvalidSettings, Settings
+
+# Exit codes: refused, or no such key; argparse's own; the store doesn't answer; the settings are
+# wrong (sysexits.h).
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIG = 78
+
+# How long the old key is valid beside the new one unless --overlap says otherwise.
+OVERLAP = "24h"
+# Characters: wider than a name of the most characters needs.
+TABLE_WIDTH_MAX = 400
+# What of the environment matters to keys; what else a server needs isn't asked for.
+VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD")
+
+_EPILOG = """\
+Uses the store that the server uses: REDIS_URL, else DATA_DIR, and SECRET_KEY, from the environment.
+A running server knows of every change within two seconds. Exit codes: 0 done, 1 refused, 2 wrong
+arguments, 69 the store doesn't answer, 78 wrong settings.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = _settings(os.environ)
+        _refuse_wrong_user(settings)
+        return asyncio.run(_run(arguments, settings))
+    except InvalidSettings as error:
+        return _complain(str(error), EXIT_CONFIG)
+    except KeyProblem as error:
+        return _complain(error.message, EXIT_REFUSED)
+    except StoreUnavailable as error:
+        return _complain(f"{error.message} ({_place(settings)})", EXIT_UNAVAILABLE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wd-keys",
+        description="Makes, lists, revokes and replaces API keys of wd-server.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"wd-server {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, help_text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        added.add_argument("--json", action="store_true", help="for scripts")
+        return added
+
+    _add_limits(command("create", "Make a key. It is shown once."))
+    listing = command("list", "List the keys that are valid.")
+    listing.add_argument("--all", action="store_true", help="those that ended, too")
+    for name, help_text in (
+        ("show", "Show one key."),
+        ("revoke", "Take a key back at once, with its tokens and streams."),
+        ("rotate", "Make a new key in place of one, which stays valid for a while."),
+    ):
+        one = command(name, help_text)
+        one.add_argument("id", help="the first 11 characters of the key, as `list` shows them")
+        if name == "rotate":
+            one.add_argument(
+                "--overlap",
+                type=key_words.duration,
+                default=OVERLAP,
+                metavar="TIME",
+                help=f"how long both are valid, as 30m or 7d ({OVERLAP})",
+            )
+    token = command("revoke-token", "Take one token back at once, with its streams.")
+    token.add_argument("jti", help="the token's claim `jti`")
+    return parser
+
+
+def _add_limits(create: argparse.ArgumentParser) -> None:
+    create.add_argument("--name", required=True, type=key_words.name, help="whose it is")
+    create.add_argument(
+        "--streams", type=key_words.streams, metavar="N", help="open streams (0: no limit)"
+    )
+    create.add_argument(
+        "--requests", type=key_words.requests, metavar="N", help="requests a minute (0: no limit)"
+    )
+    create.add_argument(
+        "--wallets", type=key_words.wallets, metavar="A,B", help="the only ones that it may read"
+    )
+    create.add_argument(
+        "--expires", type=key_words.end, metavar="WHEN", help="30d, or 2030-12-31 (UTC)"
+    )
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    chosen = {name: environ[name] for name in VARIABLES if name in environ}
+    return Settings.from_environment({"HELIUS_KEY": "unused", **chosen})
+
+
+def _refuse_wrong_user(settings: Settings) -> None:
+    """What root makes in the server's folder, the server can't open."""
+    if settings.redis_url is None and os.geteuid() == 0 and settings.data_dir.is_dir():
+        owner = settings.data_dir.stat().st_uid
+        if owner != 0:
+            try:
+                user = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                user = f"#{owner}"
+            raise KeyProblem(
+                f"{settings.data_dir} belongs to {user}, and root would leave files there that the "
+                f"server can't open. Run this as that user: sudo -u {user} …"
+            )
+
+
+def _place(settings: Settings) -> str:
+    """Where the keys are, without what may be secret of it."""
+    if settings.redis_url is not None:
+        parts = urlsplit(settings.redis_url.reveal())
+        return f"Redis at {parts.hostname}:{parts.port or 6379}"
+    return str(settings.data_dir / entrance.FILE_NAME)
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"wd-keys: {message}\n")
+    return code
+
+
+async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    keys = signing_keys(settings)
+    store = entrance.store(settings)
+    try:
+        await store.open()
+        session = _Session(arguments, settings, keys, store)
+        command = getattr(session, arguments.command.replace("-", "_"))
+        await command()
+    finally:
+        await store.close()
+    return 0
+
+
+class _Session:
+    """One command. Its methods are named like the commands."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        settings: Settings,
+        keys: SigningKeys,
+        store: AccessStore,
+    ) -> None:
+        self._arguments = arguments
+        self._settings = settings
+        self._keys = keys
+        self._ring = Keyring(store, keys.current)
+        self._now = time.time()
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    async def create(self) -> None:
+        a = self._arguments
+        new = await self._ring.create(
+            KeyRequest(a.name, a.streams, a.requests, a.wallets or None, self._expiry(a.expires)),
+            self._now,
+        )
+        self._show_new(new)
+
+    async def list(self) -> None:
+        keys = [
+            key for key in await self._ring.all() if self._arguments.all or key.is_live(self._now)
+        ]
+        if self._arguments.json:
+            self._print_json([self._json(key) for key in keys])
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in (
+            "id",
+            "name",
+            "state",
+            "streams",
+            "requests",
+            "wallets",
+            "created",
+            "expires",
+        ):
+            table.add_column(title, no_wrap=True)
+        for key in keys:
+            cells = (
+                key.id,
+                key.name,
+                key_words.state(key, self._now),
+                key_words.limit(key.streams),
+                key_words.limit(key.requests),
+                key_words.wallet_count(key),
+                (key_words.moment(key.created_at) or "")[:10],
+                (key_words.moment(key.expires_at) or "never")[:16],
+            )
+            table.add_row(*map(Text, cells))
+        # As wide as its longest row, also where that is wider than the terminal: ids and names
+        # that are cut off are of no use.
+        width = Console(width=TABLE_WIDTH_MAX).measure(table).maximum
+        Console(highlight=False, width=width).print(table)
+        self._say(f"{len(keys)} keys in {_place(self._settings)}")
+
+    async def show(self) -> None:
+        self._show(await self._ring.find(self._arguments.id))
+
+    async def revoke(self) -> None:
+        self._show(await self._ring.revoke(self._arguments.id, self._now))
+
+    async def rotate(self) -> None:
+        self._show_new(
+            await self._ring.rotate(self._arguments.id, self._arguments.overlap, self._now)
+        )
+
+    async def revoke_token(self) -> None:
+        await self._ring.revoke_token(self._arguments.jti, self._now)
+        if self._arguments.json:
+            self._print_json({"jti": self._arguments.jti, "state": "revoked"})
+        else:
+            self._say(f"Revoked in {_place(self._settings)}.")
+
+    def _expiry(self, given: tuple[bool, float] | None) -> float | None:
+        if given is None:
+            return None
+        is_duration, seconds = given
+        expires_at = self._now + seconds if is_duration else seconds
+        if expires_at <= self._now:
+            raise KeyProblem("--expires is in the past: nobody could use the key.")
+        return expires_at
+
+    def _json(self, key: ApiKey) -> dict[str, Any]:
+        return key_words.as_json(key, self._keys, self._now)
+
+    def _show(self, key: ApiKey) -> None:
+        if self._arguments.json:
+            self._print_json(self._json(key))
+            return
+        for label, value in key_words.lines(key, self._keys, self._now):
+            self._say(f"{label + ':':<19}{value}")
+        self._say(f"{'Kept in:':<19}{_place(self._settings)}")
+
+    def _show_new(self, new: NewKey) -> None:
+        if self._arguments.json:
+            self._print_json(self._json(new.key) | {"key": new.text.reveal()})
+            return
+        self._say(f"{'Key:':<19}{new.text.reveal()}", style="bold")
+        self._say(f"{'':<19}Keep it now: it isn't stored and can't be shown again.\n")
+        self._show(new.key)
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self._console.print(Text(text), style=style)
+
+    def _print_json(self, value: Any) -> None:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")

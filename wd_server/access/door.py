@@ -1,0 +1,169 @@
+"""The door: lets in who has a right key or token, and sends away whose right has ended.
+
+All keys are in memory and one task reads once a second what changed, so a check waits for nothing.
+When the store can't be read for some seconds nobody with a key or token is let in any more, since
+nobody could say which of them were revoked; open streams stay.
+"""
+
+from collections.abc import Callable
+
+from wd_server.access import visits
+from wd_server.access.credentials import Credential, CredentialKind
+from wd_server.access.keys import SigningKeys
+from wd_server.access.lookout import LOOK_SECONDS, Lookout
+from wd_server.access.principal import Principal
+from wd_server.access.quotas import Counters, Quotas
+from wd_server.access.recognition import DoorRules, Recognition
+from wd_server.access.roster import Roster
+from wd_server.access.statistics import AccessStatistics
+from wd_server.access.store import AccessStore
+from wd_server.access.tokens import ANY_WALLET, STREAMS_MAX, WALLETS_MAX, Issued, Tokens
+from wd_server.access.visits import OnEnd, Visit, Visits
+from wd_server.access.windows import Usage
+from wd_server.errors import (
+    ForbiddenWallet,
+    InvalidKey,
+    InvalidParameter,
+    StoreUnavailable,
+    WalletDoctorError,
+)
+
+
+class Door:
+    """`clock` in unix seconds. `signing_keys` also seal what others hand out and get back."""
+
+    def __init__(
+        self,
+        store: AccessStore,
+        counters: Counters,
+        signing_keys: SigningKeys,
+        tokens: Tokens,
+        rules: DoorRules,
+        clock: Callable[[], float],
+    ) -> None:
+        self.signing_keys = signing_keys
+        self._counters = counters
+        self._quotas = Quotas(counters)
+        self._tokens = tokens
+        self._rules = rules
+        self._clock = clock
+        self._roster = Roster(signing_keys, rules.limits)
+        self._recognition = Recognition(self._roster, tokens, rules)
+        self._visits = Visits(self._quotas.leave)
+        self._lookout = Lookout(store, self._roster, self._end_visits)
+        self._statistics = AccessStatistics()
+
+    async def open(self) -> None:
+        """Raises StoreUnavailable."""
+        try:
+            await self._counters.open()
+            await self._lookout.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Closing twice is no error."""
+        await self._lookout.close()
+        await self._counters.close()
+
+    # Who asks
+
+    def recall(self, credential: Credential | None, address: str, now: float) -> Principal | None:
+        """Who asks, without waiting; None where only `check` can say. `address` is what
+        `client_address` gives, `now` unix seconds. Raises AuthRequired, InvalidKey, TokenExpired,
+        RateLimited (too many wrong ones came from there), StoreUnavailable."""
+        if credential is None:
+            return self._recognition.anonymous(address)
+        if self._lookout.is_stale:
+            raise StoreUnavailable(
+                "Keys can't be checked now, because their store doesn't answer. Try again.",
+                retry_after=LOOK_SECONDS,
+            )
+        principal = self._recognition.recognise(credential, address, now)
+        if principal is not None and credential.kind is CredentialKind.KEY:
+            upgrade = self._roster.upgrade(credential.secret)
+            if upgrade is not None:
+                self._lookout.upgrade(upgrade)
+        return principal
+
+    async def check(self, credential: Credential | None, address: str, now: float) -> Principal:
+        """Who asks. Waits only where a key is unknown: 0.1 s or so, since it may be new. Raises
+        what `recall` raises."""
+        self._statistics.checks += 1
+        with self._statistics.refusals():
+            principal = self.recall(credential, address, now)
+            if principal is None and await self._lookout.look():
+                principal = self.recall(credential, address, now)
+            if principal is None:
+                raise self._recognition.failed("This API key isn't known here.", address, now)
+            return principal
+
+    # What it may
+
+    async def spend(self, principal: Principal, now: float) -> Usage:
+        """Count one request; the answer's headers are in `Usage.headers()`. Raises RateLimited,
+        StoreUnavailable."""
+        with self._statistics.refusals():
+            return await self._quotas.spend(principal, now)
+
+    async def enter(self, principal: Principal, end: OnEnd) -> Visit:
+        """Count one open stream until its `Visit.leave()`, which every way out has to call. `end`
+        is called within 5 seconds after its key or token ended; it still has to leave. Raises
+        TooManyStreams, InvalidKey, TokenExpired, StoreUnavailable."""
+        with self._statistics.refusals():
+            await self._quotas.enter(principal)
+            visit = self._visits.add(principal, end)
+            try:  # it may have ended while the counters were asked
+                self._recognition.refuse_ended(principal, self._clock())
+            except WalletDoctorError:
+                visit.leave()
+                raise
+            return visit
+
+    def issue(
+        self,
+        principal: Principal,
+        now: float,
+        *,
+        wallets: frozenset[str] | None = None,
+        seconds: int | None = None,
+        max_streams: int | None = None,
+    ) -> Issued:
+        """A token for who came with a key. None: all wallets that the key may read; as long as
+        tokens may last; as many streams as the key. Raises InvalidKey (came with a token, or with
+        nothing), InvalidParameter, ForbiddenWallet."""
+        if principal.key_id is None or principal.jti is not None:
+            raise InvalidKey("Only an API key can be exchanged for a token.")
+        longest = self._rules.token_max_seconds
+        seconds = longest if seconds is None else seconds
+        if not 1 <= seconds <= longest:
+            raise InvalidParameter(f"seconds must be a whole number from 1 to {longest}.")
+        if max_streams is not None and not 1 <= max_streams <= STREAMS_MAX:
+            raise InvalidParameter(f"max_streams must be a whole number from 1 to {STREAMS_MAX}.")
+        if wallets is not None and not all(map(principal.may_read, wallets)):
+            raise ForbiddenWallet("The key may not read all of these wallets.")
+        wallets = principal.wallets if wallets is None else wallets
+        if wallets is not None and not 1 <= len(wallets) <= WALLETS_MAX:
+            raise InvalidParameter(f"wallets must be 1 to {WALLETS_MAX} addresses.")
+        return self._tokens.issue(
+            subject=principal.who,
+            key_id=principal.key_id,
+            wallets=(ANY_WALLET,) if wallets is None else wallets,
+            seconds=seconds,
+            max_streams=max_streams,
+            now=now,
+        )
+
+    async def _end_visits(self) -> None:
+        now = self._clock()
+        due = self._visits.due(self._roster.ended(now), now)
+        self._statistics.ended.update(reason.value for _, reason in due)
+        await visits.end(due)
+
+    def statistics(self) -> AccessStatistics:
+        """Totals since the start, from memory; the door goes on counting in it."""
+        self._statistics.keys = len(self._roster)
+        self._statistics.visits = self._visits.count
+        self._statistics.stale = self._lookout.is_stale
+        return self._statistics

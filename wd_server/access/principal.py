@@ -1,0 +1,27 @@
+"""Who asks: what a key, a token or an address stands for, once it was checked."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`who` is whose quotas and streams these are: the same for a key, for what it was rotated to
+    and for its tokens. `wallets` None: any wallet. Limits of 0: none. `expires_at` in unix seconds,
+    None: never. `key_id` and `jti` say what has to be revoked to end it."""
+
+    who: str
+    wallets: frozenset[str] | None
+    requests_a_minute: int
+    streams: int
+    expires_at: float | None = None
+    key_id: str | None = None
+    jti: str | None = None
+    # Of this token alone; its key's limit holds for all its tokens together.
+    token_streams: int = 0
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.key_id is None and self.jti is None
+
+    def may_read(self, wallet: str) -> bool:
+        return self.wallets is None or wallet in self.wallets

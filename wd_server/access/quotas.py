@@ -1,0 +1,116 @@
+"""What a caller may use: requests a minute and open streams, over all nodes.
+
+`Counters` is the contract of what counts them; `tests/contract/test_access_counters.py` holds every
+implementation to it. One process alone counts in memory; several count in Redis.
+"""
+
+from collections import Counter
+from typing import Protocol
+
+from wd_server.access.principal import Principal
+from wd_server.access.windows import UNLIMITED, Usage, Windows
+from wd_server.errors import RateLimited, TooManyStreams
+
+# When to try again for a stream: nobody knows when one of the others ends.
+STREAMS_RETRY_SECONDS = 5
+
+
+class Counters(Protocol):
+    """`who` is a subject, `limit` is 1 or more. Raises StoreUnavailable."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        """Streams that are still counted are given back."""
+
+    async def spend(self, who: str, limit: int, now: float) -> Usage:
+        """One request more, if there were fewer than `limit` in the last minute. `now` is in unix
+        seconds; clocks of nodes have to agree within some seconds."""
+
+    async def enter(self, who: str, limit: int) -> bool:
+        """One open stream more, unless there are `limit` already, on all nodes that live."""
+
+    def leave(self, who: str) -> None:
+        """Give back what an `enter` was granted. Doesn't wait; other nodes see it soon."""
+
+
+class LocalCounters:
+    """For one process: they end with it, so no crash leaves them raised."""
+
+    def __init__(self) -> None:
+        self._windows = Windows()
+        self._streams: Counter[str] = Counter()
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        self._streams.clear()
+
+    async def spend(self, who: str, limit: int, now: float) -> Usage:
+        return self._windows.spend(who, limit, now)
+
+    async def enter(self, who: str, limit: int) -> bool:
+        if self._streams[who] >= limit:
+            return False
+        self._streams[who] += 1
+        return True
+
+    def leave(self, who: str) -> None:
+        self._streams[who] -= 1
+        if self._streams[who] <= 0:
+            del self._streams[who]
+
+
+class Quotas:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    async def spend(self, principal: Principal, now: float) -> Usage:
+        """One request. Raises RateLimited, StoreUnavailable."""
+        limit = principal.requests_a_minute
+        if not limit:
+            return UNLIMITED
+        usage = await self._counters.spend(principal.who, limit, now)
+        if not usage.allowed:
+            raise RateLimited(
+                f"More than {limit} requests in a minute. Try again in {usage.seconds} s.",
+                retry_after=usage.seconds,
+                headers=usage.headers(),
+            )
+        return usage
+
+    async def enter(self, principal: Principal) -> None:
+        """One open stream. Raises TooManyStreams, StoreUnavailable."""
+        entered: list[str] = []
+        try:
+            for who, limit in _stream_limits(principal):
+                if not await self._counters.enter(who, limit):
+                    raise _too_many(limit)
+                entered.append(who)
+        except BaseException:
+            for who in entered:
+                self._counters.leave(who)
+            raise
+
+    def leave(self, principal: Principal) -> None:
+        for who, _ in _stream_limits(principal):
+            self._counters.leave(who)
+
+
+def _stream_limits(principal: Principal) -> list[tuple[str, int]]:
+    """A token with a limit of its own counts twice: for itself and for its key."""
+    limits = [(principal.who, principal.streams)]
+    if principal.token_streams:
+        limits.append((f"{principal.who}/{principal.jti}", principal.token_streams))
+    return [(who, limit) for who, limit in limits if limit]
+
+
+def _too_many(limit: int) -> TooManyStreams:
+    return TooManyStreams(
+        f"There are {limit} open streams already, as many as allowed. Close one, or try again.",
+        retry_after=STREAMS_RETRY_SECONDS,
+        headers={
+            "RateLimit-Policy": f'"streams";q={limit};qu="concurrent-requests"',
+            "RateLimit": '"streams";r=0',
+        },
+    )

@@ -1,0 +1,128 @@
+"""From a credential to who presents it, by what is in memory. Waits for nothing, stores nothing."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from wd_server.access.credentials import Credential, CredentialKind
+from wd_server.access.principal import Principal
+from wd_server.access.roster import DefaultLimits, Roster
+from wd_server.access.tokens import Claims, Tokens
+from wd_server.access.windows import Windows
+from wd_server.errors import AuthRequired, InvalidKey, RateLimited, TokenExpired
+
+# Verified tokens that are remembered, about 700 bytes each: as many as a process' callers use in a
+# while. Verifying one again takes 50 to 200 µs.
+TOKENS_REMEMBERED = 10_000
+# Wrong keys and tokens a minute from one address. A mistaken client gets that far, a guesser with
+# 2^142 keys to try doesn't.
+FAILURES_A_MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """`required`: nobody is let in without a key or token."""
+
+    required: bool
+    limits: DefaultLimits
+    token_max_seconds: int
+
+
+class Recognition:
+    def __init__(self, roster: Roster, tokens: Tokens, rules: DoorRules) -> None:
+        self._roster = roster
+        self._tokens = tokens
+        self._rules = rules
+        self._failures = Windows()
+        self._remembered: dict[bytes, Principal] = {}
+
+    def anonymous(self, address: str) -> Principal:
+        """Raises AuthRequired."""
+        if self._rules.required:
+            raise AuthRequired(
+                "Send an API key or a token: `Authorization: Bearer …`, or `X-API-Key: …`."
+            )
+        limits = self._rules.limits
+        return Principal(f"ip:{address}", None, limits.requests_a_minute, limits.streams)
+
+    def recognise(self, credential: Credential, address: str, now: float) -> Principal | None:
+        """None if its key isn't known (yet). Raises InvalidKey, TokenExpired, RateLimited."""
+        usage = self._failures.look(address, FAILURES_A_MINUTE, now)
+        if not usage.allowed:
+            raise RateLimited(
+                f"Too many wrong keys or tokens came from your address. Wait {usage.seconds} s.",
+                retry_after=usage.seconds,
+                headers=usage.headers(),
+            )
+        if credential.kind is CredentialKind.KEY:
+            holder = self._roster.find(credential.secret)
+            principal = None if holder is None else holder.principal
+        else:
+            principal = self._of_token(credential, address, now)
+        if principal is not None:
+            self.refuse_ended(principal, now)
+        return principal
+
+    def failed(self, message: str, address: str, now: float) -> InvalidKey:
+        """Counts against the address. What was right once (expired, revoked) isn't guessing and
+        doesn't count."""
+        self._failures.spend(address, FAILURES_A_MINUTE, now)
+        return InvalidKey(message)
+
+    def refuse_ended(self, principal: Principal, now: float) -> None:
+        """Raises InvalidKey, TokenExpired if it was let in once and may not any more."""
+        holder = None if principal.key_id is None else self._roster.holder(principal.key_id)
+        if principal.key_id is not None and (holder is None or not holder.key.is_live(now)):
+            if principal.jti is not None:
+                raise InvalidKey("The API key that this token was made from isn't valid any more.")
+            if holder is None or holder.key.revoked_at is not None:
+                raise InvalidKey("This API key was revoked.")
+            if holder.key.successor is not None:
+                raise InvalidKey("This API key was replaced by a new one. Use that.")
+            raise InvalidKey("This API key has expired.")
+        if principal.jti is not None:
+            if self._roster.is_token_revoked(principal.jti):
+                raise InvalidKey("This token was revoked.")
+            if principal.expires_at is not None and now >= principal.expires_at:
+                raise TokenExpired("The token has expired. Get a new one.")
+
+    def _of_token(self, credential: Credential, address: str, now: float) -> Principal | None:
+        digest = sha256(credential.secret.reveal().encode()).digest()
+        principal = self._remembered.get(digest)
+        if principal is not None:
+            return principal
+        try:
+            claims = self._tokens.verify(credential.secret, now)
+        except InvalidKey as error:
+            raise self.failed(error.message, address, now) from None
+        principal = self._principal(claims)
+        if principal is not None:
+            if len(self._remembered) >= TOKENS_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[digest] = principal
+        return principal
+
+    def _principal(self, claims: Claims) -> Principal | None:
+        wallets = claims.readable()
+        if claims.key is None:  # its issuer answers for what it says
+            limits = self._rules.limits
+            return Principal(
+                who=f"token:{claims.iss} {claims.sub}",
+                wallets=wallets,
+                requests_a_minute=limits.requests_a_minute,
+                streams=claims.max_streams or limits.streams,
+                expires_at=claims.ends_at,
+                jti=claims.jti,
+            )
+        holder = self._roster.holder(claims.key)
+        if holder is None:
+            return None
+        of_key = holder.principal
+        if of_key.wallets is not None:  # never more than its key may
+            wallets = of_key.wallets if wallets is None else wallets & of_key.wallets
+        return replace(
+            of_key,
+            wallets=wallets,
+            expires_at=min(claims.ends_at, of_key.expires_at or claims.ends_at),
+            jti=claims.jti,
+            token_streams=claims.max_streams or 0,
+        )
