@@ -275,7 +275,8 @@ class Settings:
     poll_seconds: int = setting(
         variable.whole(1, 3600),
         "3",
-        "Time between two looks for new trades of a followed wallet; each costs a credit.",
+        "Time between two looks for new trades of a followed wallet, a quarter more or less, and "
+        "longer when there are more wallets than the plan allows; each costs a credit.",
     )
 
     @classmethod

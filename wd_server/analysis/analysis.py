@@ -1,23 +1,25 @@
 """Which wallets are analysed, for whom, and for how long.
 
-One task a wallet, however many streams ask. It reads the wallet to its end, and again whenever a
-newcomer wants the newest or, for those who follow, every few seconds. When nobody is there any
-more it stops: at once between two passes, after a while within one.
+One task a wallet, however many streams ask. It reads the wallet to its end, and another does so
+again whenever a newcomer wants the newest or, for those who follow, every few seconds. When nobody
+is there any more it stops: at once between two passes, after a while within one.
 """
 
 import asyncio
+import random as chance
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import structlog
 from msgspec import Struct
 
-from wd_server.analysis import run as running
+from wd_server.analysis.attendance import Attendance, Audience
 from wd_server.analysis.book import Book
+from wd_server.analysis.polls import Polls
 from wd_server.analysis.run import Run, Sources
 from wd_server.errors import (
     InternalError,
@@ -26,7 +28,7 @@ from wd_server.errors import (
     WalletDoctorError,
 )
 from wd_server.histogram import Histogram
-from wd_server.journal.base import Lease, LeaseLost
+from wd_server.journal.base import Head, Lease, LeaseLost
 from wd_server.streaming import event
 from wd_server.trading.summary import Position, Summary
 from wd_server.trading.trade import CostBasis
@@ -47,12 +49,6 @@ PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 Status = Literal["running", "incomplete", "complete"]
 
 _log = structlog.get_logger("analysis")
-
-
-class Audience(running.Audience, Protocol):
-    def on_unsettled(self) -> None: ...
-    def on_settled(self) -> None: ...
-    def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None: ...
 
 
 class WalletReport(Struct):
@@ -79,39 +75,24 @@ class Statistics:
     )
 
 
-@dataclass
-class _Attendance:
-    """Who is there for one wallet, and the task that works for them. `run` is the pass under way,
-    `news` wakes the task between two."""
-
-    audience: Audience
-    followers: int = 0
-    others: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    run: Run | None = None
-    linger: asyncio.TimerHandle | None = None
-
-    @property
-    def deserted(self) -> bool:
-        return not (self.followers or self.others)
-
-    def cancel_linger(self) -> None:
-        if self.linger is not None:
-            self.linger.cancel()
-            self.linger = None
-
-
 class Analysis:
     """`poll_seconds`: how often a follower's wallet is read; `linger_seconds`: how long a pass
-    goes on that nobody waits for."""
+    goes on that nobody waits for; `random` gives [0, 1)."""
 
-    def __init__(self, sources: Sources, poll_seconds: float, linger_seconds: float) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        poll_seconds: float,
+        linger_seconds: float,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
         self._sources = sources
         self._poll_seconds = poll_seconds
         self._linger_seconds = linger_seconds
-        self._attended: dict[str, _Attendance] = {}
+        self._attended: dict[str, Attendance] = {}
         self._fresh: dict[str, float] = {}
+        self._polls = Polls(self._poll, random)
+        self._closed = False
         self._statistics = Statistics()
 
     def statistics(self) -> Statistics:
@@ -122,7 +103,7 @@ class Analysis:
         """Somebody came who wants this wallet read. To be followed by one `leave`."""
         attendance = self._attended.get(wallet)
         if attendance is None:
-            attendance = self._attended[wallet] = _Attendance(audience)
+            attendance = self._attended[wallet] = Attendance(wallet, audience)
         attendance.audience = audience
         attendance.cancel_linger()
         if follow:
@@ -132,17 +113,16 @@ class Analysis:
         if attendance.run is not None:
             attendance.run.audience = audience
             return
-        if follow and attendance.followers > 1 and attendance.task is not None:
-            return  # it is read every few seconds anyway
+        if follow and attendance.due is not None:
+            return  # it is looked at every few seconds anyway
         if not follow and self._is_fresh(wallet):
             audience.on_settled()
             return
         if not follow:
+            attendance.settled = False
             audience.on_unsettled()
-        attendance.news.set()
-        if attendance.task is None:
-            loop = asyncio.get_running_loop()
-            attendance.task = loop.create_task(self._serve(wallet, attendance))
+        attendance.news = True
+        self._work(attendance)
 
     def leave(self, wallet: str, follow: bool) -> None:
         """One who attended is gone."""
@@ -153,13 +133,13 @@ class Analysis:
             attendance.others -= 1
         if not attendance.deserted:
             return
-        if attendance.task is None:
-            del self._attended[wallet]
-        elif attendance.run is None:
-            attendance.news.set()
-        else:
+        if attendance.run is not None:
             loop = asyncio.get_running_loop()
-            attendance.linger = loop.call_later(self._linger_seconds, attendance.task.cancel)
+            attendance.linger = loop.call_later(self._linger_seconds, self._stop, attendance)
+        elif attendance.lease is not None:
+            self._work(attendance)
+        elif attendance.task is None:
+            del self._attended[wallet]
 
     async def report(self, wallet: str) -> WalletReport | None:
         """What is known of a wallet; None if nothing is. Raises StoreUnavailable."""
@@ -176,30 +156,78 @@ class Analysis:
 
     async def close(self) -> None:
         """Stop all work; what is journaled stays, and the next run goes on there."""
+        self._closed = True
+        self._polls.close()
+        for attendance in self._attended.values():
+            if attendance.task is not None:
+                attendance.task.cancel()
+            elif attendance.lease is not None:
+                attendance.task = self._started(self._give_back(attendance))
         tasks = [each.task for each in self._attended.values() if each.task is not None]
-        for task in tasks:
-            task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _serve(self, wallet: str, attendance: _Attendance) -> None:
+    def _work(self, attendance: Attendance) -> asyncio.Task[None]:
+        if attendance.task is None:
+            attendance.due = None
+            attendance.task = self._started(self._serve(attendance))
+        return attendance.task
+
+    def _started(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+    def _stop(self, attendance: Attendance) -> None:
+        """Nobody came back to the pass under way; who comes from now on wants another."""
+        attendance.linger = attendance.run = None
+        if attendance.task is not None:
+            attendance.task.cancel()
+
+    def _poll(self, wallet: str, due: float) -> asyncio.Task[None] | None:
+        attendance = self._attended.get(wallet)
+        if attendance is None or attendance.due != due or not attendance.followers:
+            return None
+        attendance.news = True
+        return self._work(attendance)
+
+    async def _serve(self, attendance: Attendance) -> None:
+        """Read the wallet as long as somebody wants it newer; then keep it for those who stay."""
+        stays = False
         try:
-            lease = await self._lease(wallet)
-            try:
-                await self._keep_reading(lease, attendance)
-            finally:
-                await self._sources.journal.release(lease)
+            await self._keep_reading(attendance)
+            stays = not attendance.deserted
         except WalletDoctorError as error:
-            attendance.audience.on_failed(error, True)
+            self._fail(attendance, error)
         except Exception:  # noqa: BLE001 - a bug must not leave the wallet's clients waiting
-            _log.exception("analysis failed", wallet=wallet)
+            _log.exception("analysis failed", wallet=attendance.wallet)
             bug = InternalError("This wallet can't be analysed because of an error of ours.")
-            attendance.audience.on_failed(bug, True)
+            self._fail(attendance, bug)
         finally:
             attendance.cancel_linger()
-            attendance.task = attendance.run = None
-            if attendance.deserted:
-                del self._attended[wallet]
+            attendance.run = None
+            if not stays:
+                await self._give_back(attendance)
+            self._rest(attendance, stays)
+
+    def _fail(self, attendance: Attendance, error: WalletDoctorError) -> None:
+        """Tell all who are there; only who comes later wants another try."""
+        attendance.news = False
+        attendance.audience.on_failed(error, True)
+
+    async def _give_back(self, attendance: Attendance) -> None:
+        lease, attendance.lease, attendance.known = attendance.lease, None, None
+        if lease is not None:
+            await self._sources.journal.release(lease)
+
+    def _rest(self, attendance: Attendance, stays: bool) -> None:
+        """Its task is over: what is to become of the wallet?"""
+        attendance.task = None
+        if stays and attendance.followers and not self._closed:
+            pause = min(self._poll_seconds * 2**attendance.failures, RETRY_SECONDS_MAX)
+            attendance.due = self._polls.set(attendance.wallet, pause)
+        elif attendance.deserted:
+            del self._attended[attendance.wallet]
+        elif attendance.news and not self._closed:  # came while it was given back
+            self._work(attendance)
 
     async def _lease(self, wallet: str) -> Lease:
         """The right to write this wallet's journal, once whoever has it gives it back."""
@@ -208,28 +236,25 @@ class Analysis:
             await asyncio.sleep(LEASE_RETRY_SECONDS)
         return lease
 
-    async def _keep_reading(self, lease: Lease, attendance: _Attendance) -> None:
-        failures = 0
-        while not attendance.deserted:
-            attendance.news.clear()
-            finished = await self._pass(lease, attendance)
+    async def _keep_reading(self, attendance: Attendance) -> None:
+        while attendance.news and not attendance.deserted:
+            if attendance.lease is None:
+                attendance.lease = await self._lease(attendance.wallet)
+                continue
+            attendance.news = False
+            finished = await self._pass(attendance, attendance.lease)
             if finished is None:
-                failures += 1
+                attendance.failures += 1
             else:
-                failures = 0
-                if not finished and attendance.others:
-                    continue
-            pause = None
-            if attendance.followers:
-                pause = min(self._poll_seconds * 2**failures, RETRY_SECONDS_MAX)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(attendance.news.wait(), pause)
+                attendance.failures = 0
+                attendance.news |= not finished and attendance.others > 0
 
-    async def _pass(self, lease: Lease, attendance: _Attendance) -> bool | None:
+    async def _pass(self, attendance: Attendance, lease: Lease) -> bool | None:
         """One pass; whether the journal's newest entry is a `complete` now, None if it failed."""
         started = monotonic()
         await self._sources.journal.renew(lease)
-        attendance.run = run = Run(self._sources, lease, attendance.audience)
+        known = attendance.known
+        attendance.run = run = Run(self._sources, lease, attendance.audience, known)
         try:
             head = await run.execute(lambda: attendance.others > 0)
         except LeaseLost:
@@ -242,26 +267,32 @@ class Analysis:
             return None
         finally:
             attendance.run = None
-        self._statistics.outcomes["complete"] += 1
-        if run.transactions:
-            _log.info(
-                "wallet read",
-                wallet=lease.wallet,
-                transactions=run.transactions,
-                position=f"{head.run}-{head.seq}",
-                seconds=round(monotonic() - started, 3),
-            )
-        if run.first:
-            size = next(size for size, most in PASS_SIZES.items() if run.transactions <= most)
-            self._statistics.first_pass_seconds[size].observe(monotonic() - started)
+            attendance.known = run.known
+        self._count(run, head, lease.wallet, monotonic() - started)
         finished = head.kind == event.COMPLETE
         if finished:
             self._mark_fresh(lease.wallet)
         else:
             self._fresh.pop(lease.wallet, None)
         if finished or not attendance.others:
-            attendance.audience.on_settled()
+            if run.known is not known or not attendance.settled:
+                attendance.audience.on_settled()
+            attendance.settled = True
         return finished
+
+    def _count(self, run: Run, head: Head, wallet: str, seconds: float) -> None:
+        self._statistics.outcomes["complete"] += 1
+        if run.transactions:
+            _log.info(
+                "wallet read",
+                wallet=wallet,
+                transactions=run.transactions,
+                position=f"{head.run}-{head.seq}",
+                seconds=round(seconds, 3),
+            )
+        if run.first:
+            size = next(size for size, most in PASS_SIZES.items() if run.transactions <= most)
+            self._statistics.first_pass_seconds[size].observe(seconds)
 
     def _is_fresh(self, wallet: str) -> bool:
         return monotonic() - self._fresh.get(wallet, -FRESH_SECONDS) < FRESH_SECONDS

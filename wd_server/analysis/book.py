@@ -5,7 +5,7 @@ the transaction after the last one it journaled, with the ledger it had then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 import msgspec
 from msgspec import Struct
@@ -47,10 +47,11 @@ class _Checkpoint(Struct, array_like=True):
     ledger: bytes
 
 
-class Read(NamedTuple):
+class Read(Struct, gc=False):
     """Which transaction, whether it failed, and what it meant for the wallet."""
 
-    cursor: Cursor
+    slot: int
+    signature: str
     failed: bool
     reading: Reading
 
@@ -97,12 +98,8 @@ class Book:
     def read(self, transactions: Iterable[Transaction], received_at: int) -> list[Read]:
         """What each transaction meant. `received_at` (unix seconds) dates those without a time."""
         return [
-            Read(
-                Cursor(transaction.slot, transaction.signature),
-                transaction.meta.err is not None,
-                reading_of(effects_of(transaction, self.wallet, received_at)),
-            )
-            for transaction in transactions
+            Read(effects.slot, effects.signature, effects.failed, reading_of(effects))
+            for effects in [effects_of(each, self.wallet, received_at) for each in transactions]
         ]
 
     def record(
@@ -110,16 +107,17 @@ class Book:
     ) -> list[NewEntry]:
         """Enter what was read, in chain order, and return the trades for the journal."""
         entries = []
-        for _, failed, reading in read:
+        for each in read:
+            reading = each.reading
             self.counts.transactions += 1
-            self.counts.failed += failed
+            self.counts.failed += each.failed
             if reading.swap is not None:
                 trade = self._trade(reading, prices, symbols, now)
                 entries.append(NewEntry(event.TRADE, event.encode(trade)))
             for transfer in reading.transfers:
                 self.ledger.record_transfer(transfer.mint, transfer.decimals, transfer.raw)
         if read:
-            self.cursor = read[-1].cursor
+            self.cursor = Cursor(read[-1].slot, read[-1].signature)
         return entries
 
     def _trade(

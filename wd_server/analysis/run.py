@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wd_server.analysis import book as booking
 from wd_server.analysis.book import Book, Read
@@ -14,7 +14,7 @@ from wd_server.chain.history import Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import Quotes
-from wd_server.journal.base import Head, Journal, Lease, NewEntry
+from wd_server.journal.base import Head, Journal, Lease, LeaseLost, NewEntry
 from wd_server.streaming import event
 from wd_server.trading.prices import Prices
 from wd_server.trading.summary import Summary
@@ -45,10 +45,11 @@ class Audience(Protocol):
     def on_summary(self, summary: Summary) -> None: ...
 
 
+Steps = AsyncGenerator[Listed | Newest | Fetched, None]
+
+
 class Histories(Protocol):
-    def read(
-        self, wallet: str, after: Cursor | None, limit: int
-    ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+    def read(self, wallet: str, after: Cursor | None, limit: int) -> Steps:
         """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
 
 
@@ -70,22 +71,36 @@ class Sources:
     max_wallet_size: int
 
 
+class Known(NamedTuple):
+    """What one pass over a complete wallet leaves to the next. As long as nobody else may write,
+    that one needs no more to see that nothing is new."""
+
+    cursor: Cursor | None
+    head: Head
+
+
 class Run:
     """One wallet, one pass. Raises what its sources raise; what it stored stays.
 
-    `first`: the wallet was never read to its end before; `transactions`: read in this pass.
+    `known`: what the pass before left, and then what this one leaves. `first`: the wallet was
+    never read to its end before; `transactions`: read in this pass.
     """
 
-    def __init__(self, sources: Sources, lease: Lease, audience: Audience) -> None:
+    def __init__(
+        self, sources: Sources, lease: Lease, audience: Audience, known: Known | None = None
+    ) -> None:
         self.audience = audience
+        self.known = known
         self.report = ProgressReport()
-        self.first = True
+        self.first = known is None
         self.transactions = 0
         self._sources = sources
         self._lease = lease
         self._signatures = 0
         self._symbol_seconds = SYMBOL_SECONDS
         self._read: list[Read] = []
+        self._newest: list[list[Read]] = []
+        self._mints: set[str] = set()
         self._entries: list[NewEntry] = []
         self._head = Head(0, 0, "")
         self._worked_since = monotonic()
@@ -95,13 +110,33 @@ class Run:
     async def execute(self, close: Callable[[], bool]) -> Head:
         """Read what is new and journal it. At the end of a first pass, or if `close` says so
         then, a `complete` is the newest entry. Returns the journal's head."""
+        known = self.known
+        if known is None:
+            book = await self._open_book()
+            async with aclosing(self._history(book.cursor)) as steps:
+                return await self._read_on(book, steps, close)
+        async with aclosing(self._history(known.cursor)) as steps:
+            step = await anext(steps)
+            if _is_nothing(step) and (known.head.kind == event.COMPLETE or not close()):
+                return known.head
+            self.known = None
+            book = await self._open_book()
+            if book.cursor != known.cursor:
+                raise LeaseLost("Another writer has changed this wallet's events.")
+            async with aclosing(_after(step, steps)) as all_steps:
+                return await self._read_on(book, all_steps, close)
+
+    def _history(self, after: Cursor | None) -> Steps:
+        sources = self._sources
+        return sources.history.read(self._lease.wallet, after, sources.max_wallet_size)
+
+    async def _read_on(self, book: Book, steps: Steps, close: Callable[[], bool]) -> Head:
         sources = self._sources
         started = sources.clock()
-        book = await self._open_book()
-        self.first, known = not book.complete, book.counts.trades
+        self.first, trades = not book.complete, book.counts.trades
         self._say("initializing", book)
         try:
-            await self._read_history(book)
+            await self._read_history(book, steps)
             await self._enter(book)
             self._say("processing_trades", book)
             if self.first or self.transactions:
@@ -114,8 +149,9 @@ class Run:
                 self._entries.append(self._complete(book, sources.clock() - started))
                 await self._store(book)
                 head = await self._stored()
-            elif book.counts.trades > known:
+            elif book.counts.trades > trades:
                 self.audience.on_summary(book.ledger.summary())
+            self.known = Known(book.cursor, head)
             return head
         finally:
             if self._storing is not None:
@@ -137,30 +173,36 @@ class Run:
         self._head = head
         return Book(wallet, sources.cost_basis)
 
-    async def _read_history(self, book: Book) -> None:
-        history = self._sources.history.read(
-            book.wallet, book.cursor, self._sources.max_wallet_size
-        )
+    async def _read_history(self, book: Book, steps: Steps) -> None:
         done = book.counts.transactions
         self._signatures = done
         storing = asyncio.get_running_loop().create_task(self._store_in_time(book))
         try:
-            async with aclosing(history):
-                async for step in history:
-                    if isinstance(step, Listed):
-                        self._signatures = done + step.signatures_found
-                        book.truncated |= step.truncated
-                        self._say("fetching_signatures", book)
-                    elif isinstance(step, Newest):
-                        await self._preview(book, step.transactions)
-                    else:
-                        async with self._turn:
-                            await self._take(book, step.transactions)
-                        self._say("fetching_transactions", book)
-                    if storing.done():
-                        storing.result()
+            async for step in steps:
+                if isinstance(step, Listed):
+                    self._signatures = done + step.signatures_found
+                    book.truncated |= step.truncated
+                    self._say("fetching_signatures", book)
+                    if step.finished and self._mints:
+                        await self._breathe()
+                        # They are looked up while what comes first is read.
+                        await self._sources.assets.symbols(self._mints, 0)
+                elif isinstance(step, Newest):
+                    await self._take_ahead(book, step.transactions)
+                else:
+                    async with self._turn:
+                        await self._take(book, step.transactions)
+                    self._say("fetching_transactions", book)
+                if storing.done():
+                    storing.result()
             async with self._turn:  # not while it has half of what was read entered
                 storing.cancel()
+            while self._newest:
+                self.transactions += len(self._newest[-1])
+                self._read += self._newest.pop()
+                if len(self._read) >= LOOKED_UP_TOGETHER:
+                    await self._enter(book)
+                    self._say("fetching_transactions", book)
         finally:
             storing.cancel()
             await asyncio.wait((storing,))
@@ -179,6 +221,15 @@ class Run:
         self._read += book.read(transactions, int(self._sources.clock()))
         if len(self._read) >= LOOKED_UP_TOGETHER:
             await self._enter(book)
+        await self._breathe()
+
+    async def _take_ahead(self, book: Book, transactions: Sequence[Transaction]) -> None:
+        """Read them, to be entered when all that come before them on the chain are."""
+        read = book.read(transactions, int(self._sources.clock()))
+        self._newest.append(read)
+        self._mints |= booking.mints_of(read)
+        if len(self._newest) == 1:
+            await self._preview(book, read)
         await self._breathe()
 
     async def _enter(self, book: Book) -> None:
@@ -203,13 +254,19 @@ class Run:
         self._symbol_seconds -= monotonic() - asked
         return prices, symbols
 
-    async def _preview(self, book: Book, transactions: Sequence[Transaction]) -> None:
+    async def _preview(self, book: Book, read: Sequence[Read]) -> None:
+        """Show the newest trades at once, and again if there are names and prices soon after."""
         now = self._sources.clock()
-        read = [each for each in book.read(transactions, int(now)) if each.reading.swap]
-        read = read[-PREVIEW_TRADES:]
-        prices, symbols = await self._looked_up(read)
-        trades = booking.previewed(read, prices, symbols, book.ledger.cost_basis, now)
-        if trades:
+        newest = [each for each in read if each.reading.swap][-PREVIEW_TRADES:]
+        if not newest:
+            return
+        basis = book.ledger.cost_basis
+        known = await self._sources.assets.symbols(booking.mints_of(newest), 0)
+        trades = booking.previewed(newest, {}, known, basis, now)
+        self.audience.on_preview(event.Preview(trades, int(now)))
+        prices, symbols = await self._looked_up(newest)
+        if prices or symbols != known:
+            trades = booking.previewed(newest, prices, symbols, basis, now)
             self.audience.on_preview(event.Preview(trades, int(now)))
 
     async def _store(self, book: Book) -> None:
@@ -266,3 +323,13 @@ class Run:
         )
         if progress is not None:
             self.audience.on_progress(progress)
+
+
+def _is_nothing(step: Listed | Newest | Fetched) -> bool:
+    return isinstance(step, Listed) and step.finished and not step.signatures_found
+
+
+async def _after(first: Listed | Newest | Fetched, steps: Steps) -> Steps:
+    yield first
+    async for step in steps:
+        yield step

@@ -1,63 +1,46 @@
 """One wallet's transactions, oldest first, whichever method the upstream has.
 
-The wallet's signatures are listed first, newest to oldest, then the transactions fetched in chunks
-of that list, several in flight, and handed on in its order. What the list holds is joined by
-signature and never missing: an upstream that can't give a listed transaction ends the read.
+The wallet's signatures are listed first, newest to oldest, since each page tells where the next
+begins. What the upstream's limit leaves unused meanwhile fetches transactions from the newest end
+of what is listed so far; when it ends, the others follow from the oldest on, in chunks, several in
+flight.
 """
 
 import asyncio
-import itertools
-import math
 import random as chance
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from wd_server.chain.faults import BatchRefused, KeyRefused, MethodUnavailable, unavailable
+from wd_server.chain.chunks import Chunk, Held
+from wd_server.chain.faults import MethodUnavailable, unavailable
 from wd_server.chain.listing import Cursor, Entry, Listing
-from wd_server.chain.pacing import backoff
-from wd_server.chain.pages import (
-    COMMITMENT,
-    TRANSACTION_OPTIONS,
-    SignaturePage,
-    TransactionPage,
-    cost_of,
-    page_options,
-)
+from wd_server.chain.pages import COMMITMENT, SignaturePage, page_options
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.rpc import RpcClient
-from wd_server.errors import UpstreamError, UpstreamRejected
+from wd_server.chain.transactions import FIRST_PAGE, MAX_BARREN_PAGES, SLICE, Mode, Transactions
+from wd_server.errors import UpstreamError
 
 LISTING_PAGE = 1000  # signatures; the upstream's maximum
-BATCH = 100  # transactions in a JSON-RPC batch; the upstream's maximum
-PAGE = 1000  # full transactions in a page; the upstream's maximum
-FIRST_PAGE = 100  # transactions; small, since their size isn't known yet and somebody waits
-# Bytes of a page to aim at: its envelope is copied and scanned in one go, at 0.8 GB/s: 2 ms of
-# the 5 that the loop may be held. Transactions are 1 to 15 KB.
-PAGE_BYTES = 1_500_000
-NEWEST = 50  # transactions fetched early, for a preview of 25 trades
-# Chunks in flight or waiting to be consumed, for one read: hides the upstream's latency, and
-# bounds what a read holds in memory to about twice as many pages.
-CHUNKS_AHEAD = 4
-# Transactions decoded in one go and handed on: 150 KB, which a processor's own cache holds, and a
-# fraction of a millisecond.
-SLICE = 10
-# Pages in a row that bring nothing new before the upstream is said to go in circles. Empty pages
-# with a token are legal: it scans on.
-MAX_BARREN_PAGES = 50
+# Pages after which a listing counts as long: it is begun at its other end, too, and transactions
+# are fetched beside it. Before, that would only put off the oldest, which are wanted first.
+LONG_PAGES = 2
+NEWEST = 50  # transactions fetched first of all, for a preview of 25 trades
 # Seconds that a listed transaction may be null. At `confirmed` it takes a node some seconds.
 NULL_SECONDS = 30.0
-MODE_SECONDS = 6 * 3600.0  # until a method that was refused is tried again: plans change
 NEWEST_SECONDS = 10.0  # until the preview is given up; the listing waits no longer for it
-SMALL_PAGE = 100  # full transactions; the most that some plans allow
-
-Mode = Literal["undecided", "transactions_for_address", "signatures_for_address"]
+# Chunks in flight or waiting for their turn, for one read. Ten fill 50 requests a second, the
+# limit of a common plan, at a fifth of a second each.
+CHUNKS_AHEAD = 10
+# Transactions handed on ahead of their turn, over all reads: what they meant waits in memory with
+# who reads, up to 1 KB each.
+AHEAD_TRANSACTIONS = 50_000
 
 
 class Listed(Struct, frozen=True):
@@ -69,13 +52,15 @@ class Listed(Struct, frozen=True):
 
 
 class Newest(Struct, frozen=True):
-    """The newest transactions in chain order, ahead of their turn; they come again in `Fetched`."""
+    """Transactions in chain order, ahead of their turn: those of the next `Newest` come right
+    before them on the chain, and all that are `Fetched` before these. Each comes only once."""
 
     transactions: list[Transaction]
 
 
 class Fetched(Struct, frozen=True):
-    """The next transactions in chain order, failed ones included; `done` counts them all so far."""
+    """The next transactions in chain order, failed ones included; `done` counts all so far, those
+    ahead of their turn too."""
 
     transactions: list[Transaction]
     done: int
@@ -86,16 +71,6 @@ class HistoryStatistics(Struct, frozen=True):
 
     mode: Mode
     batch: int
-
-
-class _Signatures(Struct, gc=False):
-    signatures: Annotated[list[str], msgspec.Meta(min_length=1)]
-
-
-class _SignedAnswer(Struct, gc=False):
-    """Just enough of a transaction to tell which it is."""
-
-    transaction: _Signatures
 
 
 class _Page(NamedTuple):
@@ -112,6 +87,19 @@ class _Page(NamedTuple):
 _ListPage = Callable[[str | None], Awaitable[_Page]]
 
 
+@dataclass(slots=True)
+class _Read:
+    """One read. `asked`: how many of the newest were asked for beside the listing, `done`: how
+    many were handed on; `beside`: the chunks of those in between, newest first."""
+
+    wallet: str
+    after: Cursor | None
+    limit: int
+    asked: int = 0
+    done: int = 0
+    beside: deque[Chunk] = field(default_factory=deque)
+
+
 class History:
     """Reads wallets from one upstream and remembers which methods it has."""
 
@@ -124,93 +112,110 @@ class History:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rpc = rpc
-        self._clock = clock
-        self._random = random
-        self._sleep = sleep
-        self._mode: Mode = "undecided"
-        self._retry_mode_at = math.inf
-        self._batch = BATCH
-        self._page = FIRST_PAGE
-        self._page_limit = PAGE
-        self._decoder = msgspec.json.Decoder(Transaction)
-        self._signatures = msgspec.json.Decoder(_SignedAnswer)
+        self._transactions = Transactions(
+            rpc, clock=clock, random=random, sleep=sleep, null_seconds=NULL_SECONDS
+        )
+        self._held = Held()
+        self._ahead = 0
 
     def statistics(self) -> HistoryStatistics:
-        return HistoryStatistics(self._mode, self._batch)
+        return HistoryStatistics(self._transactions.mode, self._transactions.batch)
 
     async def read(
         self, wallet: str, after: Cursor | None, limit: int
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         """What happened to `wallet` after the cursor, at most the `limit` newest transactions.
 
-        Gives `Listed` as the listing goes on, the last one `finished`; `Newest` at most once, when
-        there is more than a page to list; then `Fetched`. A cursor that left the chain counts by
-        its slot: what is in later slots is new. Close the generator (`contextlib.aclosing`) to end
-        its requests. Raises the four upstream errors, and then what came before stays right.
+        Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
+        there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor
+        that left the chain counts by its slot: what is in later slots is new. Close the generator
+        (`contextlib.aclosing`) to end its requests. Raises the four upstream errors, and then what
+        came before stays right.
         """
+        read = _Read(wallet, after, limit)
         entries: list[Entry] = []
-        async with aclosing(self._list(wallet, after, limit)) as listing:
-            async for step in listing:
-                if isinstance(step, list):
-                    entries = step
-                else:
-                    yield step
-        done = 0
-        async with aclosing(self._fetch(wallet, entries)) as fetching:
-            async for transactions in fetching:
-                done += len(transactions)
-                yield Fetched(transactions, done)
+        try:
+            async with aclosing(self._list(read)) as listing:
+                async for step in listing:
+                    if isinstance(step, list):
+                        entries = step
+                    else:
+                        yield step
+            async with aclosing(self._fetch(read, entries)) as fetching:
+                async for transactions in fetching:
+                    read.done += len(transactions)
+                    yield Fetched(transactions, read.done)
+        finally:
+            self._ahead -= read.asked
+            await _drop(read.beside)
 
-    async def _list(
-        self, wallet: str, after: Cursor | None, limit: int
-    ) -> AsyncGenerator[Listed | Newest | list[Entry], None]:
+    async def _list(self, read: _Read) -> AsyncGenerator[Listed | Newest | list[Entry], None]:
         """Ends with the list of entries in chain order."""
-        list_page, page = await self._first_page(wallet, after)
-        listing = Listing(after)
+        list_page, page = await self._first_page(read.wallet, read.after)
+        listing = Listing(read.after, read.limit)
         listing.add(page.entries)
         tokens: set[str] = set()
-        while page.next is not None and not listing.passed_cursor and len(listing) <= limit:
-            if page.next in tokens or listing.barren_pages > MAX_BARREN_PAGES:
-                raise unavailable("its listing goes in circles")
-            yield Listed(len(listing), finished=False, truncated=False)
-            upcoming = asyncio.ensure_future(list_page(page.next))
-            try:
-                if not tokens and len(listing) >= FIRST_PAGE:
-                    newest = await self._newest(wallet, listing.newest(NEWEST))
-                    if newest:
-                        yield Newest(newest)
+        tasks: set[asyncio.Future[Any]] = set()
+        try:
+            while page.next is not None and not listing.is_enough:
+                if page.next in tokens or listing.barren_pages > MAX_BARREN_PAGES:
+                    raise unavailable("its listing goes in circles")
+                yield Listed(len(listing), finished=False, truncated=False)
+                upcoming = asyncio.ensure_future(list_page(page.next))
+                tasks.add(upcoming)
+                is_long = len(tokens) + 1 >= LONG_PAGES
+                if len(tokens) + 1 == LONG_PAGES and read.after is None:
+                    tasks.add(asyncio.ensure_future(self._list_from_oldest(read, listing)))
+                async with aclosing(self._read_ahead(read, listing, is_long)) as ahead:
+                    async for newest in ahead:
+                        yield newest
                 tokens.add(page.next)
                 page = await upcoming
-            finally:
-                await _end([upcoming])
-            listing.add(page.entries)
+                tasks.discard(upcoming)
+                listing.add(page.entries)
+        finally:
+            await _end(tasks)
         ended = page.next is None
         entries = listing.in_chain_order(cursor_gone=ended and page.would_show_cursor)
+        limit = read.limit
         yield Listed(min(len(entries), limit), finished=True, truncated=len(entries) > limit)
         yield entries[-limit:]
 
     async def _first_page(self, wallet: str, after: Cursor | None) -> tuple[_ListPage, _Page]:
         """The upstream's method is known by what it answers here."""
-        if self._mode != "signatures_for_address" or self._clock() >= self._retry_mode_at:
+        if self._transactions.may_be_paged:
             list_page = partial(self._list_transactions, wallet, after)
             try:
                 page = await list_page(None)
             except MethodUnavailable:
-                self._fall_back()
+                self._transactions.fall_back()
             else:
-                self._mode = "transactions_for_address"
+                self._transactions.mode = "transactions_for_address"
                 return list_page, page
         list_page = partial(self._list_signatures, wallet, after)
         return list_page, await list_page(None)
 
-    def _fall_back(self) -> None:
-        self._mode = "signatures_for_address"
-        self._retry_mode_at = self._clock() + MODE_SECONDS
+    async def _list_from_oldest(self, read: _Read, listing: Listing) -> None:
+        """Meet the listing half way, if the upstream has such a method."""
+        token: str | None = None
+        wanted = self._transactions.mode == "transactions_for_address"
+        try:
+            while wanted:
+                page = await self._list_transactions(read.wallet, None, token, "asc")
+                token = page.next
+                wanted = bool(page.entries) and listing.add_from_oldest(page.entries)
+                wanted = wanted and token is not None
+        except UpstreamError:
+            listing.forget_from_oldest()  # the listing itself will meet it, or do without
 
     async def _list_transactions(
-        self, wallet: str, after: Cursor | None, token: str | None
+        self,
+        wallet: str,
+        after: Cursor | None,
+        token: str | None,
+        order: Literal["asc", "desc"] = "desc",
     ) -> _Page:
-        options = page_options("signatures", "desc", LISTING_PAGE, token)
+        options = page_options("signatures", order, LISTING_PAGE, token)
         if after is not None:
             options["filters"]["slot"] = {"gte": after.slot}
         page = await self._rpc.call("getTransactionsForAddress", [wallet, options], SignaturePage)
@@ -226,158 +231,87 @@ class History:
         # Only an empty page is the end: an upstream may cap pages below what is asked for.
         return _Page(entries, entries[-1].signature if entries else None, would_show_cursor=False)
 
-    async def _newest(self, wallet: str, entries: list[Entry]) -> list[Transaction]:
-        """For the preview, which is left out rather than waited for."""
-        newest: list[Transaction] = []
-        try:
-            async with asyncio.timeout(NEWEST_SECONDS):
-                answers = await self._chunk(wallet, entries)
-                for first in range(0, len(entries), SLICE):
-                    newest += await self._decoded(entries, answers, first)
-        except (UpstreamError, TimeoutError):
-            return []
-        return newest
+    async def _read_ahead(
+        self, read: _Read, listing: Listing, is_long: bool
+    ) -> AsyncGenerator[Newest, None]:
+        """Hand on what was asked for beside the page before, and ask for more beside the next.
+        What isn't there yet, or failed, stays for its turn."""
+        if len(listing) < FIRST_PAGE:
+            return
+        arrived = list(read.beside)
+        if not read.asked and self._ask_beside(read, listing, NEWEST):
+            arrived = list(read.beside)
+            await arrived[0].wait(NEWEST_SECONDS)
+        under_way = sum(not each.is_there for each in read.beside)
+        for _ in range(min(self._rpc.room, CHUNKS_AHEAD - under_way) if is_long else 0):
+            if not self._ask_beside(read, listing, self._transactions.chunk):
+                break
+        for chunk in arrived:
+            if not chunk.is_there:
+                return
+            answers, size = await chunk.answers(), len(chunk.entries)
+            step = size if size == NEWEST else SLICE
+            for first in reversed(range(0, size, step)):
+                transactions = []
+                for start in range(first, min(first + step, size), SLICE):
+                    transactions += await self._transactions.decoded(chunk.entries, answers, start)
+                read.done += len(transactions)
+                yield Newest(transactions)
+            await read.beside.popleft().drop()
+
+    def _ask_beside(self, read: _Read, listing: Listing, size: int) -> bool:
+        """Ask for so many before those that were asked for; whether that is right already."""
+        entries = listing.newest(size, read.asked)
+        if (
+            len(entries) < size
+            or read.asked + size > read.limit
+            or (read.after is not None and entries[0].slot <= read.after.slot)
+            or self._ahead + size > AHEAD_TRANSACTIONS
+            or self._held.is_full
+        ):
+            return False
+        read.beside.append(self._ask(read, entries, early=True))
+        read.asked += size
+        self._ahead += size
+        return True
+
+    def _ask(self, read: _Read, entries: list[Entry], *, early: bool) -> Chunk:
+        answers = self._transactions.answers(read.wallet, entries)
+        return Chunk(entries, answers, self._held, early=early)
 
     async def _fetch(
-        self, wallet: str, entries: list[Entry]
+        self, read: _Read, entries: list[Entry]
     ) -> AsyncGenerator[list[Transaction], None]:
-        chunks: deque[tuple[list[Entry], asyncio.Task[list[msgspec.Raw]]]] = deque()
-        start = 0
+        """What was not handed on yet."""
+        chunks: deque[Chunk] = deque()
+        start, end = 0, len(entries) - read.asked
         try:
-            while chunks or start < len(entries):
-                while start < len(entries) and len(chunks) < CHUNKS_AHEAD:
-                    by_page = self._mode == "transactions_for_address"
-                    chunk = entries[start : start + (self._page if by_page else self._batch)]
-                    chunks.append((chunk, asyncio.create_task(self._chunk(wallet, chunk))))
-                    start += len(chunk)
-                chunk, fetching = chunks[0]
-                answers = await fetching
-                chunks.popleft()
-                for first in range(0, len(chunk), SLICE):
-                    yield await self._decoded(chunk, answers, first)
+            while chunks or read.beside or start < end:
+                while start < end and self._may_ask(chunks):
+                    part = entries[start : min(start + self._transactions.chunk, end)]
+                    chunks.append(self._ask(read, part, early=False))
+                    start += len(part)
+                if start == end:
+                    chunks.extend(reversed(read.beside))
+                    read.beside.clear()
+                answers = await self._answers(read, chunks[0])
+                listed = chunks[0].entries
+                for first in range(0, len(listed), SLICE):
+                    yield await self._transactions.decoded(listed, answers, first)
+                await chunks.popleft().drop()
         finally:
-            await _end([fetching for _, fetching in chunks])
+            await _drop(chunks)
 
-    async def _chunk(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
-        """An answer for each of these entries: what it is for shows when it is decoded."""
-        if entries and self._mode == "transactions_for_address":
-            try:
-                answers = await self._fetch_pages(wallet, entries)
-            except MethodUnavailable:
-                self._fall_back()
-            else:
-                if len(answers) == len(entries):
-                    return answers
-                return await self._joined(entries, answers)
-        return await self._joined(entries, [])
+    def _may_ask(self, chunks: Collection[Chunk]) -> bool:
+        return not chunks or (len(chunks) < CHUNKS_AHEAD and not self._held.is_full)
 
-    async def _decoded(
-        self, entries: list[Entry], answers: list[msgspec.Raw], first: int
-    ) -> list[Transaction]:
-        """The next few transactions of a chunk. `answers` are put in order if they aren't.
-
-        They are decoded only now, since they are worked on while they are in the processor's
-        cache then: all that follows takes two thirds of the time that it takes by the hundred.
-        """
-        listed = [each.signature for each in entries[first : first + SLICE]]
-        transactions = self._decode(answers[first : first + SLICE])
-        if [each.signature for each in transactions] != listed:
-            answers[:] = await self._joined(entries, answers)
-            transactions = self._decode(answers[first : first + SLICE])
-            if [each.signature for each in transactions] != listed:
-                raise unavailable("it gives other transactions than it lists")
-        return transactions
-
-    async def _joined(
-        self, entries: list[Entry], answers: Sequence[msgspec.Raw]
-    ) -> list[msgspec.Raw]:
-        """The answers in the order of the entries; what is missing among them is asked for."""
-        found: dict[str, msgspec.Raw] = {}
-        for answer in answers:
-            found[self._signed(answer)] = answer
-        await self._fetch_signatures([each.signature for each in entries], found)
-        return [found[each.signature] for each in entries]
-
-    async def _fetch_pages(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
-        slots = {"gte": entries[0].slot, "lte": entries[-1].slot}
-        answers: list[msgspec.Raw] = []
-        token: str | None = None
-        tokens: set[str | None] = {None}
-        while True:
-            options = page_options("full", "asc", self._page_limit, token)
-            options["filters"]["slot"] = slots
-            page = await self._full_page(wallet, options)
-            self._fit_page(page.data)
-            answers += page.data
-            token = page.pagination_token
-            if token is None or len(answers) >= len(entries):
-                return answers
-            if token in tokens or len(tokens) > MAX_BARREN_PAGES:
-                raise unavailable("its pages go in circles")
-            tokens.add(token)
-
-    async def _full_page(self, wallet: str, options: dict[str, Any]) -> TransactionPage:
-        method = "getTransactionsForAddress"
+    async def _answers(self, read: _Read, chunk: Chunk) -> list[Raw]:
         try:
-            return await self._rpc.call(method, [wallet, options], TransactionPage, cost=cost_of)
-        except (MethodUnavailable, KeyRefused):
-            raise
-        except UpstreamRejected:
-            if options["limit"] <= SMALL_PAGE:
+            return await chunk.answers()
+        except UpstreamError:
+            if not chunk.early:
                 raise
-        self._page_limit = self._page = options["limit"] = SMALL_PAGE
-        return await self._rpc.call(method, [wallet, options], TransactionPage, cost=cost_of)
-
-    def _fit_page(self, data: Sequence[msgspec.Raw]) -> None:
-        """Size the next pages by what this one's transactions weigh, in whole hundreds: that is
-        how they are charged."""
-        if data:
-            fitting = PAGE_BYTES * len(data) // sum(len(memoryview(each)) for each in data)
-            self._page = min(max(fitting // SMALL_PAGE, 1) * SMALL_PAGE, self._page_limit)
-
-    async def _fetch_signatures(self, signatures: list[str], found: dict[str, msgspec.Raw]) -> None:
-        """Fetch those that aren't in `found` yet, until all are."""
-        deadline = self._clock() + NULL_SECONDS
-        for attempt in itertools.count():
-            missing = [each for each in signatures if each not in found]
-            if not missing:
-                return
-            wait = backoff(attempt - 1, self._random()) if attempt else 0.0
-            if self._clock() + wait > deadline:
-                raise unavailable("it lists transactions that it doesn't give")
-            await self._sleep(wait)
-            answers = await self._ask(missing)
-            pairs = zip(missing, answers, strict=True)
-            found |= {each: answer for each, answer in pairs if bytes(answer) != b"null"}
-
-    async def _ask(self, signatures: list[str]) -> list[msgspec.Raw]:
-        """The results, null for those that the upstream doesn't have yet. A batch that is refused
-        is halved, and so are all later ones."""
-        params = [[signature, TRANSACTION_OPTIONS] for signature in signatures]
-        if len(params) == 1:
-            return [await self._rpc.call("getTransaction", params[0], msgspec.Raw)]
-        if len(params) <= self._batch:
-            try:
-                return await self._rpc.batch("getTransaction", params, msgspec.Raw)
-            except BatchRefused:
-                self._batch = min(self._batch, max(1, len(params) // 2))
-        answers: list[msgspec.Raw] = []
-        size = self._batch
-        for first in range(0, len(signatures), size):
-            answers += await self._ask(signatures[first : first + size])
-        return answers
-
-    def _decode(self, answers: Sequence[msgspec.Raw]) -> list[Transaction]:
-        try:
-            return [self._decoder.decode(answer) for answer in answers]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise unavailable("a transaction it gave can't be read") from None
-
-    def _signed(self, answer: msgspec.Raw) -> str:
-        try:
-            return self._signatures.decode(answer).transaction.signatures[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise unavailable("a transaction it gave can't be read") from None
+        return await self._transactions.answers(read.wallet, chunk.entries)  # it may work now
 
 
 async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:
@@ -385,3 +319,7 @@ async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _drop(chunks: Collection[Chunk]) -> None:
+    await asyncio.gather(*(each.drop() for each in chunks))

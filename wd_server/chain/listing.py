@@ -1,4 +1,5 @@
-"""A wallet's signatures as they are listed, newest first, page by page. Pure."""
+"""A wallet's signatures as they are listed, page by page, from the newest on, and from the oldest
+on as well where that halves the way. Pure."""
 
 import itertools
 import math
@@ -24,20 +25,34 @@ class Entry(Struct, rename="camel", gc=False):
 
 
 class Listing:
-    """What was listed so far. `barren_pages`: how many in a row brought nothing new."""
+    """What was listed so far, of which the `limit` newest are wanted. `barren_pages`: how many
+    pages in a row brought nothing new."""
 
-    def __init__(self, after: Cursor | None) -> None:
+    def __init__(self, after: Cursor | None, limit: int) -> None:
         self._after = after
+        self._limit = limit
         self._entries: dict[str, Entry] = {}
+        self._from_oldest: list[list[Entry]] = []
+        self._is_from_both_ends = True
         self._oldest_slot: float = math.inf
         self.barren_pages = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + sum(map(len, self._from_oldest))
 
     @property
     def passed_cursor(self) -> bool:
         return self._after is not None and self._oldest_slot < self._after.slot
+
+    @property
+    def is_enough(self) -> bool:
+        return self.passed_cursor or self.has_met or len(self._entries) > self._limit
+
+    @property
+    def has_met(self) -> bool:
+        """What was listed from both ends overlaps, and by a slot: one may be on many pages."""
+        pages = self._from_oldest
+        return bool(pages) and pages[-1][-1].slot > self._oldest_slot
 
     def add(self, page: list[Entry]) -> None:
         new = [each for each in page if each.signature not in self._entries]
@@ -48,12 +63,33 @@ class Listing:
         self._entries.update((each.signature, each) for each in new)
         self._oldest_slot = new[-1].slot if new else self._oldest_slot
         self.barren_pages = 0 if new else self.barren_pages + 1
+        self._forget_unwanted()
 
-    def newest(self, count: int) -> list[Entry]:
-        return list(itertools.islice(self._entries.values(), count))[::-1]
+    def add_from_oldest(self, page: list[Entry]) -> bool:
+        """A page that isn't empty, oldest first. Returns whether the next one is wanted."""
+        if self._is_from_both_ends:
+            self._from_oldest.append(page)
+            self._forget_unwanted()
+        return self._is_from_both_ends and not self.has_met
+
+    def forget_from_oldest(self) -> None:
+        """For good: pages that came later would leave a hole."""
+        self._is_from_both_ends = False
+        self._from_oldest.clear()
+
+    def _forget_unwanted(self) -> None:
+        if len(self) > self._limit and not self.has_met:
+            self.forget_from_oldest()
+
+    def newest(self, count: int, start: int = 0) -> list[Entry]:
+        """So many in chain order, without the `start` newest ones."""
+        return list(itertools.islice(self._entries.values(), start, start + count))[::-1]
 
     def in_chain_order(self, *, cursor_gone: bool) -> list[Entry]:
         """What is after the cursor. When that isn't on the chain any more, its slot counts."""
+        pages, self._from_oldest = self._from_oldest, []
+        for page in reversed(pages):
+            self.add(page)
         entries = list(self._entries.values())[::-1]
         after = self._after
         if after is None:

@@ -36,6 +36,11 @@ class TokenBucket:
         self._tokens -= n
         return max(0.0, -self._tokens / self._rate)
 
+    def left(self, now: float) -> float:
+        """Tokens that nobody has reserved: less than 0 if takers wait."""
+        self._refill(now)
+        return self._tokens
+
     def give_back(self, n: float = 1) -> None:
         """A reservation that wasn't used."""
         self._tokens = min(self._burst, self._tokens + n)

@@ -66,8 +66,17 @@ class AccountKey(Struct, gc=False):
 
 
 class Message(Struct, rename="camel", gc=False):
+    """`account_keys` are all of one kind: objects if the encoding is `jsonParsed`."""
+
     account_keys: list[str | AccountKey]
     instructions: list[Instruction] = []
+
+    @property
+    def addresses(self) -> list[str]:
+        keys = self.account_keys
+        if keys and isinstance(keys[0], AccountKey):
+            return [key.pubkey for key in keys]  # type: ignore[union-attr]
+        return keys  # type: ignore[return-value]
 
 
 class SignedTransaction(Struct, gc=False):

@@ -148,6 +148,11 @@ class RpcClient:
         exhausted = not self._quota.is_closed
         return RpcStatistics(dict(self._calls), dict(self._credits), exhausted, self._failing)
 
+    @property
+    def room(self) -> int:
+        """Requests that could be sent now without anybody's having to wait for them."""
+        return max(0, int(self._rpc_bucket.left(self._clock())))
+
     async def call(
         self,
         method: str,

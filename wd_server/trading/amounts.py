@@ -16,12 +16,15 @@ EXACT = Context(prec=100)
 # Significant digits of a price per unit, which is a quotient and has to end somewhere.
 UNIT_PRICE = Context(prec=12)
 
+ZERO = Decimal(0)
 # From here on a price may be a whole number that Decimal would write as 1E+1.
 TEN = Decimal(10)
 
 
 def decimal_of(raw: int, decimals: int) -> Decimal:
     """`raw` smallest units as a whole amount: exact, without trailing zeros or `E+`."""
+    if not raw:
+        return ZERO
     if decimals and raw % 10:
         return Decimal(raw).scaleb(-decimals, EXACT)
     whole, rest = divmod(raw, 10**decimals)

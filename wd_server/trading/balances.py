@@ -64,7 +64,11 @@ class TokenChanges(Struct, gc=False):
 
     def tokens(self) -> dict[str, TokenDelta]:
         """What the wallet has more or less of, by mint, without wrapped SOL."""
-        return {mint: self._delta(mint, raw) for mint, raw in self._raws.items() if raw}
+        deltas = {}
+        for mint, raw in self._raws.items():
+            if raw:
+                deltas[mint] = self._delta(mint, raw)
+        return deltas
 
     def _delta(self, mint: str, raw: int) -> TokenDelta:
         supply, largest = raw, 0

@@ -4,31 +4,28 @@ Balances decide: `meta.pre*` and `meta.post*`. Instructions only tell apart what
 beside a trade, and are read only where there may be one. Integers throughout.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
 
-from wd_server.chain.payloads import Meta, Transaction
+from wd_server.chain.payloads import Instruction, Meta, Transaction
 from wd_server.errors import UpstreamUnavailable
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.movement import (
     ACCOUNTS_READ,
-    TOKEN_PROGRAMS,
     Call,
     Movement,
     is_readable,
     movement_of,
 )
 from wd_server.trading.outlays import assumed, attributed
-from wd_server.trading.programs import PROGRAMS, SYSTEM, TRADING_KINDS, Program
+from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
 
 # Less SOL than this (lamports) is no leg of a trade: rounding, dust sent as advertisement.
 DUST: Final = 10_000
 # A u64 has 20 digits, a sign makes 21.
 AMOUNT_CHARACTERS_MAX: Final = 21
-# Programs whose instructions say something. Of the others there are more.
-TELLING: Final = frozenset(PROGRAMS) | TOKEN_PROGRAMS | {SYSTEM}
 
 
 class Effects(Struct, frozen=True, gc=False):
@@ -73,6 +70,9 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     keys = _addresses(transaction)
     change = _changes(keys, meta.pre_balances, meta.post_balances)
     changes = _token_changes(wallet, keys, meta)
+    own = {}
+    for address, sol in changes.own.items():
+        own[address] = change(address) - sol
     paid = bool(keys) and keys[0] == wallet
     balances = Balances(
         wallet=wallet,
@@ -80,7 +80,7 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
         native=change(wallet),
         wrapped=sum(changes.own.values()),
         network_fee=meta.fee if paid else 0,
-        own={address: change(address) - sol for address, sol in changes.own.items()},
+        own=own,
         change=change,
         token_accounts=changes.token_accounts,
         fee_tokens=changes.fee_tokens,
@@ -89,9 +89,7 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     movements = program = None
     if meta.err is None and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
-        calls = _calls(transaction, keys)
-        program = outermost(calls)
-        movements = _movements(calls, keys, balances)
+        program, movements = _told(transaction, keys, balances)
     return assembled(
         balances,
         tokens,
@@ -121,19 +119,17 @@ def is_crossed(tokens: dict[str, TokenDelta]) -> bool:
     return len(signs) > 1
 
 
-def outermost(calls: Sequence[Call]) -> Program | None:
-    """The program that says what the transaction is for.
+def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
+    """The program that says what the transaction is for. `programs` are those that it calls, with
+    whether the transaction does so itself.
 
     Among the transaction's own instructions one that isn't for trading comes first: a swap that
     pays for a deposit is a deposit. Then the first that trades. What programs call themselves
     counts only where no outer one is known: a route may pass a stake pool and stays a route.
     """
     outer = inner = None
-    for call in calls:
-        program = PROGRAMS.get(call.program)
-        if program is None:
-            continue
-        if not call.outer:
+    for program, own in programs:
+        if not own:
             inner = inner or program
         elif program.kind in TRADING_KINDS:
             outer = outer or program
@@ -188,12 +184,10 @@ def integer(text: str) -> int:
 def _addresses(transaction: Transaction) -> list[str]:
     """All accounts in the order that balances and instructions count them: jsonParsed lists them
     all, json those of the message, and the ones from lookup tables apart."""
-    listed = transaction.transaction.message.account_keys
-    keys = [key if isinstance(key, str) else key.pubkey for key in listed]
+    keys = transaction.transaction.message.addresses
     loaded = transaction.meta.loaded_addresses
     if loaded is not None and len(keys) < len(transaction.meta.post_balances):
-        keys += loaded.writable
-        keys += loaded.readonly
+        return [*keys, *loaded.writable, *loaded.readonly]
     return keys
 
 
@@ -221,34 +215,36 @@ def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
     return changes
 
 
-def _calls(transaction: Transaction, keys: list[str]) -> list[Call]:
-    """The instructions that may tell something: the transaction's own, then those that programs
-    made."""
+def _told(
+    transaction: Transaction, keys: list[str], balances: Balances
+) -> tuple[Program | None, list[Movement]]:
+    """What the transaction is for, and what it moved, by its own instructions and then those that
+    programs made."""
     groups = [(True, transaction.transaction.message.instructions)]
     groups += [(False, inner.instructions) for inner in transaction.meta.inner_instructions or ()]
     count = len(keys)
-    calls = []
+    programs, movements = [], []
     for outer, instructions in groups:
         for instruction in instructions:
-            program = instruction.program_id
-            if program is None:
+            address = instruction.program_id
+            if address is None:
                 at = instruction.program_id_index
-                program = keys[at] if 0 <= at < count else ""
-            if program in TELLING:
-                calls.append(Call(program, instruction, outer))
-    return calls
+                address = keys[at] if 0 <= at < count else ""
+            program = PROGRAMS.get(address)
+            if program is not None:
+                programs.append((program, outer))
+            elif is_readable(address, instruction.data, balances):
+                call = Call(address, instruction, outer)
+                movement = movement_of(call, _accounts(instruction, keys), balances)
+                if movement is not None:
+                    movements.append(movement)
+    return outermost(programs), movements
 
 
-def _movements(calls: list[Call], keys: list[str], balances: Balances) -> list[Movement]:
+def _accounts(instruction: Instruction, keys: list[str]) -> list[str]:
+    """The first accounts of an instruction as addresses."""
     count = len(keys)
-    movements = []
-    for call in calls:
-        if is_readable(call, balances):
-            accounts = [
-                at if isinstance(at, str) else keys[at] if 0 <= at < count else ""
-                for at in call.instruction.accounts[:ACCOUNTS_READ]
-            ]
-            movement = movement_of(call, accounts, balances)
-            if movement is not None:
-                movements.append(movement)
-    return movements
+    return [
+        at if isinstance(at, str) else keys[at] if 0 <= at < count else ""
+        for at in instruction.accounts[:ACCOUNTS_READ]
+    ]

@@ -23,11 +23,13 @@ from wd_server.trading.movement import Call, Movement, is_readable, movement_of
 from wd_server.trading.outlays import is_rent
 from wd_server.trading.programs import (
     FEE_ACCOUNTS,
+    PROGRAMS,
     SOL,
     SOL_DECIMALS,
     SOURCES,
     STABLE_DECIMALS,
     STABLE_MINTS,
+    Program,
 )
 
 # Mints that end so have 6 decimals: Pump.fun makes them.
@@ -59,7 +61,7 @@ def effects_of_enhanced(
     if not failed and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
         calls = list(_calls(transaction))
-        program = outermost(calls) or SOURCES.get(transaction.source)
+        program = outermost(_programs(calls)) or SOURCES.get(transaction.source)
         movements = list(_movements(transaction, calls, balances))
     timestamp = transaction.timestamp
     return assembled(
@@ -166,13 +168,19 @@ def _calls(transaction: EnhancedTransaction) -> Iterator[Call]:
             yield Call(inner.program_id or "", inner, False)
 
 
+def _programs(calls: list[Call]) -> Iterator[tuple[Program, bool]]:
+    for call in calls:
+        if call.program in PROGRAMS:
+            yield PROGRAMS[call.program], call.outer
+
+
 def _movements(
     transaction: EnhancedTransaction, calls: list[Call], balances: Balances
 ) -> Iterator[Movement]:
     """From the instructions where they are whole, otherwise from the transfers."""
     if any(call.instruction.data for call in calls):
         for call in calls:
-            if is_readable(call, balances):
+            if is_readable(call.program, call.instruction.data, balances):
                 accounts = [str(account) for account in call.instruction.accounts]
                 movement = movement_of(call, accounts, balances)
                 if movement is not None:

@@ -74,14 +74,11 @@ class Call(Struct, gc=False):
     outer: bool
 
 
-def is_readable(call: Call, balances: Balances) -> bool:
-    """Whether `call` may have moved something that `balances` leave open."""
-    if call.program == SYSTEM:
-        return True
-    if call.program not in TOKEN_PROGRAMS:
-        return False
-    data = call.instruction.data
-    return data == CLOSE_ACCOUNT_DATA or bool(balances.fee_tokens) or not data
+def is_readable(program: str, data: str, balances: Balances) -> bool:
+    """Whether a call of `program` may have moved something that `balances` leave open."""
+    if program in TOKEN_PROGRAMS:
+        return data == CLOSE_ACCOUNT_DATA or bool(balances.fee_tokens) or not data
+    return program == SYSTEM
 
 
 def movement_of(call: Call, accounts: Sequence[str], balances: Balances) -> Movement | None:

@@ -78,7 +78,7 @@ def attributed(balances: Balances, movements: Iterable[Movement]) -> Outlays:
             rent += lamports
         elif transfer.outer and target not in balances.token_accounts:
             loose.append(lamports)
-    rent += sum([held for address, held in own.items() if address not in foreign])
+    rent += sum(own.values()) - sum([own[address] for address in foreign])
     return _weighed(balances, fees, rent, loose)
 
 

@@ -4,7 +4,7 @@ from typing import Final, Literal, cast
 
 from msgspec import Struct
 
-from wd_server.trading.effects import DUST, Effects, is_crossed
+from wd_server.trading.effects import DUST, Effects
 from wd_server.trading.outlays import UNLISTED_FEE_MAX
 from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS, TRADING_KINDS
 from wd_server.trading.trade import Action, Leg, Swap, Transfer
@@ -48,11 +48,11 @@ def reading_of(effects: Effects) -> Reading:
     tokens, or two stable coins, it is a swap. Where SOL is no leg, what little of it went counts
     as a fee.
     """
-    assets = _assets(effects)
-    reason = _obstacle(effects, assets)
+    given, got = _assets(effects)
+    reason = _obstacle(effects, given, got)
     if reason is not None:
         return Reading(None, reason, _transfers(effects))
-    sold, bought = assets if assets[0].raw < 0 else reversed(assets)
+    sold, bought = given[0], got[0]
     fee_lamports = effects.network_fee + effects.fees
     if SOL not in (sold.mint, bought.mint):
         fee_lamports -= min(0, effects.sol)
@@ -83,29 +83,34 @@ def _quote_rank(mint: str) -> int:
     return 2 if mint == SOL else 1 if mint in STABLE_MINTS else 0
 
 
-def _assets(effects: Effects) -> list[Transfer]:
-    """What the wallet has more or less of, without dust, leftovers of a route, and the SOL that
-    goes beside a trade of token for token."""
+def _assets(effects: Effects) -> tuple[list[Transfer], list[Transfer]]:
+    """What the wallet has less of and what it has more of, without dust, leftovers of a route,
+    and the SOL that goes beside a trade of token for token."""
     deltas = effects.tokens
     sol = effects.sol
     if len(deltas) > 1:
         deltas = {mint: delta for mint, delta in deltas.items() if not delta.is_leftover}
-    assets = [Transfer(mint, delta.raw, delta.decimals) for mint, delta in deltas.items()]
-    beside = is_crossed(deltas) and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
-    if abs(sol) > DUST and not beside:
-        assets.append(Transfer(SOL, sol, SOL_DECIMALS))
-    return assets
+    given: list[Transfer] = []
+    got: list[Transfer] = []
+    for mint, delta in deltas.items():
+        (given if delta.raw < 0 else got).append(Transfer(mint, delta.raw, delta.decimals))
+    if abs(sol) > DUST:
+        beside = given and got and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
+        if not beside:
+            (given if sol < 0 else got).append(Transfer(SOL, sol, SOL_DECIMALS))
+    return given, got
 
 
-def _obstacle(effects: Effects, assets: list[Transfer]) -> Reason | None:
+def _obstacle(effects: Effects, given: list[Transfer], got: list[Transfer]) -> Reason | None:
     """Why these assets are no trade."""
     program = effects.program
     if effects.failed:
         return "failed"
     if program is not None and program.kind not in TRADING_KINDS:
         return cast(Reason, program.kind)
-    if len({asset.raw > 0 for asset in assets}) < 2:
+    if not given or not got:
         return "one_sided"
+    assets = given + got
     for asset in assets:
         if asset.decimals == 0 and (not program or abs(asset.raw) == 1):
             return "nft"

@@ -13,6 +13,7 @@ from wd_server.chain.history import Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.quotes import NoQuotes
 from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
+from wd_server.journal.base import Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
 from wd_server.trading.summary import Summary
@@ -21,21 +22,29 @@ WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 
 
 class PlayedHistory:
-    """An empty wallet whose reads can be held up and can fail."""
+    """An empty wallet whose reads can be held up and can fail. `at_once`: its listing has only one
+    page, like that of a wallet on whose chain little is new."""
 
     def __init__(self) -> None:
         self.reads = 0
+        self.at_once = False
         self.error: WalletDoctorError | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.reading = asyncio.Event()
+
+    async def until(self, reads: int) -> None:
+        while self.reads < reads:
+            self.reading.clear()
+            await self.reading.wait()
 
     async def read(
         self, wallet: str, after: Cursor | None, limit: int
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         self.reads += 1
         self.reading.set()
-        yield Listed(0, False, False)
+        if not self.at_once:
+            yield Listed(0, False, False)
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -292,5 +301,140 @@ def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> N
         complete = await office.analysis.report(WALLET)
         assert complete is not None
         assert (complete.status, complete.positions) == ("complete", [])
+
+    in_office(tmp_path, scene)
+
+
+def count_checkpoints(office: Office, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The wallets whose book is read, from now on."""
+    read: list[str] = []
+    checkpoint = office.journal.checkpoint
+
+    async def counted(wallet: str) -> bytes | None:
+        read.append(wallet)
+        return await checkpoint(wallet)
+
+    monkeypatch.setattr(office.journal, "checkpoint", counted)
+    return read
+
+
+def test_a_poll_that_finds_nothing_new_does_not_read_the_book(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(office: Office) -> None:
+        books = count_checkpoints(office, monkeypatch)
+        office.history.at_once = True
+        office.attend(follow=True)
+        await office.history.until(5)
+        assert books == [WALLET]
+        assert not any(told.startswith("failed") for told in office.listener.told)
+
+    in_office(tmp_path, scene, poll=0)
+
+
+def test_a_wallet_between_two_polls_has_no_task_and_no_book(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        await office.idle()
+        attendance = office.analysis._attended[WALLET]
+        assert attendance.task is None
+        assert attendance.run is None
+        assert attendance.due is not None
+        assert await office.journal.acquire(WALLET) is None
+
+    in_office(tmp_path, scene)
+
+
+def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysing, "FRESH_SECONDS", 0.0)
+
+    async def scene(office: Office) -> None:
+        office.history.at_once = True
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        await office.idle()
+        # What a pass for followers only leaves behind that found a trade.
+        attendance = office.analysis._attended[WALLET]
+        assert attendance.lease is not None
+        assert attendance.known is not None
+        head = attendance.known.head
+        stored = await office.journal.checkpoint(WALLET)
+        assert stored is not None
+        trade = [NewEntry("trade", b"{}")]
+        newest = await office.journal.append(attendance.lease, head.run, trade, stored, 1000.0)
+        attendance.known = attendance.known._replace(head=newest)
+        office.attend()
+        await office.listener.until("settled", 2)
+        closed = await office.journal.head(WALLET)
+        assert closed is not None
+        assert closed.kind == "complete"
+        assert closed.seq == newest.seq + 1
+
+    in_office(tmp_path, scene)
+
+
+def test_a_poll_that_fails_at_once_leaves_followers_and_what_is_known(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.at_once = True
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        office.history.error = UpstreamUnavailable("The chain doesn't answer.")
+        await office.listener.until("failed UPSTREAM_UNAVAILABLE False")
+        office.history.error = None
+        await office.history.until(office.history.reads + 3)
+        assert office.analysis._attended[WALLET].known is not None
+        assert "failed UPSTREAM_UNAVAILABLE True" not in office.listener.told
+
+    in_office(tmp_path, scene, poll=0)
+
+
+def test_one_who_comes_while_the_wallet_is_given_back_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        await office.idle()
+        release, releasing = office.journal.release, asyncio.Event()
+
+        async def slow(lease: Lease) -> None:
+            releasing.set()
+            await asyncio.sleep(0)
+            await release(lease)
+
+        monkeypatch.setattr(office.journal, "release", slow)
+        office.analysis.leave(WALLET, True)
+        await releasing.wait()
+        office.attend(follow=True)
+        await office.listener.until("settled", 2)
+
+    in_office(tmp_path, scene)
+
+
+def test_one_who_comes_when_a_run_is_being_stopped_gets_another(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        office.attend()
+        await office.history.reading.wait()
+        office.analysis.leave(WALLET, False)
+        office.analysis._stop(office.analysis._attended[WALLET])  # as the timer does
+        office.history.gate.set()
+        office.attend()
+        await office.listener.until("settled")
+        assert office.history.reads == 2
+
+    in_office(tmp_path, scene, linger=3600)
+
+
+def test_what_is_kept_of_wallets_at_rest_is_given_back_at_the_end(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.listener.until("settled")
+        await office.idle()
+        await office.analysis.close()
+        assert await office.journal.acquire(WALLET) is not None
 
     in_office(tmp_path, scene)

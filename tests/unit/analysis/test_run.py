@@ -1,7 +1,7 @@
 """What a run stores and when; the history is played with real transactions, the journal is real."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -9,7 +9,7 @@ import pytest
 
 from wd_server.analysis import run as running
 from wd_server.analysis.book import Book
-from wd_server.analysis.run import Run, Sources
+from wd_server.analysis.run import Run, Sources, Symbols
 from wd_server.chain.history import Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import Transaction
@@ -18,6 +18,7 @@ from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
+from wd_server.trading.programs import SOL
 from wd_server.trading.summary import Summary
 
 SIZE = 120
@@ -26,9 +27,10 @@ NOW = 1_800_000_000.0
 
 
 class Chain:
-    """A wallet of SIZE transactions. `stuck_after`: how many are given before it hangs."""
+    """A wallet of SIZE transactions. `stuck_after`: how many are given before it hangs; `ahead`:
+    how many of the newest are given ahead of their turn."""
 
-    def __init__(self, stuck_after: int | None) -> None:
+    def __init__(self, stuck_after: int | None, ahead: int) -> None:
         market = Market(5, (SIZE,), Clock(1_788_220_800, lambda: 0.0))
         self.wallet = market.wallets[0].address
         simulated = asyncio.run(market.wallet(self.wallet))
@@ -36,12 +38,16 @@ class Chain:
         decoder = msgspec.json.Decoder(Transaction)
         self.transactions = [decoder.decode(b"{" + entry.body) for entry in simulated.entries]
         self._stuck_after = stuck_after
+        self._ahead = ahead
 
     async def read(
         self, wallet: str, after: Cursor | None, limit: int
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+        yield Listed(SIZE // 2, False, False)
+        for start in reversed(range(SIZE - self._ahead, SIZE, SLICE)):
+            yield Newest(self.transactions[start : start + SLICE])
         yield Listed(SIZE, True, False)
-        for start in range(0, SIZE, SLICE):
+        for start in range(0, SIZE - self._ahead, SLICE):
             if start == self._stuck_after:
                 await asyncio.Event().wait()
             await asyncio.sleep(0)
@@ -66,11 +72,13 @@ class Slow:
 class Ignored:
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.previews: list[event.Preview] = []
 
     def on_progress(self, progress: event.Progress) -> None:
         self.told.append(progress.step)
 
-    def on_preview(self, preview: event.Preview) -> None: ...
+    def on_preview(self, preview: event.Preview) -> None:
+        self.previews.append(preview)
 
     def on_summary(self, summary: Summary) -> None:
         self.told.append("summary")
@@ -80,15 +88,18 @@ def on_chain(
     tmp_path: Path,
     scene: Callable[[SqliteJournal, Chain, Run, Ignored], Awaitable[None]],
     stuck_after: int | None = None,
+    ahead: int = 0,
+    assets: Symbols | None = None,
 ) -> None:
-    chain = Chain(stuck_after)
+    chain = Chain(stuck_after, ahead)
 
     async def play() -> None:
         journal = SqliteJournal(tmp_path / "journal.db")
         await journal.open()
         lease = await journal.acquire(chain.wallet)
         assert lease is not None
-        sources = Sources(journal, chain, NoQuotes(), Slow(), lambda: NOW, "fifo", 20_000)
+        names = assets or Slow()
+        sources = Sources(journal, chain, NoQuotes(), names, lambda: NOW, "fifo", 20_000)
         listener = Ignored()
         try:
             await scene(journal, chain, Run(sources, lease, listener), listener)
@@ -167,3 +178,44 @@ def test_a_whole_run_says_a_hundred_percent_before_its_complete(tmp_path: Path) 
         assert "summary" not in listener.told
 
     on_chain(tmp_path, scene)
+
+
+@pytest.mark.parametrize("ahead", [SLICE, 50, SIZE])
+def test_what_came_ahead_of_its_turn_is_entered_in_its_turn(tmp_path: Path, ahead: int) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        head = await run.execute(lambda: True)
+        entries = await journal.read(chain.wallet, head.run, 0, 1000, 10**9)
+        book = Book(chain.wallet, "fifo")
+        expected = book.record(book.read(chain.transactions, 0), {}, {}, NOW)
+        assert [(each.kind, each.payload) for each in entries[:-1]] == expected
+        assert run.transactions == SIZE
+        stored = await journal.checkpoint(chain.wallet)
+        assert stored is not None
+        restored = Book.restored(chain.wallet, "fifo", stored)
+        assert restored is not None
+        assert restored.cursor == book.cursor
+        assert len(listener.previews) == 1
+
+    on_chain(tmp_path, scene, ahead=ahead)
+
+
+class Naming:
+    """Knows every symbol, but not at once."""
+
+    async def symbols(self, mints: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+        return dict.fromkeys(mints, "NAME") if timeout else {}
+
+
+def test_a_preview_is_shown_at_once_and_again_when_the_names_are_there(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        await run.execute(lambda: True)
+        bare, named = listener.previews
+        assert [each.signature for each in bare.trades] == [each.signature for each in named.trades]
+        tokens = {each.mint for trade in bare.trades for each in (trade.token_in, trade.token_out)}
+        assert tokens - {SOL}
+        for trades, name in ((bare.trades, None), (named.trades, "NAME")):
+            for trade in trades:
+                for each in (trade.token_in, trade.token_out):
+                    assert each.symbol == ("SOL" if each.mint == SOL else name or each.mint)
+
+    on_chain(tmp_path, scene, ahead=50, assets=Naming())

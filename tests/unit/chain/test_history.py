@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,11 +9,10 @@ import pytest
 from scripted_chain import WALLET, ScriptedChain, chain, signature_of, transaction
 from scripted_rpc import Bench, Hang, Reply, bench, error, run
 
+from wd_server.chain import chunks, history
 from wd_server.chain.history import (
     CHUNKS_AHEAD,
-    MODE_SECONDS,
     NEWEST,
-    SLICE,
     Fetched,
     History,
     Listed,
@@ -20,6 +20,7 @@ from wd_server.chain.history import (
 )
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import Transaction
+from wd_server.chain.transactions import MODE_SECONDS, SLICE
 from wd_server.errors import UpstreamError, UpstreamQuota, UpstreamRejected, UpstreamUnavailable
 
 BOTH = pytest.mark.parametrize("by_page", [True, False], ids=["by page", "by signature"])
@@ -36,7 +37,9 @@ class Read:
 
     @property
     def transactions(self) -> list[Transaction]:
-        return [each for step in self.fetched for each in step.transactions]
+        """In the order of the chain: what came ahead of its turn is the end, from there back."""
+        steps = [*self.fetched, *reversed(self.newest)]
+        return [each for step in steps for each in step.transactions]
 
     @property
     def signatures(self) -> list[str]:
@@ -72,6 +75,11 @@ class Setup:
         requests = (r[0] if isinstance(r, list) else r for r in self.bench.server.requests)
         return [each["method"] for each in requests]
 
+    def fetches(self) -> list[dict[str, Any]]:
+        """The requests for whole transactions, of each batch the first call."""
+        requests = (r[0] if isinstance(r, list) else r for r in self.bench.server.requests)
+        return [each for each in requests if each["params"][1].get("encoding")]
+
 
 @asynccontextmanager
 async def setup(
@@ -99,7 +107,7 @@ def test_a_wallet_is_read_oldest_first_whole_and_once(by_page: bool, count: int)
             assert got.signatures == expected(s.chain.transactions)
             assert got.listed[-1] == Listed(count, finished=True, truncated=False)
             assert [each.done for each in got.fetched][-1:] == ([count] if count else [])
-            assert all(len(each.transactions) <= SLICE for each in got.fetched)
+            assert all(len(each.transactions) <= SLICE for each in [*got.fetched, *got.newest[1:]])
 
     run(main)
 
@@ -128,16 +136,28 @@ def test_the_listing_tells_how_far_it_is(by_page: bool):
     run(main)
 
 
+def test_the_listing_is_not_held_up_by_what_is_asked_for_beside_it():
+    async def main():
+        async with setup(chain(900), by_page=False) as s:
+            s.chain.page = 300
+            s.bench.rpc._rpc_bucket.drain(s.bench.time.now)  # the limit leaves nothing over
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            assert len(got.newest) == 1  # the preview's
+            lists = [n for n, each in enumerate(s.methods()) if each != "getTransaction"]
+            assert lists[-1] <= 5
+
+    run(main)
+
+
 @BOTH
 def test_the_newest_come_once_early_and_in_chain_order_when_there_is_more_to_list(by_page: bool):
     async def main():
         async with setup(chain(300), by_page) as s:
             s.chain.page = 100
             got = await read(s.history)
-            [newest] = got.newest
-            assert [t.signature for t in newest.transactions] == expected(s.chain.transactions)[
-                -NEWEST:
-            ]
+            newest = [t.signature for t in got.newest[0].transactions]
+            assert newest == expected(s.chain.transactions)[-NEWEST:]
             assert got.signatures == expected(s.chain.transactions)
 
     run(main)
@@ -489,7 +509,8 @@ def test_a_page_that_fails_for_good_ends_the_read_and_what_came_before_stays_rig
             got = Read()
             with pytest.raises(kind):
                 await read(s.history, into=got)
-            assert got.signatures == expected(s.chain.transactions)[: len(got.signatures)]
+            fetched = [each.signature for step in got.fetched for each in step.transactions]
+            assert fetched == expected(s.chain.transactions)[: len(fetched)]
             assert len(got.signatures) < 900
 
     run(main)
@@ -500,12 +521,13 @@ def test_trouble_that_passes_leaves_no_trace_in_the_history(by_page: bool):
     async def main():
         async with setup(chain(900), by_page) as s:
             s.chain.page = 300
-            number = 0
+            tries: Counter[str] = Counter()
 
-            def stumble(_: Any) -> Any:
-                nonlocal number
-                number += 1
-                return [None, Reply(b"", 503), Reply(b"", 429), Reply(b"{")][number % 4]
+            def stumble(request: Any) -> Any:
+                tries[str(request)] += 1
+                return [None, Reply(b"", 503), Reply(b"", 429), Reply(b"{")][
+                    tries[str(request)] % 4
+                ]
 
             s.chain.spoil = stumble
             assert (await read(s.history)).signatures == expected(s.chain.transactions)
@@ -566,15 +588,102 @@ def test_a_read_that_is_cancelled_while_it_waits_leaves_no_request(method: str):
 def test_no_more_than_a_few_chunks_are_ahead_of_the_consumer(by_page: bool):
     async def main():
         async with (
-            setup(chain(2000), by_page) as s,
+            setup(chain(4000), by_page) as s,
             aclosing(s.history.read(WALLET, None, LIMIT)) as steps,
         ):
+            before = []
             async for step in steps:
+                if isinstance(step, Newest):
+                    before.append(step)
                 if isinstance(step, Fetched):
                     break
-            requests = [r[0] if isinstance(r, list) else r for r in s.bench.server.requests]
-            asked = [each for each in requests if each["params"][1].get("encoding")]
-            assert len(asked) <= CHUNKS_AHEAD + 1  # and one for the preview
+            ahead = sum(len(each.transactions) for each in before) // 100 + CHUNKS_AHEAD
+            assert len(s.fetches()) <= ahead + CHUNKS_AHEAD + 1  # one is smaller, the preview's
+
+    run(main)
+
+
+def test_with_no_memory_to_spare_a_read_has_one_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chunks, "HELD_BYTES", 0)
+
+    async def main():
+        async with (
+            setup(chain(1500), by_page=False) as s,
+            aclosing(s.history.read(WALLET, None, LIMIT)) as steps,
+        ):
+            signatures = []
+            async for step in steps:
+                if isinstance(step, Fetched):
+                    if len(signatures) % 100 == 0:
+                        assert len(s.fetches()) <= len(signatures) // 100 + 1
+                    signatures += [each.signature for each in step.transactions]
+            assert signatures == expected(s.chain.transactions)
+
+    run(main)
+
+
+def test_no_more_is_handed_on_ahead_of_its_turn_than_may_wait(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(history, "AHEAD_TRANSACTIONS", 250)
+
+    async def main():
+        async with setup(chain(900), by_page=False) as s:
+            s.chain.page = 200
+            for _ in range(2):  # the first has given back what it took
+                got = await read(s.history)
+                assert got.signatures == expected(s.chain.transactions)
+                assert sum(len(each.transactions) for each in got.newest) == 250
+
+    run(main)
+
+
+@BOTH
+def test_what_is_asked_for_while_the_listing_goes_on_is_asked_for_once(by_page: bool):
+    async def main():
+        async with setup(chain(1500, per_slot=1), by_page) as s:
+            s.chain.page = 300
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            if by_page:
+                slots = [each["params"][1]["filters"]["slot"] for each in s.fetches()]
+                sizes = [each["lte"] - each["gte"] + 1 for each in slots]
+            else:
+                batches = [r for r in s.bench.server.requests if isinstance(r, list)]
+                sizes = [len(each) for each in batches]
+            assert sum(sizes) == 1500
+            assert by_page or len(got.newest) > 1  # a page holds more than is listed at a time
+
+    run(main)
+
+
+def test_a_cursor_among_what_was_asked_for_early_is_not_passed():
+    async def main():
+        async with setup(chain(300, per_slot=150)) as s:
+            s.chain.page = 100
+            for n in (249, 250, 251, 299):
+                got = await read(s.history, Cursor(101, f"sig{n}"))
+                assert got.signatures == expected(s.chain.transactions)[n + 1 :]
+
+    run(main)
+
+
+@BOTH
+def test_what_failed_early_is_asked_for_again_in_its_turn(by_page: bool):
+    async def main():
+        async with setup(chain(1500, per_slot=1), by_page) as s:
+            s.chain.page = 300
+            refused = []
+
+            def refuse(request: Any) -> Any:
+                if "encoding" in request["params"][1] and len(refused) < 8:
+                    refused.append(request)
+                    return error(-32602)
+                return None
+
+            s.chain.spoil = refuse
+            got = await read(s.history)
+            assert got.newest == []
+            assert got.signatures == expected(s.chain.transactions)
+            assert len(refused) == 8
 
     run(main)
 
@@ -653,5 +762,63 @@ def test_an_answer_that_is_another_transaction_is_never_taken_for_the_one_asked_
             s.chain.getTransaction = lambda signature, options: whole(first, options)
             with pytest.raises(UpstreamUnavailable, match="other transactions"):
                 await read(s.history)
+
+    run(main)
+
+
+def listing_orders(s: Setup) -> list[str]:
+    return [
+        each["params"][1]["sortOrder"]
+        for each in s.bench.server.requests
+        if each["params"][1]["transactionDetails"] == "signatures"
+    ]
+
+
+def test_a_long_listing_is_read_from_both_ends_and_nothing_is_missing_where_they_meet():
+    async def main():
+        for count in (41, 95, 100, 101, 107):
+            for per_slot in (1, 3, 12):
+                async with setup(chain(count, per_slot)) as s:
+                    s.chain.page = 10
+                    got = await read(s.history)
+                    assert got.signatures == expected(s.chain.transactions)
+                    orders = listing_orders(s)
+                    assert orders.count("asc") >= len(orders) // 3
+                    assert len(orders) <= count // 10 + 4
+
+    run(main)
+
+
+def test_a_wallet_past_the_limit_is_listed_from_its_newest_end():
+    async def main():
+        async with setup(chain(500)) as s:
+            s.chain.page = 10
+            got = await read(s.history, limit=100)
+            assert got.signatures == expected(s.chain.transactions)[-100:]
+            assert got.listed[-1] == Listed(100, finished=True, truncated=True)
+            assert max(each.signatures_found for each in got.listed) <= 100
+            assert listing_orders(s).count("asc") <= 6
+
+    run(main)
+
+
+def test_a_listing_whose_other_end_fails_goes_on_without_it():
+    async def main():
+        async with setup(chain(200)) as s:
+            s.chain.page = 10
+            seen = 0
+
+            def refuse(request: Any) -> Any:
+                nonlocal seen
+                options = request["params"][1]
+                if options["sortOrder"] == "asc" and options["transactionDetails"] == "signatures":
+                    seen += 1
+                    return error(-32602) if seen == 3 else None
+                return None
+
+            s.chain.spoil = refuse
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+            assert seen == 3
+            assert listing_orders(s).count("desc") == 20
 
     run(main)

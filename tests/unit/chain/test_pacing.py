@@ -39,6 +39,14 @@ def test_a_reservation_given_back_is_there_for_the_next():
     assert bucket.take(0.0) == 1.0
 
 
+def test_what_is_left_counts_those_who_wait_and_reserves_nothing():
+    bucket = TokenBucket(rate=10, burst=2)
+    assert [bucket.left(0.0), bucket.left(0.0)] == [2, 2]
+    bucket.take(0.0, 5)
+    assert bucket.left(0.0) == -3
+    assert bucket.left(0.4) == pytest.approx(1)
+
+
 def test_giving_back_never_overfills_a_bucket():
     bucket = TokenBucket(rate=1, burst=1)
     bucket.give_back(50)
