@@ -1,18 +1,25 @@
 """What every answer has in common: headers, errors, and the limits on a request."""
 
 import math
-from collections.abc import Callable, Iterable
+from asyncio import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import structlog
+from tornado.httputil import format_timestamp
 from tornado.web import HTTPError, RequestHandler
 
 from wd_server import __version__
+from wd_server.access.addresses import client_address
+from wd_server.access.credentials import Credential, presented
+from wd_server.access.door import Door
+from wd_server.access.principal import Principal
+from wd_server.access.windows import UNLIMITED, Usage
 from wd_server.analysis.analysis import Analysis
-from wd_server.errors import InternalError, WalletDoctorError
+from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
 from wd_server.journal.base import Journal
 from wd_server.settings import Settings
 from wd_server.streaming import event
@@ -22,9 +29,11 @@ from wd_server.streaming.registry import StreamRegistry
 HEADER_BYTES = 16 * 1024
 # Seconds a browser may keep the answer to a preflight.
 PREFLIGHT_SECONDS = 600
-# What every path takes.
-METHODS = "GET, HEAD, OPTIONS"
+# What a page of another origin may send beyond what browsers always let it, and what it may read.
+ALLOWED_HEADERS: Final = "Authorization, X-API-Key, Last-Event-ID, Content-Type"
+EXPOSED_HEADERS: Final = "X-Stream-ID, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate"
 
+PROBLEM: Final = "application/problem+json"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -45,36 +54,40 @@ class Services:
     journal: Journal
     analysis: Analysis
     registry: StreamRegistry
+    door: Door
     health: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     clock: Callable[[], float]
 
 
 class BaseHandler(RequestHandler):
+    """`methods` are those that a handler has besides OPTIONS."""
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+
     def initialize(self, services: Services) -> None:
         self.services = services
 
     def set_default_headers(self) -> None:
-        services: Services = self.application.settings["services"]
-        for name, value in self.common_headers(services.settings.allowed_origins):
+        for name, value in common_headers(*self.origins()):
             self.set_header(name, value)
 
-    def common_headers(self, allowed_origins: Iterable[str]) -> Iterable[tuple[str, str]]:
-        """Those that stand on every answer, also on one that leaves without Tornado."""
-        yield "Server", f"wd-server/{__version__}"
-        yield from SECURITY_HEADERS.items()
-        if allowed_origins:
-            yield "Vary", "Origin"
-            origin = self.request.headers.get("Origin", "")
-            if origin in allowed_origins:
-                yield "Access-Control-Allow-Origin", origin
-                yield "Access-Control-Expose-Headers", "X-Stream-ID, Retry-After"
+    def origins(self) -> tuple[tuple[str, ...], str]:
+        """The allowed ones, and the one that asks if it is among them, else an empty text."""
+        services: Services = self.application.settings["services"]
+        allowed = services.settings.allowed_origins
+        origin = self.request.headers.get("Origin", "") if allowed else ""
+        return allowed, origin if origin in allowed else ""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
+        self.check_size()
+
+    def check_size(self) -> None:
+        """Raises HTTPError."""
         size = sum(len(name) + len(value) for name, value in self.request.headers.get_all())
         if size > HEADER_BYTES:
             raise HTTPError(431, reason=f"The headers are larger than {HEADER_BYTES} bytes.")
-        if self.request.method in ("GET", "HEAD") and self.request.body:
+        if self.request.method in ("GET", "HEAD", "DELETE") and self.request.body:
             raise HTTPError(400, reason="This request takes no body. Send it without one.")
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
@@ -95,11 +108,15 @@ class BaseHandler(RequestHandler):
 
     def options(self, *_: str) -> None:
         self.set_status(204)
-        self.set_header("Allow", METHODS)
-        self.set_header("Access-Control-Allow-Methods", "GET, HEAD")
-        self.set_header("Access-Control-Allow-Headers", "Accept, Last-Event-ID")
-        self.set_header("Access-Control-Max-Age", str(PREFLIGHT_SECONDS))
+        self.set_header("Allow", self._allow())
+        if self.origins()[1]:
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods))
+            self.set_header("Access-Control-Allow-Headers", ALLOWED_HEADERS)
+            self.set_header("Access-Control-Max-Age", str(PREFLIGHT_SECONDS))
         self.finish()
+
+    def _allow(self) -> str:
+        return ", ".join((*self.methods, "OPTIONS"))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """RFC 9457. `error` repeats `detail` for readers of the older format."""
@@ -107,6 +124,8 @@ class BaseHandler(RequestHandler):
         if isinstance(error, WalletDoctorError):
             code, detail = error.code, error.message
             self.set_status(error.status)
+            for name, value in error.headers.items():
+                self.set_header(name, value)
             if error.retry_after is not None:
                 self.set_header("Retry-After", str(math.ceil(error.retry_after)))
         elif status_code >= 500:
@@ -118,18 +137,10 @@ class BaseHandler(RequestHandler):
         status = self.get_status()
         self.set_status(status)  # without an HTTPError's reason, which is the detail here
         if status == 405:
-            detail = f"This method is not allowed here; use one of {METHODS}."
-            self.set_header("Allow", METHODS)
-        self.set_header("Content-Type", "application/problem+json")
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "error": detail,
-        }
-        self.finish(event.encode(problem))
+            detail = f"This method is not allowed here; use one of {self._allow()}."
+            self.set_header("Allow", self._allow())
+        self.set_header("Content-Type", PROBLEM)
+        self.finish(_problem(status, code, detail))
 
     def log_exception(
         self,
@@ -141,8 +152,105 @@ class BaseHandler(RequestHandler):
             _log.error("request failed", path=self.request.path, exc_info=(typ, value, tb))
 
 
+class GuardedHandler(BaseHandler):
+    """Answers who has a key or a token, or anybody where none is required, as often as they may
+    ask. `principal` is who asks, None until that is known."""
+
+    principal: Principal | None = None
+    usage: Usage = UNLIMITED
+
+    async def prepare(self) -> None:
+        self.check_size()
+        if self.request.method == "OPTIONS":  # a preflight has no credentials
+            return
+        services, request = self.services, self.request
+        now = services.clock()
+        address = client_address(
+            request.remote_ip or "",
+            request.headers.get("X-Forwarded-For", ""),
+            services.settings.trusted_proxies,
+        )
+        principal = await services.door.check(self._credential(), address, now)
+        self.usage = await services.door.spend(principal, now)
+        self.principal = principal
+
+    def identified(self) -> Principal:
+        """Who asks, in every method but OPTIONS."""
+        assert self.principal is not None
+        return self.principal
+
+    def check_wallets(self, wallets: Iterable[str]) -> None:
+        """Raises ForbiddenWallet."""
+        principal = self.identified()
+        for wallet in wallets:
+            if not principal.may_read(wallet):
+                raise ForbiddenWallet(f"Your key or token is not for the wallet {wallet}.")
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Cache-Control", "private, no-cache")
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        for name, value in self.usage.headers().items():
+            if name not in self._headers:  # an error tells of the limit that it met
+                self.set_header(name, value)
+        return super().finish(chunk)
+
+    def _credential(self) -> Credential | None:
+        headers, query = self.request.headers, self.request.query_arguments
+        return presented(
+            authorization=headers.get_list("Authorization"),
+            x_api_key=headers.get_list("X-API-Key"),
+            api_key=_texts(query, "api_key"),
+            access_token=_texts(query, "access_token"),
+        )
+
+
 class NotFoundHandler(BaseHandler):
     """Every path that no other handler has."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         raise HTTPError(404, reason="There is nothing here. GET / lists what there is.")
+
+
+def common_headers(allowed_origins: tuple[str, ...], origin: str) -> Iterator[tuple[str, str]]:
+    """Those that stand on every answer, also on one that leaves without Tornado. For the arguments
+    see `BaseHandler.origins`."""
+    yield "Server", f"wd-server/{__version__}"
+    yield from SECURITY_HEADERS.items()
+    if allowed_origins:
+        yield "Vary", "Origin"
+    if origin:
+        yield "Access-Control-Allow-Origin", origin
+        yield "Access-Control-Expose-Headers", EXPOSED_HEADERS
+
+
+def refusal(now: int) -> bytes:
+    """The whole answer to what can't be read as HTTP; the connection ends with it."""
+    body = _problem(400, "BAD_REQUEST", "This is no request that can be understood in one way.")
+    fields = {
+        "Server": f"wd-server/{__version__}",
+        "Date": format_timestamp(now),
+        **SECURITY_HEADERS,
+        "Content-Type": PROBLEM,
+        "Content-Length": len(body),
+        "Connection": "close",
+    }
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join(["HTTP/1.1 400 Bad Request", *lines, "", ""]).encode() + body
+
+
+def _problem(status: int, code: str, detail: str) -> bytes:
+    problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "error": detail,
+    }
+    return event.encode(problem)
+
+
+def _texts(query: Mapping[str, list[bytes]], name: str) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in query.get(name, ())]

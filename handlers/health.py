@@ -1,6 +1,7 @@
 """Whether this process works, for people, load balancers and supervisors."""
 
 from handlers.base import BaseHandler
+from wd_server.errors import StoreUnavailable
 
 
 class HealthHandler(BaseHandler):
@@ -30,6 +31,8 @@ class ReadinessHandler(BaseHandler):
 
     def get(self) -> None:
         self.services.registry.check_room()
+        if self.services.health()["status"] == "unhealthy":
+            raise StoreUnavailable("A store doesn't answer: journal or keys. Ask another server.")
         self.set_header("Cache-Control", "no-store")
         self.send_json({"status": "ready"})
 

@@ -3,7 +3,7 @@
 import msgspec
 from tornado.web import HTTPError
 
-from handlers.base import BaseHandler
+from handlers.base import GuardedHandler
 from handlers.query import page_query
 from wd_server.errors import UnknownWallet
 from wd_server.journal.base import EventId
@@ -14,11 +14,12 @@ from wd_server.trading.wallet import WalletAddress
 PAGE_BYTES = 2 * 1024 * 1024
 
 
-class WalletHandler(BaseHandler):
+class WalletHandler(GuardedHandler):
     """Summary and open positions; 202 with the progress while the first analysis runs."""
 
     async def get(self, text: str) -> None:
         wallet = str(WalletAddress.parse(text))
+        self.check_wallets((wallet,))
         report = await self.services.analysis.report(wallet)
         if report is None:
             raise _unknown()
@@ -27,11 +28,12 @@ class WalletHandler(BaseHandler):
     head = get
 
 
-class TradesHandler(BaseHandler):
+class TradesHandler(GuardedHandler):
     """The stored trades, oldest first; `next` is the `after` of the next page, null at the end."""
 
     async def get(self, text: str) -> None:
         wallet = str(WalletAddress.parse(text))
+        self.check_wallets((wallet,))
         after, limit = page_query(self.query())
         journal = self.services.journal
         head = await journal.head(wallet)

@@ -68,9 +68,18 @@ class Simulator:
 
 
 class Server:
-    """`bin/wd-server` on a port of its own; started again it keeps port and data."""
+    """`bin/wd-server` on a port of its own; started again it keeps port and data. `files`: how many
+    it may have open."""
 
-    def __init__(self, data_dir: Path, upstream: str | None, **settings: object) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        upstream: str | None,
+        *,
+        files: int | None = None,
+        **settings: object,
+    ) -> None:
+        self._files = files
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         data_dir.mkdir(exist_ok=True)
@@ -82,6 +91,9 @@ class Server:
             "PRICE_SOURCE": "none",
             "UPSTREAM_PLAN": "professional",
             "LOG_FORMAT": "json",
+            # One address runs all tests.
+            "RATE_LIMIT_REQUESTS": "0",
+            "RATE_LIMIT_STREAMING_CONNECTIONS": "0",
             **({"HELIUS_RPC_URL": upstream} if upstream else {}),
             **{name: str(value) for name, value in settings.items()},
         }
@@ -90,10 +102,13 @@ class Server:
 
     def start(self) -> None:
         """Returns when it listens."""
+        limited = ["prlimit", f"--nofile={self._files}"] if self._files else []
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "bin/wd-server")], env=self._settings, stderr=log
+                [*limited, sys.executable, str(ROOT / "bin/wd-server")],
+                env=self._settings,
+                stderr=log,
             )
         self.wait_until_logged("listening")
 
@@ -121,8 +136,11 @@ class Server:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The log's lines of this event."""
-        lines = map(json.loads, self.log.read_text().splitlines())
-        return [line for line in lines if line.get("event") == event]
+        return [line for line in self.logged_lines() if line.get("event") == event]
+
+    def logged_lines(self) -> list[dict[str, Any]]:
+        """All of the log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def wait_for_log(self, event: str) -> dict[str, Any]:
         """The log's first line of this event, when it is there."""
@@ -136,6 +154,24 @@ class Server:
         request = Request(self.url + path, headers=dict(headers or {}))
         with urlopen(request, timeout=PATIENCE) as response:
             return json.load(response)
+
+    def keys(self, command: str, *arguments: str) -> Any:
+        """What `bin/wd-keys` does with this server's keys."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "bin/wd-keys"), command, "--json", *arguments],
+            env=self._settings,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def key(self, *arguments: str) -> str:
+        """A new key."""
+        text: str = self.keys("create", "--name", "test", *arguments)["key"]
+        return text
 
     def stream(self, wallet: str, query: str = "") -> str:
         """A stream's URL."""
@@ -170,6 +206,15 @@ class Server:
         assert self.process is not None
         self.process.send_signal(number)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does nothing meanwhile; what comes waits in the kernel."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def cpu_seconds(self) -> float:
         """User and system time of the process so far."""
         assert self.process is not None
@@ -194,8 +239,10 @@ def simulator(*arguments: str) -> Iterator[Simulator]:
 
 
 @contextmanager
-def server(data_dir: Path, upstream: str | None, **settings: object) -> Iterator[Server]:
-    started = Server(data_dir, upstream, **settings)
+def server(
+    data_dir: Path, upstream: str | None, *, files: int | None = None, **settings: object
+) -> Iterator[Server]:
+    started = Server(data_dir, upstream, files=files, **settings)
     started.start()
     try:
         yield started

@@ -44,7 +44,7 @@ MAY_IMPORT = {
 PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|secret|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
-    r"|streaming\.(compression|event|lifecycle|sse|view|wheel)"
+    r"|streaming\.(bundle_id|compression|event|lifecycle|sse|view|wheel)"
     r"|load\.(plan|frames|response|continuity|distribution|tally|job))"
 )
 IMPURE_LIBRARIES = re.compile(

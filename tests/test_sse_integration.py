@@ -462,7 +462,8 @@ class TestProgressEvents:
         self, api: Api, run: list[Event]
     ) -> None:
         previews = [event for event in run if event.name == "preview"]
-        assert len(previews) <= 1
+        # At once, and once more if names or prices were slower.
+        assert len(previews) <= 2
         if api.ours:
             assert previews, "this wallet's list takes several pages"
         for preview in previews:

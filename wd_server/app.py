@@ -5,6 +5,7 @@ import random
 import resource
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -14,13 +15,18 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from handlers.base import NotFoundHandler, Services
+from handlers.admission import StreamingHandler
+from handlers.base import NotFoundHandler, Services, refusal
 from handlers.health import HealthHandler, LivenessHandler, ReadinessHandler
 from handlers.home import HomeHandler
 from handlers.metrics import MetricsHandler
+from handlers.several import SeveralHandler
 from handlers.stream import StreamHandler
+from handlers.streams import OwnStreamHandler, StreamsHandler
+from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
 from wd_server import __version__
+from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.run import Sources
 from wd_server.chain.assets import Assets
@@ -31,11 +37,12 @@ from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
 from wd_server.chain.rpc import RpcClient, upstream_http_client
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.sqlite import SqliteJournal
+from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
 from wd_server.settings import Settings
+from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
-from wd_server.streaming.stream import Limits
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
@@ -48,13 +55,15 @@ _log = structlog.get_logger("app")
 
 class App:
     """Everything that lives as long as the process. `simulated`: the chain behind
-    `HELIUS_RPC_URL` isn't real."""
+    `HELIUS_RPC_URL` isn't real. Raises InvalidSettings (JWT_KEYS_FILE), StoreUnavailable (no
+    SECRET_KEY, and no place to keep one)."""
 
     def __init__(self, settings: Settings, *, simulated: bool = False) -> None:
         self.settings = settings
         self._simulated = simulated
         self._started = time.monotonic()
         self._expiry: asyncio.Task[None] | None = None
+        self.door = entrance.door(settings, time.time)
         self._http = upstream_http_client()
         self._rpc = _rpc(settings, self._http)
         history = History(self._rpc)
@@ -85,12 +94,18 @@ class App:
             history=history,
             quotes=quotes,
             journal=self.journal,
+            door=self.door,
             loop_lag=self._loop_lag,
         )
 
     async def open(self) -> None:
-        """Raises StoreUnavailable if the journal can't be opened."""
+        """Raises StoreUnavailable if the journal or the keys can't be opened."""
         await self.journal.open()
+        try:
+            await self.door.open()
+        except BaseException:
+            await self.journal.close()
+            raise
         self._loop_lag.start()
         self._expiry = asyncio.get_running_loop().create_task(self._expire_journals())
 
@@ -102,6 +117,7 @@ class App:
             self._expiry.cancel()
         self._loop_lag.stop()
         await self._assets.close()
+        await self.door.close()
         await self.journal.close()
         self._http.close()
 
@@ -111,20 +127,26 @@ class App:
             journal=self.journal,
             analysis=self.analysis,
             registry=self.registry,
+            door=self.door,
             health=self.health,
             metrics=lambda: exposition(self._measured),
             clock=time.time,
         )
         given = {"services": services}
+        # Looked through in this order for each request: the one that comes most stands first.
         routes: list[tuple[str, type[RequestHandler]]] = [
+            (r"/v4/wallet/([^/]+)/stream", StreamHandler),
+            (r"/v4/stream", SeveralHandler),
             (r"/", HomeHandler),
             (r"/health", HealthHandler),
             (r"/health/live", LivenessHandler),
             (r"/health/ready", ReadinessHandler),
             (r"/metrics", MetricsHandler),
-            (r"/v4/wallet/([^/]+)/stream", StreamHandler),
             (r"/v4/wallet/([^/]+)/trades", TradesHandler),
             (r"/v4/wallet/([^/]+)", WalletHandler),
+            (r"/v4/streams", StreamsHandler),
+            (r"/v4/streams/([^/]+)", OwnStreamHandler),
+            (r"/v4/auth/token", TokenHandler),
         ]
         return _Application(
             [(path, handler, given) for path, handler in routes],
@@ -134,13 +156,20 @@ class App:
             log_function=_log_request,
         )
 
+    def open_streams(self) -> int:
+        return self.registry.counts.active
+
+    def refusal(self) -> bytes:
+        """The whole answer to what is no HTTP."""
+        return refusal(int(time.time()))
+
     def health(self) -> dict[str, Any]:
         """Section 6 of the public contract, from memory."""
         streams = self.registry.statistics()
-        helius = self._upstream_health()
+        helius, stale = self._upstream_health(), self.door.statistics().stale
         if self.registry.draining:
             status = "draining"
-        elif self.journal.statistics().failing:
+        elif self.journal.statistics().failing or stale:
             status = "unhealthy"
         else:
             status = "healthy" if helius in ("configured", "simulated") else "degraded"
@@ -154,7 +183,7 @@ class App:
                 "total_streams": streams.total,
                 "error_rate": streams.error_rate,
             },
-            "dependencies": {"helius": helius, "redis": "embedded"},
+            "dependencies": {"helius": helius, "redis": self._redis_health(stale)},
         }
 
     def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
@@ -164,6 +193,11 @@ class App:
         if rpc.quota_exhausted or rpc.failing:
             return "unavailable"
         return "simulated" if self._simulated else "configured"
+
+    def _redis_health(self, stale: bool) -> Literal["configured", "embedded", "unavailable"]:
+        if self.settings.redis_url is None:
+            return "embedded"
+        return "unavailable" if stale else "configured"
 
     async def _expire_journals(self) -> None:
         while True:
@@ -188,12 +222,28 @@ def _rpc(settings: Settings, http: CurlAsyncHTTPClient) -> RpcClient:
 
 
 def _limits(settings: Settings) -> Limits:
+    files = _file_limit()
     return Limits(
         heartbeat_seconds=settings.sse_keepalive_interval,
         write_timeout=settings.write_timeout,
         stream_seconds=settings.sse_max_stream_duration,
-        max_streams=min(settings.max_streams, _file_limit() - RESERVED_FILES),
+        max_streams=min(settings.max_streams, max(files - RESERVED_FILES, files // 2)),
     )
+
+
+def _log_request(handler: RequestHandler) -> None:
+    """Of streams that were not opened only what an auditor looks for is worth a line: when many
+    come back at once, it would cost as much as their answer. All of them are counted."""
+    if isinstance(handler, StreamingHandler) and handler.get_status() not in (401, 403, 500):
+        _log.debug("no stream", path=handler.request.path, status=handler.get_status())
+    else:
+        log_request(handler)
+
+
+def check_files(settings: Settings) -> None:
+    """What the settings name is read, as far as that changes nothing. Raises InvalidSettings."""
+    if settings.jwt_keys_file is not None:
+        issuers.read(settings.jwt_keys_file)
 
 
 class _Application(Application):
@@ -201,7 +251,8 @@ class _Application(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         if request.path.startswith(("http://", "https://")):
-            request.path = urlsplit(request.path).path or "/"
+            with suppress(ValueError):  # what is no URL is no path of ours
+                request.path = urlsplit(request.path).path or "/"
         return super().find_handler(request, **kwargs)
 
 
@@ -233,13 +284,3 @@ def _file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def _log_request(handler: RequestHandler) -> None:
-    _log.debug(
-        "request",
-        method=handler.request.method,
-        path=handler.request.path,
-        status=handler.get_status(),
-        seconds=round(handler.request.request_time(), 4),
-    )

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import uvloop
 
 from wd_server import __version__, logs
-from wd_server.app import App
+from wd_server.app import App, check_files
 from wd_server.demo import Demo, simulated_chain
 from wd_server.errors import StoreUnavailable
 from wd_server.secret import Secret
@@ -21,11 +21,8 @@ from wd_server.settings import InvalidSettings, Settings
 
 # What the simulated chain allows a second is more than one wallet needs.
 DEMO_PLAN = "professional"
-
-_NO_KEYS_YET = """\
-API_KEY_REQUIRED: this version can't check keys, and serves nobody rather than everybody.
-Set API_KEY_REQUIRED=false where something in front of it decides who may connect.
-"""
+# Who tries things out on one machine comes from one address: nothing is limited unless it is said.
+DEMO_UNLIMITED = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_STREAMING_CONNECTIONS")
 
 # Transactions of the wallet that the demo proposes: enough to see something, done at once.
 EXAMPLE_SIZE = 200
@@ -38,12 +35,10 @@ EXIT_OS = 71
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        settings = Settings.from_environment(os.environ, **_overrides(arguments))
+        settings = Settings.from_environment(os.environ, **_overrides(arguments, os.environ))
+        check_files(settings)
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_CONFIG
-    if settings.api_key_required:
-        sys.stderr.write(_NO_KEYS_YET)
         return EXIT_CONFIG
     if arguments.check:
         sys.stdout.write("The settings are valid.\n")
@@ -61,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"wd-server can't listen on {where}: {error.strerror}.\n")
         return EXIT_OS
     except StoreUnavailable as error:
-        sys.stderr.write(f"wd-server can't open its journal: {error}\n")
+        sys.stderr.write(f"wd-server can't open what it keeps: {error}\n")
         return EXIT_OS
     return 0
 
@@ -89,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _overrides(arguments: argparse.Namespace) -> Mapping[str, object]:
+def _overrides(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[str, object]:
     overrides = {
         "host": arguments.host,
         "port": arguments.port,
@@ -97,6 +92,7 @@ def _overrides(arguments: argparse.Namespace) -> Mapping[str, object]:
     }
     if arguments.demo:
         overrides |= {"upstream_plan": DEMO_PLAN, "price_source": "defillama"}
+        overrides |= {name.lower(): 0 for name in DEMO_UNLIMITED if name not in environ}
     return overrides
 
 

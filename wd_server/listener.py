@@ -33,6 +33,9 @@ BACKLOG = 4096
 REQUESTS_A_TURN = 16
 # Bytes of a head that is read here; Tornado has the last word on longer ones.
 HEAD_BYTES = 16 * 1024
+# Files that connections leave to everything else, and for those that come in one turn of the loop:
+# what finds none is closed by libuv as soon as it is accepted.
+SPARE_FILES = 128
 # Seconds between two looks for connections that have sent nothing.
 SILENCE_CHECK_SECONDS = 1
 
@@ -41,17 +44,39 @@ _PLAIN_HEAD = re.compile(
     rb"((?:[\w-]+: ?[ -~]*\r\n)+)\r\n",
     re.ASCII,
 )
+# All that Tornado says to what it can't read.
+_BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 # Headers by which a request says that more than its head belongs to it.
 _MORE_TO_COME = re.compile(rb"(?i)^(?:content-length|transfer-encoding|expect|upgrade):", re.M)
 
 
 class Listener:
-    """`silent_seconds`: how long a connection may be open without a word."""
+    """`silent_seconds`: how long a connection may be open without a word. `files`: how many the
+    process may have open. `streams` says how many there are, `refusal` is the whole answer to what
+    is no HTTP.
 
-    def __init__(self, application: Application, http: HTTPServer, silent_seconds: float) -> None:
+    When files run short, those who came first and have no stream make room for newcomers: so
+    somebody who opens connections and says nothing keeps nobody out for long, not even a probe of
+    the health. Streams stay.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        http: HTTPServer,
+        silent_seconds: float,
+        files: int,
+        streams: Callable[[], int],
+        refusal: Callable[[], bytes],
+    ) -> None:
+        self.refusal = refusal
         self._application = application
         self._http = http
         self._silent_seconds = silent_seconds
+        self._most_connections = max(files - SPARE_FILES, files * 3 // 4)
+        self._streams = streams
+        # Connections that Tornado has, in the order of their arrival.
+        self._handed_on: dict[_BegunStream, None] = {}
         self._servers: list[asyncio.Server] = []
         # In the order of their arrival.
         self._silent: dict[_Arrival, float] = {}
@@ -79,13 +104,17 @@ class Listener:
 
     def arrived(self, arrival: "_Arrival") -> None:
         self._silent[arrival] = asyncio.get_running_loop().time()
+        others = len(self._silent) + len(self._requests) + len(self._handed_on)
+        if others + self._streams() > self._most_connections:
+            self._make_room()
 
     def left(self, arrival: "_Arrival") -> None:
         self._silent.pop(arrival, None)
 
     def said(self, arrival: "_Arrival", data: bytes) -> None:
         """The first bytes of a connection."""
-        del self._silent[arrival]
+        if self._silent.pop(arrival, None) is None:
+            return  # it had to make room
         if is_plain(data):
             if not self._requests:
                 asyncio.get_running_loop().call_soon(self._begin_requests)
@@ -93,19 +122,35 @@ class Listener:
         else:
             self._hand_on(arrival.transport, data)
 
+    def closed(self, stream: "_BegunStream") -> None:
+        """A connection that was Tornado's."""
+        self._handed_on.pop(stream, None)
+
+    def _make_room(self) -> None:
+        first = next(iter(self._silent))
+        if len(self._silent) > 1 or not self._handed_on:
+            del self._silent[first]
+            first.transport.abort()
+        else:
+            next(iter(self._handed_on)).close()
+
     def _begin_requests(self) -> None:
-        for _ in range(min(REQUESTS_A_TURN, len(self._requests))):
-            arrival, head = self._requests.popleft()
-            self._begin(arrival, head)
-        if self._requests:
-            asyncio.get_running_loop().call_soon(self._begin_requests)
+        try:
+            for _ in range(min(REQUESTS_A_TURN, len(self._requests))):
+                arrival, head = self._requests.popleft()
+                self._begin(arrival, head)
+        finally:  # whatever one request does, the others get their turn
+            if self._requests:
+                asyncio.get_running_loop().call_soon(self._begin_requests)
 
     def _begin(self, arrival: "_Arrival", head: bytes) -> None:
-        if arrival.transport.is_closing():
+        peer = arrival.transport.get_extra_info("peername")
+        if peer is None or arrival.transport.is_closing():
+            arrival.transport.abort()  # the client has gone
             return
         request_line, _, fields = head.decode("latin-1").partition("\r\n")
         method, target, version = request_line.split(" ")
-        arrival.connection = connection = Connection(arrival.transport)
+        arrival.connection = connection = Connection(arrival.transport, peer[0])
         request = self._application.start_request(self, connection)
         try:
             request.headers_received(
@@ -120,10 +165,17 @@ class Listener:
     def _hand_on(self, transport: asyncio.Transport, data: bytes) -> None:
         """Have Tornado read this connection from its first byte."""
         address = transport.get_extra_info("peername")
-        sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        try:
+            file = os.dup(transport.get_extra_info("socket").fileno())
+        except OSError:  # no file is left, or the client has gone
+            transport.abort()
+            return
+        sock = socket.socket(fileno=file)
         sock.setblocking(False)
         transport.abort()
-        self._http.handle_stream(_BegunStream(sock, data), address)
+        stream = _BegunStream(sock, data, self)
+        self._handed_on[stream] = None
+        self._http.handle_stream(stream, address)
 
     def _drop_silent(self) -> None:
         loop = asyncio.get_running_loop()
@@ -182,8 +234,8 @@ class _Context:
 class Connection(HTTPConnection):
     """One request and its answer, which ends with the connection."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.context = _Context(transport.get_extra_info("peername")[0])
+    def __init__(self, transport: asyncio.Transport, remote_ip: str) -> None:
+        self.context = _Context(remote_ip)
         self._transport = transport
         self._on_close: Callable[[], None] | None = None
 
@@ -212,7 +264,9 @@ class Connection(HTTPConnection):
         return self.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (chunk or b""))
 
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
-        self._transport.write(chunk)
+        """To a client that has gone, nothing is written."""
+        if not self._transport.is_closing():
+            self._transport.write(chunk)
         written = asyncio.get_running_loop().create_future()
         written.set_result(None)
         return written
@@ -224,9 +278,17 @@ class Connection(HTTPConnection):
 class _BegunStream(IOStream):
     """A stream of which the first bytes have been read already."""
 
-    def __init__(self, sock: socket.socket, begun: bytes) -> None:
+    def __init__(self, sock: socket.socket, begun: bytes, listener: Listener) -> None:
         self._begun = begun
+        self._listener = listener
         super().__init__(sock)
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        return super().write(self._listener.refusal() if data == _BARE_REFUSAL else data)
+
+    def close_fd(self) -> None:
+        self._listener.closed(self)
+        super().close_fd()
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         if not self._begun:

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from wd_server.access.door import Door
 from wd_server.analysis.analysis import Analysis
 from wd_server.chain.history import History
 from wd_server.chain.quotes import Quotes
@@ -41,6 +42,7 @@ class Measured:
     history: History
     quotes: Quotes
     journal: SqliteJournal
+    door: Door
     loop_lag: LoopLag
 
 
@@ -64,6 +66,7 @@ class _Reading(Collector):
         yield from self._chain()
         yield from self._analysis()
         yield from self._journal()
+        yield from self._access()
         lag = self._measured.loop_lag.histogram
         yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
 
@@ -134,6 +137,15 @@ class _Reading(Collector):
         yield _histogram("journal_read_seconds", "One page read.", journal.read_seconds)
         yield _counter("journal_entries", "Entries stored.", journal.entries)
         yield _gauge("journal_file_bytes", "Size of the journal's files.", journal.file_bytes)
+
+    def _access(self) -> Iterator[Metric]:
+        access = self._measured.door.statistics()
+        yield _counter("access_checks", "Requests whose caller was asked for.", access.checks)
+        yield _counters("access_refused", "Callers refused.", "code", access.refused)
+        yield _counters("access_ended", "Streams whose key or token ended.", "reason", access.ended)
+        yield _gauge("access_keys", "API keys known, ended ones too.", access.keys)
+        yield _gauge("access_visits", "Streams counted for their callers.", access.visits)
+        yield _gauge("access_stale", "1 while keys can't be read.", access.stale)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 
 import structlog
@@ -11,7 +12,7 @@ from tornado.netutil import bind_sockets
 from wd_server import __version__
 from wd_server.app import App
 from wd_server.listener import BACKLOG, Listener
-from wd_server.streaming.stream import prepare_listener
+from wd_server.streaming.client import prepare_listener
 
 # Bytes of headers that are read at all; handlers refuse with an answer what is over their limit.
 HEADER_BYTES_READ = 256 * 1024
@@ -41,7 +42,14 @@ class Server:
             idle_connection_timeout=REQUEST_SECONDS,
             body_timeout=REQUEST_SECONDS,
         )
-        self._listener = Listener(application, self._http, REQUEST_SECONDS)
+        self._listener = Listener(
+            application,
+            self._http,
+            silent_seconds=REQUEST_SECONDS,
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            streams=app.open_streams,
+            refusal=app.refusal,
+        )
         self.port = 0
 
     async def start(self) -> None:
@@ -60,7 +68,10 @@ class Server:
         _quieten_garbage_collector()
         await self._listener.listen(sockets)
         if settings.redis_url is not None:
-            _log.warning("REDIS_URL isn't used by this version: the journal is in DATA_DIR")
+            _log.warning(
+                "REDIS_URL holds keys and limits only: in this version the journal is in DATA_DIR, "
+                "so other nodes don't have its events"
+            )
         _log.info("listening", host=settings.host, port=self.port, version=__version__)
 
     async def stop(self, drain_seconds: float) -> None:

@@ -309,6 +309,10 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(
         connection.send_as_taken(request_bytes)
         answered = connection.ended()
     assert answered == b"" or answered.startswith(b"HTTP/1.1 400 ")
+    if answered:
+        assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answered
+        assert b"\r\nContent-Type: application/problem+json\r\n" in answered
+        assert b"\r\nConnection: close\r\n" in answered
     assert b"\nHTTP/1.1" not in answered, "a second request was read out of one"
 
 

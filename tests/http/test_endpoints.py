@@ -10,7 +10,7 @@ from eventsource import EventSource
 from processes import Server, Simulator, server
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from wire import Answer, exchange
+from wire import Answer, Connection, exchange
 
 ORIGIN = "https://app.example"
 SECURITY_HEADERS = {
@@ -219,6 +219,59 @@ def test_no_metric_grows_with_wallets_or_streams(
     assert not [each for each in (wallet, empty_wallet, opened["stream_id"]) if each in text]
 
 
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Behind a proxy, with two networks that may read its metrics and a token."""
+    settings = {
+        "METRICS_ALLOW": "192.0.2.0/24,2001:db8::/32",
+        "METRICS_TOKEN": "m" * 32,
+        "TRUSTED_PROXIES": "127.0.0.3",
+    }
+    with server(tmp_path_factory.mktemp("watched"), None, **settings) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("source", "headers", "status"),
+    [
+        ("127.0.0.1", [], 200),
+        ("127.0.0.1", [("X-Forwarded-For", "127.0.0.1")], 403),
+        ("127.0.0.1", [("X-Forwarded-For", "192.0.2.1")], 403),
+        ("127.0.0.1", [("Forwarded", "for=192.0.2.1")], 403),
+        ("127.0.0.3", [("X-Forwarded-For", "192.0.2.1")], 200),
+        ("127.0.0.3", [("X-Forwarded-For", "2001:db8::1")], 200),
+        ("127.0.0.3", [("X-Forwarded-For", "2001:db9::1")], 403),
+        ("127.0.0.3", [("X-Forwarded-For", "127.0.0.1")], 200),
+        ("127.0.0.3", [("X-Forwarded-For", "192.0.2.1, 198.51.100.1")], 403),
+        (
+            "127.0.0.1",
+            [("X-Forwarded-For", "1.2.3.4"), ("Authorization", "Bearer " + "m" * 32)],
+            200,
+        ),
+        (
+            "127.0.0.1",
+            [("X-Forwarded-For", "1.2.3.4"), ("Authorization", "Bearer " + "m" * 31)],
+            403,
+        ),
+        (
+            "127.0.0.1",
+            [("X-Forwarded-For", "1.2.3.4"), ("Authorization", "Basic " + "m" * 32)],
+            403,
+        ),
+    ],
+)
+def test_the_metrics_are_for_near_networks_or_who_has_the_token(
+    watched: Server, source: str, headers: list[tuple[str, str]], status: int
+) -> None:
+    with Connection(watched.url, source=source) as connection:
+        connection.request("GET", "/metrics", headers)
+        answer = connection.answer()
+    assert answer.status == status
+    if status == 403:
+        assert "METRICS_ALLOW" in answer.problem()["detail"]
+        assert b"walletdoctor" not in answer.body
+
+
 # A wallet as JSON
 
 
@@ -405,18 +458,58 @@ def test_no_other_origin_may(served: Server, wallet: str, origin: str) -> None:
         assert "Origin" in answer.headers["vary"]
 
 
-def test_a_preflight_allows_what_a_reconnect_needs(served: Server, wallet: str) -> None:
+METHODS = {
+    "/": "GET, HEAD",
+    "/v4/wallet/{wallet}": "GET, HEAD",
+    "/v4/wallet/{wallet}/stream": "GET, HEAD",
+    "/v4/streams": "GET, HEAD",
+    "/v4/streams/{wallet}": "DELETE",
+    "/v4/auth/token": "POST",
+}
+
+
+def _preflight(served: Server, path: str, origin: str) -> Answer:
     headers = [
-        ("Origin", ORIGIN),
+        ("Origin", origin),
         ("Access-Control-Request-Method", "GET"),
-        ("Access-Control-Request-Headers", "last-event-id"),
+        ("Access-Control-Request-Headers", "authorization,last-event-id"),
     ]
-    path = f"/v4/wallet/{wallet}/stream"
-    answer = exchange(served.url, path, method="OPTIONS", headers=headers)
+    return exchange(served.url, path, method="OPTIONS", headers=headers)
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_preflight_allows_what_the_path_takes_and_the_headers_of_a_client(
+    served: Server, wallet: str, path: str
+) -> None:
+    answer = _preflight(served, path.format(wallet=wallet), ORIGIN)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert "GET" in answer.headers["access-control-allow-methods"]
-    assert "last-event-id" in answer.headers["access-control-allow-headers"].lower()
+    assert answer.headers["access-control-allow-methods"] == METHODS[path]
+    assert int(answer.headers["access-control-max-age"]) > 0
+    assert "Origin" in answer.headers["vary"]
+    allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "x-api-key", "last-event-id"} <= set(allowed)
+
+
+def test_a_preflight_allows_nothing_to_other_origins(served: Server, wallet: str) -> None:
+    answer = _preflight(served, f"/v4/wallet/{wallet}/stream", "https://evil.example")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", METHODS)
+def test_a_method_that_a_path_does_not_take_is_said_with_those_it_does(
+    served: Server, wallet: str, path: str
+) -> None:
+    answer = exchange(served.url, path.format(wallet=wallet), method="PUT")
+    assert (answer.status, answer.problem()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == f"{METHODS[path]}, OPTIONS"
+
+
+def test_cookies_and_the_like_are_never_asked_of_other_origins(served: Server, wallet: str) -> None:
+    for path in ("/health", f"/v4/wallet/{wallet}/stream"):
+        answer = exchange(served.url, path, headers=[("Origin", ORIGIN)])
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "*" not in answer.headers["access-control-allow-origin"]
 
 
 # Other settings

@@ -1,7 +1,9 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -19,7 +21,7 @@ PRODUCTION = {
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (*PRODUCTION, "PORT", "DRAIN_SECONDS", "API_KEY_REQUIRED"):
+    for name in (*PRODUCTION, "PORT", "DRAIN_SECONDS", "API_KEY_REQUIRED", "JWT_KEYS_FILE"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -49,21 +51,41 @@ def test_a_wrong_argument_is_a_wrong_setting(
     assert "PORT" in capsys.readouterr().err
 
 
-def test_nobody_is_served_where_keys_are_demanded_that_cannot_be_checked(
+def test_production_with_keys_is_valid(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in PRODUCTION.items():
         environment.setenv(name, value)
-    assert cli.main(["--check"]) == cli.EXIT_CONFIG
-    assert "API_KEY_REQUIRED" in capsys.readouterr().err
-    environment.setenv("API_KEY_REQUIRED", "false")
     assert cli.main(["--check"]) == 0
 
 
-def started(*arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("text", ["", "no key", "-----BEGIN PRIVATE KEY-----"])
+def test_a_file_of_public_keys_that_has_none_is_a_wrong_setting(
+    text: str,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "keys.pem"
+    file.write_text(text)
+    environment.setenv("JWT_KEYS_FILE", str(file))
+    environment.setenv("JWT_ISSUER", "https://issuer.example")
+    assert cli.main(["--check"]) == cli.EXIT_CONFIG
+    assert "JWT_KEYS_FILE" in capsys.readouterr().err
+
+
+def started(
+    *arguments: str, environ: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     """A server that can't serve, in a process of its own since it sets up logging."""
-    command = [sys.executable, str(ROOT / "bin/wd-server"), *arguments]
-    return subprocess.run(command, env={}, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bin/wd-server"), *arguments],
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_an_address_that_is_taken_is_said_so(tmp_path: Path) -> None:
@@ -75,10 +97,18 @@ def test_an_address_that_is_taken_is_said_so(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_journal_that_cannot_be_opened_is_said_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environ", [{}, {"SECRET_KEY": "s" * 32}])
+def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path, environ: dict[str, str]) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
-    ended = started("--port", "0", "--data-dir", str(file))
+    ended = started("--port", "0", "--data-dir", str(file), environ=environ)
     assert ended.returncode == cli.EXIT_OS
-    assert "journal" in ended.stderr
+    assert "can't open what it keeps" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_demo_limits_nobody_unless_it_is_told_to() -> None:
+    arguments = cli._parser().parse_args(["--demo"])
+    free = cli._overrides(arguments, {})
+    assert (free["rate_limit_requests"], free["rate_limit_streaming_connections"]) == (0, 0)
+    assert "rate_limit_requests" not in cli._overrides(arguments, {"RATE_LIMIT_REQUESTS": "5"})

@@ -40,12 +40,12 @@ def test_the_contracts_names_and_types_stand_exactly_so(app: App) -> None:
 
 def test_counts_are_those_of_the_rooms(app: App) -> None:
     counts = app.registry.counts
-    counts.total, counts.errored, counts.events = 8, 1, 21
+    counts.total, counts.errored, counts.demotions = 8, 1, 21
     counts.closed["slow"] += 2
     counts.first_event_seconds.observe(0.003)
     shown = families(app)
     assert shown["walletdoctor_error_rate"].samples[0].value == 12.5
-    assert shown["walletdoctor_total_events"].samples[0].value == 21
+    assert shown["walletdoctor_slow_demotions"].samples[0].value == 21
     (closed,) = shown["walletdoctor_streams_closed"].samples
     assert (closed.labels, closed.value) == ({"reason": "slow"}, 2)
     buckets = {
@@ -54,6 +54,20 @@ def test_counts_are_those_of_the_rooms(app: App) -> None:
         if sample.name.endswith("_bucket")
     }
     assert (buckets["0.002"], buckets["0.005"], buckets["+Inf"]) == (0, 1, 1)
+
+
+def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:
+    door = app.door.statistics()
+    door.checks = 5
+    door.refused["INVALID_KEY"] += 3
+    door.ended["revoked"] += 2
+    shown = families(app)
+    assert shown["walletdoctor_access_checks"].samples[0].value == 5
+    (refused,) = shown["walletdoctor_access_refused"].samples
+    assert (refused.labels, refused.value) == ({"code": "INVALID_KEY"}, 3)
+    (ended,) = shown["walletdoctor_access_ended"].samples
+    assert (ended.labels, ended.value) == ({"reason": "revoked"}, 2)
+    assert shown["walletdoctor_access_stale"].samples[0].value == 1  # not opened yet
 
 
 def test_an_observation_on_a_bound_counts_below_it() -> None:

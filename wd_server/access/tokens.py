@@ -146,6 +146,8 @@ class Tokens:
                 continue
             except msgspec.MsgspecError as error:
                 raise InvalidKey(f"The token's claims aren't right: {_reason(error)}") from None
+            except (UnicodeDecodeError, RecursionError):  # signed, and still no JSON that is read
+                raise InvalidKey("The token's claims can't be read.") from None
             self._check(claims, source.issuer, now)
             return claims
         raise InvalidKey("The token isn't signed by anybody who is believed here.")

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wd_server.errors import StoreUnavailable, WalletDoctorError
 from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
@@ -29,16 +29,44 @@ PAGE_BYTES = 128 * 1024
 FETCHED_PAGES = 4
 RENDERED_BYTES = 1024 * 1024
 
-Visit = Callable[["Stream"], None]
+
+class Visited(Protocol):
+    """What is visited, and what is done when that fails."""
+
+    @property
+    def stream_id(self) -> str: ...
+    def abort(self) -> None: ...
+
+
+class Watcher(Visited, Protocol):
+    """Who reads a wallet's events: a stream, or what a bundle has for this one of its wallets.
+    `view` is what it asked to see, everything up to `seq` was written."""
+
+    @property
+    def view(self) -> View: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def channel(self) -> "Channel": ...
+    def pump(self) -> None: ...
+    def show(self, frames: Frames) -> None: ...
+    def show_progress(self) -> None: ...
+    def fail(self, error: WalletDoctorError) -> None: ...
+
+
+T = TypeVar("T", bound=Visited)
 
 
 class Pump(Protocol):
-    """Visits streams in slices short enough that the loop stays free for others."""
+    """Visits streams in slices short enough that the loop stays free for others. Visits that may
+    take long are `heavy`."""
 
     counts: Statistics
     page_reads: asyncio.Semaphore
 
-    def visit(self, streams: Iterable["Stream"], visit: Visit) -> None: ...
+    def visit(
+        self, visited: Iterable[T], visit: Callable[[T], None], *, heavy: bool = False
+    ) -> None: ...
     def pump(self, streams: Iterable["Stream"]) -> None: ...
 
 
@@ -57,6 +85,7 @@ class Channel:
         self.newest: Head | None = None
         self.settled = False
         self.streams: set[Stream] = set()
+        self.members: set[Watcher] = set()
         self.progress = Frames(b"")
         self.percentage = -1
         self.preview: Frames | None = None
@@ -69,7 +98,7 @@ class Channel:
         self._recent: list[Entry] = []
         self._fetched: dict[int, list[Entry]] = {}
         self._served: deque[int] = deque()
-        self._waiting: dict[int, set[Stream]] = {}
+        self._waiting: dict[int, set[Watcher]] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._rendered: dict[tuple[View, int, Progressed], Page] = {}
         self._rendered_bytes = 0
@@ -107,6 +136,24 @@ class Channel:
         isn't shown to it."""
         return self.head - 1 if self.finished and not self.settled else self.head
 
+    @property
+    def is_deserted(self) -> bool:
+        return not (self.streams or self.members)
+
+    def gap(self, last: EventId | None) -> event.GapReason | None:
+        """Why a client can't go on from where it was; None if it can, or wasn't anywhere."""
+        if last is None or (last.run == self.run and last.seq <= self.head):
+            return None
+        return "expired" if 0 < last.run < self.run else "unknown_id"
+
+    def behind(self, run: int, seq: int) -> int:
+        """How many entries come after this position."""
+        return self.head - seq if run == self.run else self.head
+
+    def leave(self, watcher: Watcher) -> None:
+        self.streams -= {watcher}
+        self.members -= {watcher}
+
     # What the journal and the analysis tell.
 
     def _on_append(self, run: int, entries: Sequence[Entry]) -> None:
@@ -132,17 +179,17 @@ class Channel:
         self.progress = Frames(event.frame(progress))
         self.percentage = progress.percentage
         if further:
-            self._pump.visit(list(self.streams), lambda stream: stream.show_progress())
+            self._pump.visit(self._watchers(), lambda watcher: watcher.show_progress())
 
     def on_preview(self, preview: event.Preview) -> None:
         self.preview = frames = Frames(event.frame(preview))
-        self._pump.visit(list(self.streams), lambda stream: stream.show(frames))
+        self._pump.visit(self._watchers(), lambda watcher: watcher.show(frames))
 
     def on_summary(self, summary: Summary) -> None:
         """The totals after new trades, for those who saw the trades."""
         frames = Frames(event.summary_frame(summary))
-        streams = [stream for stream in self.streams if stream.view.follow]
-        self._pump.visit(streams, lambda stream: stream.show(frames))
+        followers = [watcher for watcher in self._watchers() if watcher.view.follow]
+        self._pump.visit(followers, lambda follower: follower.show(frames))
 
     def on_unsettled(self) -> None:
         self.settled = False
@@ -154,8 +201,8 @@ class Channel:
             self._announce()
 
     def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
-        streams = [stream for stream in self.streams if followers_too or not stream.view.follow]
-        self._pump.visit(streams, lambda stream: stream.fail(error))
+        told = [each for each in self._watchers() if followers_too or not each.view.follow]
+        self._pump.visit(told, lambda watcher: watcher.fail(error))
 
     # What streams ask for.
 
@@ -176,16 +223,16 @@ class Channel:
             if self._rendered_bytes > RENDERED_BYTES:
                 self._forget_rendered()
             self._rendered[key] = page
-            self._rendered_bytes += len(page.frames.plain)
+            self._rendered_bytes += page.size
         return page
 
-    def fetch(self, stream: "Stream") -> None:
-        """Read the page after the stream's position and pump the stream when it is there."""
-        if stream.seq in self._waiting:
-            self._waiting[stream.seq].add(stream)
+    def fetch(self, watcher: Watcher) -> None:
+        """Read the page after the watcher's position and pump the watcher when it is there."""
+        if watcher.seq in self._waiting:
+            self._waiting[watcher.seq].add(watcher)
             return
-        self._waiting[stream.seq] = {stream}
-        read = asyncio.get_running_loop().create_task(self._read(self.run, stream.seq))
+        self._waiting[watcher.seq] = {watcher}
+        read = asyncio.get_running_loop().create_task(self._read(self.run, watcher.seq))
         self._reads.add(read)
         read.add_done_callback(self._reads.discard)
 
@@ -196,19 +243,29 @@ class Channel:
                     self.wallet, run, after, PAGE_ENTRIES, PAGE_BYTES
                 )
                 if run == self.run and not entries:
-                    raise StoreUnavailable("The wallet's stored events can't be read now.")
+                    await self._check_over(run)
             except WalletDoctorError as error:
                 failed = error
-                self._pump.visit(self._waiting.pop(after), lambda stream: stream.fail(failed))
+                self._pump.visit(self._waiting.pop(after), lambda watcher: watcher.fail(failed))
+                return
+            if run == self.run and not entries:
+                del self._waiting[after]
                 return
             if run == self.run:
                 self._fetched[after] = entries
                 self._pump.counts.replayed += len(entries)
             served = asyncio.get_running_loop().create_future()
-            self._pump.pump(self._serve(after, served))
+            self._pump.visit(self._serve(after, served), lambda watcher: watcher.pump(), heavy=True)
             await served
 
-    def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator["Stream"]:
+    async def _check_over(self, run: int) -> None:
+        """Nothing can be read because another run has begun, whose first entry will have all
+        streams visited. Raises StoreUnavailable if that isn't why."""
+        head = await self._journal.head(self.wallet)
+        if head is None or head.run == run:
+            raise StoreUnavailable("The wallet's stored events can't be read now.")
+
+    def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator[Watcher]:
         """Those who wait for the page; it isn't dropped before they have it."""
         yield from self._waiting.pop(after)
         self._served.append(after)
@@ -230,16 +287,21 @@ class Channel:
         fetched = self._fetched.get(after)
         return None if fetched is None else list(fetched)
 
+    def _watchers(self) -> list[Watcher]:
+        return [*self.streams, *self.members]
+
     def _forget_rendered(self) -> None:
         self._rendered.clear()
         self._rendered_bytes = 0
 
     def _announce(self) -> None:
         """Have every stream visited once, however many entries came in the meantime."""
-        if not self._announced and self.streams:
+        if not self._announced and not self.is_deserted:
             self._announced = True
             self._announced_at = monotonic()
             self._pump.pump(self._audience())
+            if self.members:
+                self._pump.visit(list(self.members), lambda member: member.pump(), heavy=True)
 
     def _audience(self) -> Iterator["Stream"]:
         self._announced = False

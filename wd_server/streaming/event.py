@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from wd_server.errors import WalletDoctorError
 from wd_server.streaming import sse
@@ -39,13 +39,16 @@ class Event(Struct):
 
 
 class Connected(Event):
+    """`wallet` None: there are several, `wallets`."""
+
     stream_id: str
-    wallet: str
+    wallet: str | None
     timestamp: int
     resumed: bool
     heartbeat_seconds: int
     follow: bool
     server: str
+    wallets: Sequence[str] | UnsetType = UNSET
 
 
 class Preview(Event):
@@ -118,6 +121,11 @@ def encode(data: Any) -> bytes:
 def frame(event: Event) -> bytes:
     """An event without an id: it never moves a client's position."""
     return sse.frame(type(event).__name__.lower(), encode(event))
+
+
+def named(frame: bytes, wallet: str) -> bytes:
+    """The same event, with the wallet it is about in front of its data."""
+    return sse.with_member(frame, b'"wallet":"%b"' % wallet.encode())
 
 
 def error_frame(error: WalletDoctorError, now: int) -> bytes:

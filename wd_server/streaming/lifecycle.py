@@ -1,5 +1,6 @@
 """A stream's life as a table: which states there are and what leads from one to another."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -35,6 +36,17 @@ BYE_REASONS = frozenset(
         CloseReason.CLOSED_BY_OWNER,
     }
 )
+
+# When a client that is sent away may be back, in milliseconds: soon, with a new token where that
+# is what it needs; late where coming back is of no use.
+_SOON, _LATE = (1000, 3000), (1_800_000, 3_600_000)
+RECONNECT_MS: Mapping[CloseReason, tuple[int, int]] = {
+    CloseReason.LIFETIME: _SOON,
+    CloseReason.SLOW: _SOON,
+    CloseReason.TOKEN_EXPIRED: _SOON,
+    CloseReason.REVOKED: _LATE,
+    CloseReason.CLOSED_BY_OWNER: _LATE,
+}
 
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
     # Head and `connected` written; or the client left while its socket was handed over.

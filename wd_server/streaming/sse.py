@@ -20,6 +20,18 @@ def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id.encode(), event.encode(), data)
 
 
+def identified(event_id: str, frame: bytes) -> bytes:
+    """An event that was made without an id, with one. Raises ValueError as `frame` does."""
+    if any(character in event_id for character in _FORBIDDEN):
+        raise ValueError("an event's id can't contain CR, LF or NUL")
+    return b"id: %b\n%b" % (event_id.encode(), frame)
+
+
+def with_member(frame: bytes, member: bytes) -> bytes:
+    """An event whose data is a JSON object that isn't empty, with one member more in front."""
+    return frame.replace(b"\ndata: {", b"\ndata: {%b," % member, 1)
+
+
 def retry(milliseconds: int) -> bytes:
     """The line that tells an EventSource how long to wait before it connects again. It belongs in
     front of the event it comes with, so that both are dispatched together."""

@@ -68,6 +68,9 @@ class Progressed(NamedTuple):
     trades: int
 
 
+NOTHING_YET = Progressed(0, 0)
+
+
 class Mark:
     """Where streams stand that were all sent the same page: the first of them that goes on notes
     the `page` it found there, which leads to `head`, and the others just take it."""
@@ -79,8 +82,16 @@ class Mark:
         self.head: Head | None = None
 
 
+class Piece(NamedTuple):
+    """An event that still lacks its id, and the position after it."""
+
+    seq: int
+    frame: bytes
+
+
 class Page(NamedTuple):
-    """Events ready to be written and what they stand for. `seq` is the position after them."""
+    """Events ready to be written and what they stand for. `seq` is the position after them.
+    `pieces`: the events of a `NamedView`, one by one; `frames` is empty then."""
 
     frames: Frames
     seq: int
@@ -88,6 +99,12 @@ class Page(NamedTuple):
     trades: int
     progressed: Progressed
     mark: Mark
+    pieces: Sequence[Piece] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.frames.plain) + sum(len(piece.frame) for piece in self.pieces)
 
 
 class View(Struct, frozen=True, cache_hash=True):
@@ -110,18 +127,24 @@ class View(Struct, frozen=True, cache_hash=True):
         """The bytes for these entries. `head` is the newest sequence number stored, `settled` says
         that it is a `complete` with nothing to follow, `now` is unix seconds. An overtaken
         `complete` isn't shown to a stream that would end with it."""
+        events, trades, progressed = self._events(entries, head, settled, progressed, now)
+        joined = Frames(b"".join([_frame(run, entry) for entry in events]))
+        return Page(joined, entries[-1].seq, len(events), trades, progressed, Mark())
+
+    def _events(
+        self, entries: Sequence[Entry], head: int, settled: bool, progressed: Progressed, now: int
+    ) -> tuple[list[Entry], int, Progressed]:
+        """What of these entries is sent, as `render` says, the number of trades in it, and how far
+        the batches are then."""
         shown = [entry for entry in map(self._show, entries) if entry is not None]
         if not self.follow:
             shown = [entry for entry in shown if entry.kind == event.TRADE or entry.seq == head]
         trades = sum(entry.kind == event.TRADE for entry in shown)
-        if self.batch:
-            frames = list(self._batches(run, shown, head - settled, progressed, now))
-            batches = progressed.batches + len(frames) - (len(shown) - trades)
-            progressed = Progressed(batches, progressed.trades + trades)
-        else:
-            frames = [_frame(run, entry) for entry in shown]
-        joined = Frames(b"".join(frames))
-        return Page(joined, entries[-1].seq, len(frames), trades, progressed, Mark())
+        if not self.batch:
+            return shown, trades, progressed
+        events = list(self._batches(shown, head - settled, progressed, now))
+        batches = progressed.batches + len(events) - (len(shown) - trades)
+        return events, trades, Progressed(batches, progressed.trades + trades)
 
     def _show(self, entry: Entry) -> Entry | None:
         filtered = entry.kind == event.TRADE and self.filter is not NO_FILTER
@@ -132,12 +155,12 @@ class View(Struct, frozen=True, cache_hash=True):
         return entry
 
     def _batches(
-        self, run: int, shown: Sequence[Entry], last: int, progressed: Progressed, now: int
-    ) -> Iterator[bytes]:
+        self, shown: Sequence[Entry], last: int, progressed: Progressed, now: int
+    ) -> Iterator[Entry]:
         number, total = progressed
         for is_trade, group in groupby(shown, key=lambda entry: entry.kind == event.TRADE):
             if not is_trade:
-                yield from (_frame(run, entry) for entry in group)
+                yield from group
                 continue
             trades = list(group)
             for start in range(0, len(trades), self.batch):
@@ -151,7 +174,31 @@ class View(Struct, frozen=True, cache_hash=True):
                     b"true" if batch[-1].seq < last else b"false",
                     b'"timestamp":%d' % now,
                 )
-                yield sse.frame("trades", data, f"{run}-{batch[-1].seq}")
+                yield Entry(batch[-1].seq, "trades", data)
+
+
+class NamedView(View, frozen=True, cache_hash=True):
+    """The same of one wallet among several: each event names it, and gets its id from whoever
+    knows the positions in all of them."""
+
+    wallet: str = ""
+
+    def render(
+        self,
+        run: int,
+        entries: Sequence[Entry],
+        head: int,
+        settled: bool,
+        progressed: Progressed,
+        now: int,
+    ) -> Page:
+        events, trades, progressed = self._events(entries, head, settled, progressed, now)
+        pieces = [
+            Piece(entry.seq, event.named(sse.frame(entry.kind, entry.payload), self.wallet))
+            for entry in events
+        ]
+        seq = entries[-1].seq
+        return Page(Frames(b""), seq, len(events), trades, progressed, Mark(), pieces)
 
 
 def _frame(run: int, entry: Entry) -> bytes:

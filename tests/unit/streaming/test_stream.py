@@ -18,9 +18,10 @@ from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import channel as channels
 from wd_server.streaming import event
 from wd_server.streaming.channel import Channel
+from wd_server.streaming.client import Limits
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.registry import StreamRegistry
-from wd_server.streaming.stream import Limits, Stream
+from wd_server.streaming.stream import Stream
 from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
@@ -353,7 +354,7 @@ def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
         stream.compress()
         transport = Socket(stream)
         stream.connection_made(transport)
-        await settled()
+        await until(lambda: stream.seq == 2)
         stream.bye(CloseReason.SHUTDOWN, 1500)
         early = await house.admit()
         early.compress()
@@ -665,3 +666,20 @@ def test_a_life_shorter_than_a_heartbeats_silence_ends_in_time_however_old_the_s
         assert stream.reason is CloseReason.LIFETIME
 
     in_house(tmp_path, scene, Limits(15, 5, 10, 100))
+
+
+def test_who_reads_while_a_new_run_begins_waits_for_its_first_entry(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade", "trade")
+        channel = await house.registry.channel(WALLET)
+        stream = house.registry.admit(channel, FOLLOW, None, 0.0)
+        await house.begin()
+        transport = Socket(stream)
+        stream.connection_made(transport)
+        await settled()
+        assert transport.names() == ["connected"]
+        await house.append("trade")
+        await until(lambda: transport.ids() == [1])
+        assert "error" not in transport.names()
+
+    in_house(tmp_path, scene)

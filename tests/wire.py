@@ -37,12 +37,15 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """A socket to the server. `answer` reads one response, `ended` what is left."""
+    """A socket to the server. `answer` reads one response, `ended` what is left. `source` is the
+    address it comes from, if that matters."""
 
-    def __init__(self, url: str, timeout: float = PATIENCE) -> None:
+    def __init__(self, url: str, timeout: float = PATIENCE, *, source: str = "") -> None:
         parts = urlsplit(url)
         self.host = parts.netloc
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout)
+        self.socket = socket.create_connection(
+            (parts.hostname, parts.port), timeout, (source, 0) if source else None
+        )
         self._buffer = b""
 
     def __enter__(self) -> Self:

@@ -1,0 +1,213 @@
+"""How a request becomes a stream: it is let in and counted, and its connection leaves Tornado.
+
+What goes wrong before that is told with a status, or in a stream of one `error` event to who asked
+for that.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator
+from functools import lru_cache
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self, cast
+
+from tornado.httputil import format_timestamp
+from tornado.iostream import IOStream, StreamClosedError
+
+from handlers.base import GuardedHandler, common_headers
+from handlers.query import accepted_encoding, takes_event_stream
+from wd_server.access.visits import Ending, Visit
+from wd_server.errors import (
+    InvalidParameter,
+    InvalidWallet,
+    StreamingDisabled,
+    WalletDoctorError,
+)
+from wd_server.streaming import event
+from wd_server.streaming.client import Client
+from wd_server.streaming.lifecycle import CloseReason
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+class Entrance:
+    """A counted place for one stream. It is free again at the end of the `with` block or, if it
+    was `give`n to a stream there, at that one's end."""
+
+    __slots__ = ("_ending", "_stream", "_visit")
+
+    def __init__(self) -> None:
+        self._visit: Visit | None = None
+        self._stream: Client | None = None
+        self._ending: Ending | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream is None:
+            self.leave()
+
+    def open(self, visit: Visit) -> None:
+        self._visit = visit
+
+    def give(self, stream: Client) -> None:
+        assert self._visit is not None
+        stream.who = self._visit.principal.who
+        stream.on_closed = self.leave
+        self._stream = stream
+        if self._ending is not None:  # while the stream was made
+            self.end(self._ending)
+
+    def end(self, ending: Ending) -> None:
+        """The key or token ended."""
+        self._ending = ending
+        if self._stream is not None:
+            self._stream.send_away(CloseReason(ending.value))
+
+    def leave(self) -> None:
+        """Leaving twice is no error."""
+        visit, self._visit, self._stream = self._visit, None, None
+        if visit is not None:
+            visit.leave()
+
+
+class StreamingHandler(GuardedHandler):
+    """A subclass' `get` validates, makes a stream within `with await self.enter(wallets)`, gives it
+    the entrance, and ends with `await self.hand_over(stream)`."""
+
+    asked_at = 0.0
+    _made = False
+
+    def set_default_headers(self) -> None:
+        """None when the handler is made: a stream's head leaves without Tornado."""
+        if self._made:
+            super().set_default_headers()
+        self._made = True
+
+    def prepare(self) -> Coroutine[Any, Any, None]:
+        self.asked_at = monotonic()
+        if self.request.method != "GET":
+            self.set_default_headers()
+        return super().prepare()
+
+    async def enter(self, wallets: Iterable[str]) -> Entrance:
+        """Raises ForbiddenWallet, StreamingDisabled, AtCapacity, Draining, TooManyStreams,
+        StoreUnavailable, and what `Door.enter` raises for a key that ended meanwhile."""
+        services = self.services
+        self.check_wallets(wallets)
+        if not services.settings.streaming_enabled:
+            raise StreamingDisabled("Streaming is switched off on this server.")
+        services.registry.check_room()
+        entrance = Entrance()
+        entrance.open(await services.door.enter(self.identified(), entrance.end))
+        return entrance
+
+    async def hand_over(self, stream: Client) -> None:
+        """Answer with this stream: take the connection from Tornado and give it to the loop."""
+        encoding = self.encoding()
+        if encoding is not None:
+            stream.compress()
+        head = self._response_head(stream.stream_id, encoding)
+        stream.greeting = head.encode("latin-1") + stream.greeting
+        connection = cast("asyncio.Transport | IOStream", self.detach())
+        # As finish() does: a reference cycle would keep the request until a garbage collection.
+        self.ui.clear()
+        if not isinstance(connection, IOStream):
+            if connection.is_closing():
+                stream.abandon()
+                return
+            try:
+                connection.set_protocol(stream)
+                stream.connection_made(connection)
+            except BaseException:
+                connection.abort()  # nobody else would answer it any more
+                raise
+            return
+        try:
+            if connection.socket is None:
+                raise StreamClosedError
+            sock = connection.socket.dup()
+            connection.close()
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: stream, sock)
+        except (OSError, StreamClosedError):
+            stream.abandon()
+
+    def send_head(self) -> None:
+        """The answer to HEAD: what a stream's head has, but for its id."""
+        for name, value in _stream_headers(self.origins()[0], self.encoding()):
+            self.set_header(name, value)
+
+    def encoding(self) -> str | None:
+        return accepted_encoding(self.request.headers.get("Accept-Encoding", ""))
+
+    def send_nothing_new(self) -> None:
+        """The client has everything, and an EventSource that is told so stops asking."""
+        self.set_default_headers()
+        self.set_status(204)
+
+    def compute_etag(self) -> None:
+        """A stream has none, so the answer to HEAD has none either."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        if not isinstance(error, WalletDoctorError) or not self._takes_as_event(error):
+            super().write_error(status_code, **kwargs)
+            return
+        self.set_status(200)
+        for name, value in _STREAM_HEADERS.items():
+            self.set_header(name, value)
+        self.finish(event.error_frame(error, int(self.services.clock())))
+
+    def _takes_as_event(self, error: WalletDoctorError) -> bool:
+        if self.request.method != "GET":
+            return False
+        if self.query().get("errors") == "event":
+            return True
+        return (
+            isinstance(error, InvalidWallet | InvalidParameter)
+            and self.principal is not None
+            and takes_event_stream(self.request.headers.get("Accept", ""))
+        )
+
+    def _response_head(self, stream_id: str, encoding: str | None) -> str:
+        head = _common_head(*self.origins(), encoding)
+        for name, value in self.usage.headers().items():
+            head += f"{name}: {value}\r\n"
+        date = _date(int(self.services.clock()))
+        return f"{head}X-Stream-ID: {stream_id}\r\nDate: {date}\r\n\r\n"
+
+
+@lru_cache(maxsize=64)  # allowed origins are few
+def _common_head(allowed_origins: tuple[str, ...], origin: str, encoding: str | None) -> str:
+    """What the heads of many streams have in common."""
+    headers = dict(common_headers(allowed_origins, origin))
+    headers |= _stream_headers(allowed_origins, encoding)
+    headers["Connection"] = "close"
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    return "".join(["HTTP/1.1 200 OK\r\n", *lines])
+
+
+def _stream_headers(
+    allowed_origins: tuple[str, ...], encoding: str | None
+) -> Iterator[tuple[str, str]]:
+    yield from _STREAM_HEADERS.items()
+    yield "Vary", "Origin, Accept-Encoding" if allowed_origins else "Accept-Encoding"
+    if encoding is not None:
+        yield "Content-Encoding", encoding
+
+
+@lru_cache(maxsize=2)
+def _date(now: int) -> str:
+    return format_timestamp(now)

@@ -1,0 +1,69 @@
+"""`GET /v4/stream?wallet=…&wallet=…`: the events of several wallets on one connection."""
+
+from handlers.admission import StreamingHandler
+from handlers.query import errors_as_events, stream_query
+from wd_server.errors import InvalidParameter
+from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
+from wd_server.streaming.channel import Channel
+from wd_server.trading.wallet import WalletAddress
+
+
+class SeveralHandler(StreamingHandler):
+    async def get(self) -> None:
+        query = self.query()
+        errors_as_events(query)
+        wallets = self._wallets()
+        in_query = query.pop("last_event_id", "")
+        last_event_id = self.request.headers.get("Last-Event-ID") or in_query
+        batch = self.services.settings.sse_batch_size
+        view = stream_query(query, None, batch if batch > 1 else 0).view
+        registry = self.services.registry
+        with await self.enter(wallets) as entrance:
+            seal = self._seal()
+            bookmarks = Bookmarks.parse(last_event_id, seal) if last_event_id else None
+            channels = await registry.channels(wallets)
+            try:
+                if bookmarks and not view.follow and _has_everything(channels, bookmarks):
+                    self.send_nothing_new()
+                    return
+                bundle = registry.admit_bundle(channels, view, bookmarks, seal, self.asked_at)
+            finally:
+                for channel in channels:
+                    registry.drop_unused(channel)
+            entrance.give(bundle)
+        await self.hand_over(bundle)
+
+    def head(self) -> None:
+        self.check_wallets(self._wallets())
+        self.send_head()
+
+    def encoding(self) -> str | None:
+        """No two clients get the same bytes, so there is nothing to compress once for all."""
+        return None
+
+    def _wallets(self) -> list[str]:
+        """In the order in which they are asked for, each once. Raises InvalidParameter,
+        InvalidWallet."""
+        values = self.request.query_arguments.get("wallet", [])
+        asked = dict.fromkeys(value.decode("utf-8", "replace") for value in values)
+        if not 1 <= len(asked) <= WALLETS_MAX:
+            raise InvalidParameter(
+                f"Ask for 1 to {WALLETS_MAX} wallets: /v4/stream?wallet=…&wallet=…"
+            )
+        return [str(WalletAddress.parse(text)) for text in asked]
+
+    def _seal(self) -> Seal:
+        """Of a key and its tokens. Those who need none are nobody in particular, also when their
+        address changes on the way."""
+        principal = self.identified()
+        subject = "" if principal.is_anonymous else principal.who
+        return Seal(self.services.door.signing_keys, subject)
+
+
+def _has_everything(channels: list[Channel], bookmarks: Bookmarks) -> bool:
+    """The client saw every wallet's `complete`."""
+    return all(
+        channel.finished
+        and bookmarks.position(channel.wallet, channel.run) == (channel.run, channel.head)
+        for channel in channels
+    )

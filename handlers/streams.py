@@ -1,0 +1,63 @@
+"""`/v4/streams`: a key's own open streams on this server. Nobody sees or closes another's."""
+
+from time import monotonic
+from typing import Any, ClassVar
+
+from tornado.web import HTTPError
+
+from handlers.base import GuardedHandler
+from wd_server.access.principal import Principal
+from wd_server.errors import AuthRequired, InvalidKey
+from wd_server.streaming.client import Client
+from wd_server.streaming.lifecycle import CloseReason
+
+# Streams in one answer, 200 bytes each; whoever has more is told how many.
+SHOWN_MAX = 1000
+
+
+class StreamsHandler(GuardedHandler):
+    def get(self) -> None:
+        streams = self.services.registry.owned_by(_owner(self.identified()))
+        now = monotonic()
+        shown = [_shown(stream, now) for stream in streams[:SHOWN_MAX]]
+        self.send_json({"streams": shown, "total": len(streams)})
+
+    head = get
+
+
+class OwnStreamHandler(GuardedHandler):
+    methods: ClassVar[tuple[str, ...]] = ("DELETE",)
+
+    def delete(self, stream_id: str) -> None:
+        owner = _owner(self.identified())
+        stream = self.services.registry.find(stream_id)
+        if stream is None or stream.who != owner:
+            raise HTTPError(404, reason="You have no open stream of this id here.")
+        stream.send_away(CloseReason.CLOSED_BY_OWNER)
+        self.set_status(204)
+
+
+def _owner(principal: Principal) -> str:
+    """A token is handed on to somebody who may read something, not to who owns the streams; an
+    address may be many people's."""
+    if principal.is_anonymous:
+        raise AuthRequired("Streams belong to an API key. Send yours.")
+    if principal.jti is not None:
+        raise InvalidKey("A token doesn't own streams. Send the API key it was made from.")
+    return principal.who
+
+
+def _shown(stream: Client, now: float) -> dict[str, Any]:
+    """`age` in seconds; `lag` in events that are stored and not sent yet. `wallet` is None for a
+    stream of several."""
+    wallets = list(stream.wallets)
+    return {
+        "stream_id": stream.stream_id,
+        "wallet": wallets[0] if len(wallets) == 1 else None,
+        "wallets": wallets,
+        "state": stream.state.value,
+        "age": round(now - (stream.opened_at or stream.asked_at), 1),
+        "events": stream.events_sent,
+        "bytes": stream.bytes_sent,
+        "lag": stream.lag,
+    }
