@@ -178,7 +178,8 @@ def render_text(logger: object, method: str, event_dict: EventDict) -> str:
 
 
 def log_request(handler: AccessedHandler) -> None:
-    """Tornado's `log_function`: one line a request, without the query, which may hold a key."""
+    """Tornado's `log_function`: one line a request, without the query, which may hold a key, and
+    with whom the key stood for (`Principal.who`)."""
     request = handler.request
     status = handler.get_status()
     log = structlog.get_logger("access")
@@ -192,6 +193,7 @@ def log_request(handler: AccessedHandler) -> None:
         status=status,
         milliseconds=round(request.request_time() * 1000, 1),
         remote=request.remote_ip,
+        who=getattr(getattr(handler, "principal", None), "who", None),
     )
 
 

@@ -283,9 +283,15 @@ class Request:
 
 
 @dataclass
+class Caller:
+    who: str = "key:wd_AbCdEfGh"
+
+
+@dataclass
 class Handler:
     request: Request
     status: int
+    principal: Caller | None = None
 
     def get_status(self) -> int:
         return self.status
@@ -293,7 +299,7 @@ class Handler:
 
 @pytest.mark.parametrize(("status", "level"), [(200, "info"), (404, "info"), (500, "warning")])
 def test_a_request_is_logged_without_its_query(lines: Lines, status: int, level: str) -> None:
-    logs.log_request(Handler(Request("/v4/stream"), status))
+    logs.log_request(Handler(Request("/v4/stream"), status, Caller()))
     (line,) = lines()
     del line["timestamp"]
     assert line == {
@@ -305,6 +311,7 @@ def test_a_request_is_logged_without_its_query(lines: Lines, status: int, level:
         "status": status,
         "milliseconds": 1.2,
         "remote": "192.0.2.1",
+        "who": "key:wd_AbCdEfGh",
     }
 
 

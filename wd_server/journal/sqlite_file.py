@@ -76,7 +76,10 @@ def owned(path: Path) -> Iterator[None]:
     back when the process ends, however it ends. Raises StoreUnavailable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".lock").open("ab")
+        lock_path = path.with_name(path.name + ".lock")
+        for file in (path, lock_path):  # SQLite gives its other files the rights of the first
+            file.touch(mode=0o600)
+        lock = lock_path.open("ab")
     except OSError as error:
         raise StoreUnavailable(
             f"The data directory {path.parent} can't be used: {error.strerror}. "

@@ -283,6 +283,7 @@ class StreamRegistry:
             "stream closed",
             stream_id=stream.stream_id,
             wallet=" ".join(stream.wallets),
+            who=stream.who,
             reason=stream.reason.value,
             error=stream.errored,
             seconds=round(duration, 3),

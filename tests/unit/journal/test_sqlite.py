@@ -437,3 +437,18 @@ def test_what_a_killed_process_left_to_sweep_is_swept_by_the_next(
     with swept_down_to(0) as (swept, _):
         play(path, second_life)
     assert counts(path)[:2] == (0, 0)
+
+
+def test_nobody_but_its_user_may_read_the_journal(tmp_path: Path) -> None:
+    async def scene() -> None:
+        journal = SqliteJournal(tmp_path / "journal.db")
+        await journal.open()
+        lease = await journal.acquire("wallet")
+        assert lease is not None
+        await journal.begin(lease, 1000.0)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert set(modes.values()) == {0o600}, modes
+        assert "journal.db-wal" in modes
+        await journal.close()
+
+    asyncio.run(scene())
