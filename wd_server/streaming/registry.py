@@ -134,14 +134,18 @@ class StreamRegistry:
             if opening is None:
                 opening = asyncio.get_running_loop().create_task(self._open(wallet))
                 self._opening[wallet] = opening
-                opening.add_done_callback(lambda _: self._opening.pop(wallet))
             await asyncio.shield(opening)
         return channel
 
     async def _open(self, wallet: str) -> None:
-        channel = Channel(wallet, self._journal, self, self._clock)
-        await channel.open()
-        self._channels[wallet] = channel
+        """Takes itself out of what is opening before anybody else has a turn: to wait for a task
+        that is done gives nobody one."""
+        try:
+            channel = Channel(wallet, self._journal, self, self._clock)
+            await channel.open()
+            self._channels[wallet] = channel
+        finally:
+            del self._opening[wallet]
 
     async def channels(self, wallets: Sequence[str]) -> list[Channel]:
         """The same for all of these; who gets them drops each that stays unused."""

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import re
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 FOLLOW = View(follow=True)
+# Seconds after which a loop that gives nobody a turn is interrupted.
+PATIENCE = 20
 LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_streams=100)
 
 
@@ -683,3 +686,26 @@ def test_who_reads_while_a_new_run_begins_waits_for_its_first_entry(tmp_path: Pa
         assert "error" not in transport.names()
 
     in_house(tmp_path, scene)
+
+
+def test_a_channel_dropped_in_the_turn_that_opened_it_is_opened_anew(tmp_path: Path) -> None:
+    def stuck(*_: object) -> None:
+        raise AssertionError("the loop never had another turn")
+
+    async def scene(house: House) -> None:
+        first = asyncio.get_running_loop().create_task(house.registry.channel(WALLET))
+        while not house.registry.statistics().channels:  # noqa: ASYNC110 - in that very turn
+            await asyncio.sleep(0)
+        for _ in range(3):
+            channel = await house.registry.channel(WALLET)
+            house.registry.drop_unused(channel)
+        house.registry.drop_unused(await first)
+        assert house.registry.statistics().channels == 0
+
+    earlier = signal.signal(signal.SIGALRM, stuck)
+    signal.alarm(PATIENCE)
+    try:
+        in_house(tmp_path, scene)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, earlier)
