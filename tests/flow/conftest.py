@@ -11,7 +11,7 @@ from processes import Simulator, server, simulator
 # Enough that 5,000 of them are trades.
 LARGE = 7200
 # Small ones, one for each test that wants an unanalysed wallet.
-SMALL, SMALL_WALLETS = 60, 24
+SMALL, SMALL_WALLETS = 60, 64
 
 
 @pytest.fixture(scope="session")
