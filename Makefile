@@ -10,7 +10,7 @@ TEST_PACKAGES := chromium curl iproute2 nodejs prometheus redis-server strace
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench docs lock clean
+.PHONY: help install run test fuzz check format bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(VENV)/.run ## the server with a simulated chain: no key, no network
 
 test: $(VENV)/.test ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.test ## twenty times as many hostile inputs as the tests try
+	@FUZZ=20 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 check: $(VENV)/.test ## lint, format, types, architecture
 	@$(BIN)/ruff check .

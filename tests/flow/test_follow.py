@@ -14,9 +14,8 @@ TRANSACTIONS, WALLETS, LATENCY = 900, 6, 150
 APPENDED = 40
 CLIENTS = 50
 LINGER_SECONDS = 3
-# An upstream that stops answering within a run: of the preview and nine batches, which are asked for
-# together, it leaves out the one that comes last, which under load needn't be the newest but is never
-# the oldest.
+# An upstream that stops answering within a run. Preview and nine batches are asked for together;
+# it leaves out what comes last, which under load needn't be the newest but is never the oldest.
 HANGING = {"kind": "hang", "method": "getTransaction", "after": 9}
 
 

@@ -446,9 +446,13 @@ def test_nobody_but_its_user_may_read_the_journal(tmp_path: Path) -> None:
         lease = await journal.acquire("wallet")
         assert lease is not None
         await journal.begin(lease, 1000.0)
-        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        modes = _modes(tmp_path)
         assert set(modes.values()) == {0o600}, modes
         assert "journal.db-wal" in modes
         await journal.close()
 
     asyncio.run(scene())
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
