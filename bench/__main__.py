@@ -6,7 +6,19 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import backfill, fanout, latency, memory, opening
+from bench import (
+    backfill,
+    fanout,
+    heartbeats,
+    hundred_thousand,
+    latency,
+    memory,
+    newcomer,
+    opening,
+    stall,
+    storm,
+    wallets,
+)
 from bench.page import page
 from bench.row import Row
 
@@ -16,6 +28,12 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "fanout": fanout.measure,
     "memory": memory.measure,
     "opening": opening.measure,
+    "storm": storm.measure,
+    "stall": stall.measure,
+    "newcomer": newcomer.measure,
+    "heartbeats": heartbeats.measure,
+    "wallets": wallets.measure,
+    "hundred_thousand": hundred_thousand.measure,
     "backfill": backfill.measure,
     "latency": latency.measure,
 }

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 import psutil
 
-from bench.machine import CLIENT_CORE, family, spawn
+from bench import machine
 from tests.processes import ROOT
 from wd_server.load.report import Report
 
@@ -22,14 +22,19 @@ class Checkers:
     """`streams` clients of one wallet, with further arguments of wd-load. `core` None: on any."""
 
     def __init__(
-        self, url: str, wallet: str, streams: int, *arguments: str, core: int | None = CLIENT_CORE
+        self,
+        url: str,
+        wallet: str,
+        streams: int,
+        *arguments: str,
+        core: int | None = machine.CLIENT_CORE,
     ) -> None:
         command = [sys.executable, str(ROOT / "bin/wd-load"), url, "--json", "--announce"]
         command += [f"--wallet={wallet}", f"--streams={streams}", *arguments]
         if core is None:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         else:
-            self._process = spawn(command, core, stdout=subprocess.PIPE)
+            self._process = machine.spawn(command, core, stdout=subprocess.PIPE)
         self.streams = streams
 
     def __enter__(self) -> Self:
@@ -68,18 +73,20 @@ class Checkers:
         for process in self._workers():
             process.resume()
 
+    def cpu(self) -> machine.Cpu:
+        return machine.cpu(machine.family(self._process.pid))
+
     def resident(self) -> int:
         """Bytes in memory."""
-        return sum(process.memory_info().rss for process in family(self._process.pid))
+        return machine.resident(machine.family(self._process.pid))
 
     def _workers(self) -> list[psutil.Process]:
         if self._process.poll() is not None:
             return []
-        return family(self._process.pid)[1:]
+        return machine.family(self._process.pid)[1:]
 
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "wd-load has ended without a word"
         return line
-

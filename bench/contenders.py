@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench import machine
 from bench.rivals import nchan, wd
 from bench.row import Row
-from tests.processes import free_port
+from tests.processes import ROOT, free_port
 
 _STREAM = f"/v4/wallet/{wd.WALLET}/stream?follow=true"
 
@@ -92,6 +92,22 @@ def _python(name: str, module: str, path: str, environ: Mapping[str, str]) -> It
 
 
 @contextmanager
+def _wd_server() -> Iterator[Contender]:
+    """Nobody without a key is let in; `headers` have one."""
+    with TemporaryDirectory() as folder:
+        environ = {**_WD_ENVIRONMENT, "DATA_DIR": folder}
+        made = subprocess.run(
+            [sys.executable, ROOT / "bin/wd-keys", "create", "--name", "bench", "--json"],
+            env={"PATH": os.environ["PATH"], **environ},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        with _python("wd-server", "bench.rivals.wd", _STREAM, environ) as server:
+            server.headers = {"X-API-Key": json.loads(made.stdout)["key"]}
+            yield server
+
+
+@contextmanager
 def _nchan() -> Iterator[Contender]:
     port = free_port()
     with TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
@@ -129,12 +145,13 @@ _WD_ENVIRONMENT = {
     "PRICE_SOURCE": "none",
     "RATE_LIMIT_REQUESTS": "0",
     "RATE_LIMIT_STREAMING_CONNECTIONS": "0",
+    "API_KEY_REQUIRED": "true",
     "LOG_FORMAT": "json",
 }
 
 WD = Kind(
     "wd-server",
-    lambda: _python("wd-server", "bench.rivals.wd", _STREAM, _WD_ENVIRONMENT),
+    _wd_server,
     _packages(),
     _versions("wd-server"),
 )
