@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import (
+    access,
     backfill,
     fanout,
     heartbeats,
@@ -36,6 +37,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "hundred_thousand": hundred_thousand.measure,
     "backfill": backfill.measure,
     "latency": latency.measure,
+    "access": access.measure,
 }
 
 

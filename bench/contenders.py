@@ -91,19 +91,26 @@ def _python(name: str, module: str, path: str, environ: Mapping[str, str]) -> It
             process.communicate()
 
 
+def new_key(environ: Mapping[str, str]) -> str:
+    """An API key for a server with these settings."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "bin/wd-keys", "create", "--name", "bench", "--json"],
+        env={"PATH": os.environ["PATH"], **environ},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    key: str = json.loads(made.stdout)["key"]
+    return key
+
+
 @contextmanager
 def _wd_server() -> Iterator[Contender]:
     """Nobody without a key is let in; `headers` have one."""
     with TemporaryDirectory() as folder:
         environ = {**_WD_ENVIRONMENT, "DATA_DIR": folder}
-        made = subprocess.run(
-            [sys.executable, ROOT / "bin/wd-keys", "create", "--name", "bench", "--json"],
-            env={"PATH": os.environ["PATH"], **environ},
-            stdout=subprocess.PIPE,
-            check=True,
-        )
+        key = new_key(environ)
         with _python("wd-server", "bench.rivals.wd", _STREAM, environ) as server:
-            server.headers = {"X-API-Key": json.loads(made.stdout)["key"]}
+            server.headers = {"X-API-Key": key}
             yield server
 
 
