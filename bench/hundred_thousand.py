@@ -120,7 +120,8 @@ def rows(found: Sequence[Report], trades: int, seconds: float, cost: Cost) -> li
     opened = sum(each.opening.opened for each in found)
     streams = sum(each.asked.streams for each in found)
     got = sum(each.live.trades for each in found)
-    lost = sum(each.ids.lost for each in found) + streams * trades - got
+    lost = sum(each.ids.lost for each in found)
+    missing = streams * trades - got - lost
     twice = sum(each.ids.duplicates for each in found)
     again = sum(sum(count for why, count in each.closes.items() if why != END) for each in found)
     wrong = any(not each.is_whole or each.ids.gaps or each.ids.behind.streams for each in found)
@@ -133,12 +134,13 @@ def rows(found: Sequence[Report], trades: int, seconds: float, cost: Cost) -> li
     return [
         Row(
             f"{what}, an event a second to all",
-            f"{held}: {got:,} delivered ({got / seconds:,.0f} a second), {lost} lost, "
-            f"{twice} twice, {again} streams interrupted",
+            f"{held}: {got:,} delivered ({got / seconds:,.0f} a second), {lost:,} lost, "
+            f"{twice:,} twice, {missing:,} not there {SETTLE_SECONDS} s after the last, "
+            f"{again:,} streams interrupted",
             f"{STREAMS:,} held for {SECONDS} s, none lost",
             opened == streams >= STREAMS
             and seconds >= SECONDS
-            and not (lost or twice or again or wrong),
+            and not (lost or twice or missing or again or wrong),
         ),
         Row(
             f"{what}: memory",

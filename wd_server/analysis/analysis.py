@@ -9,6 +9,7 @@ import asyncio
 import random as chance
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
@@ -35,6 +36,10 @@ from wd_server.trading.trade import CostBasis
 
 # Seconds in which a wallet that was just read to its end isn't read again for a newcomer.
 FRESH_SECONDS = 2.0
+# Wallets that are read for the first time at a time. What each holds while it waits for the upstream
+# would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some large ones
+# don't keep the small ones waiting.
+FIRST_READS = 256
 # Wallets of which is remembered when they were read last.
 FRESH_WALLETS = 100_000
 # Seconds at most between two tries of a follower's wallet whose upstream fails.
@@ -93,6 +98,7 @@ class Analysis:
         self._fresh: dict[str, float] = {}
         self._polls = Polls(self._poll, random)
         self._closed = False
+        self._first_reads = asyncio.Semaphore(FIRST_READS)
         self._statistics = Statistics()
 
     def statistics(self) -> Statistics:
@@ -242,7 +248,8 @@ class Analysis:
                 attendance.lease = await self._lease(attendance.wallet)
                 continue
             attendance.news = False
-            finished = await self._pass(attendance, attendance.lease)
+            async with self._first_reads if attendance.known is None else nullcontext():
+                finished = await self._pass(attendance, attendance.lease)
             if finished is None:
                 attendance.failures += 1
             else:

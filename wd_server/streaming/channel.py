@@ -1,7 +1,6 @@
 """One wallet on this node: its newest entries, the streams that watch it, and what they share."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -75,6 +74,33 @@ class Channel:
     now, so a stream that doesn't follow may end there. `progress` and `preview` are events that
     aren't kept; `percentage` -1 and None while there are none."""
 
+    __slots__ = (
+        "_announced",
+        "_announced_at",
+        "_clock",
+        "_fetched",
+        "_journal",
+        "_pump",
+        "_reads",
+        "_recent",
+        "_rendered",
+        "_rendered_bytes",
+        "_served",
+        "_waiting",
+        "_watch",
+        "head",
+        "head_kind",
+        "members",
+        "newest",
+        "percentage",
+        "preview",
+        "progress",
+        "run",
+        "settled",
+        "streams",
+        "wallet",
+    )
+
     def __init__(
         self, wallet: str, journal: Journal, pump: Pump, clock: Callable[[], float]
     ) -> None:
@@ -97,9 +123,9 @@ class Channel:
         self._announced_at = 0.0
         self._recent: list[Entry] = []
         self._fetched: dict[int, list[Entry]] = {}
-        self._served: deque[int] = deque()
+        self._served: list[int] = []
         self._waiting: dict[int, set[Watcher]] = {}
-        self._reads: set[asyncio.Task[None]] = set()
+        self._reads: dict[asyncio.Task[None], None] = {}
         self._rendered: dict[tuple[View, int, Progressed], Page] = {}
         self._rendered_bytes = 0
 
@@ -233,8 +259,8 @@ class Channel:
             return
         self._waiting[watcher.seq] = {watcher}
         read = asyncio.get_running_loop().create_task(self._read(self.run, watcher.seq))
-        self._reads.add(read)
-        read.add_done_callback(self._reads.discard)
+        self._reads[read] = None
+        read.add_done_callback(self._reads.pop)
 
     async def _read(self, run: int, after: int) -> None:
         async with self._pump.page_reads:
@@ -270,7 +296,7 @@ class Channel:
         yield from self._waiting.pop(after)
         self._served.append(after)
         if len(self._served) > FETCHED_PAGES:
-            self._fetched.pop(self._served.popleft(), None)
+            self._fetched.pop(self._served.pop(0), None)
         if not served.done():
             served.set_result(None)
 

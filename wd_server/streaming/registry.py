@@ -28,7 +28,7 @@ from wd_server.streaming.view import View
 from wd_server.streaming.wheel import TimerWheel
 
 # Seconds the loop may be kept by visits to streams before others get their turn.
-SLICE_SECONDS = 0.005
+SLICE_SECONDS = 0.002
 # Visits between two looks at the clock: 0.2 ms at most, and a look costs as much as a tenth of one.
 VISITS_A_LOOK = 16
 # Seconds after which one that found no room may try again.

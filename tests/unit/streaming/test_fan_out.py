@@ -7,8 +7,9 @@ import pytest
 from test_stream import FOLLOW, House, Socket, in_house, settled, until
 
 from wd_server.journal.base import EventId
+from wd_server.streaming.channel import Channel
 from wd_server.streaming.stream import Stream
-from wd_server.streaming.view import View
+from wd_server.streaming.view import Page, Progressed, View
 
 STEPS = 120
 
@@ -51,15 +52,23 @@ def test_whoever_comes_stalls_and_goes_on_has_every_event_once_in_order(
     in_house(tmp_path, scene)
 
 
-def test_streams_at_one_place_take_the_page_that_the_first_of_them_found(tmp_path: Path) -> None:
+def test_streams_at_one_place_take_the_page_that_the_first_of_them_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scene(house: House) -> None:
         await house.append("trade")
         opened = [await house.open() for _ in range(3)]
         await house.append("trade")  # each gets its place
         looked = []
-        channel = opened[0][0].channel
-        page = channel.page
-        channel.page = lambda *where: looked.append(where) or page(*where)  # type: ignore[method-assign, func-returns-value]
+        page = Channel.page
+
+        def looking(
+            channel: Channel, view: View, after: int, progressed: Progressed
+        ) -> Page | None:
+            looked.append(after)
+            return page(channel, view, after, progressed)
+
+        monkeypatch.setattr(Channel, "page", looking)
         await house.append("trade")
         assert len(looked) == 1
         assert {transport.writes[-1] for _, transport in opened} == {opened[0][1].writes[-1]}
