@@ -36,9 +36,9 @@ from wd_server.trading.trade import CostBasis
 
 # Seconds in which a wallet that was just read to its end isn't read again for a newcomer.
 FRESH_SECONDS = 2.0
-# Wallets that are read for the first time at a time. What each holds while it waits for the upstream
-# would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some large ones
-# don't keep the small ones waiting.
+# Wallets that are read for the first time at a time. What each holds while it waits for the
+# upstream would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some
+# large ones don't keep the small ones waiting.
 FIRST_READS = 256
 # Wallets of which is remembered when they were read last.
 FRESH_WALLETS = 100_000

@@ -33,19 +33,23 @@ OF_BATCHES = frozenset[FaultKind](("missing_batch_items", "shuffled_batch"))
 class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """`method` None: any RPC method; `prices` stands for the price routes. The first `after`
     matching requests pass. `retry_after` is seconds in the header of that name. `share` is the
-    part of a batch's items that is null or missing, at least one."""
+    part of a batch's items that is null or missing, at least one. `signature`: only requests that
+    name this transaction."""
 
     kind: FaultKind
     count: int | None = None
     seconds: float | None = None
     method: str | None = None
+    signature: str | None = None
     after: int = 0
     retry_after: float | None = None
     code: int = -32603
     message: str | None = None
     share: float = 0.5
 
-    def matches(self, method: str, batch: bool) -> bool:
+    def matches(self, method: str, batch: bool, body: bytes) -> bool:
+        if self.signature is not None and self.signature.encode() not in body:
+            return False
         if self.kind in OF_BATCHES and not batch:
             return False
         if self.method is None:
@@ -79,11 +83,11 @@ class Faults:
     def pending(self) -> int:
         return len(self._active)
 
-    def strike(self, method: str, batch: bool) -> Fault | None:
+    def strike(self, method: str, batch: bool, body: bytes = b"") -> Fault | None:
         """The fault that hits this request: the oldest that matches and isn't used up."""
         for active in list(self._active):
             fault = active.fault
-            if not fault.matches(method, batch):
+            if not fault.matches(method, batch, body):
                 continue
             if active.passed < fault.after:
                 active.passed += 1

@@ -51,7 +51,7 @@ class Upstream:
         if self.options.api_key is not None and key != self.options.api_key:
             message = "Invalid API key" if key else "missing api key"
             return refused(call_id, RpcError(BAD_KEY, message, 401))
-        fault = self.faults.strike(asked.method, asked.batch)
+        fault = self.faults.strike(asked.method, asked.batch, body)
         if fault is not None and fault.kind not in SPOILT:
             return faulty(fault, asked)
         if not self._limits.admit(asked.method):

@@ -261,6 +261,13 @@ def test_a_fault_of_some_seconds_begins_with_its_first_strike() -> None:
     assert faults.pending == 0
 
 
+def test_a_fault_of_one_transaction_strikes_whoever_names_it() -> None:
+    faults = Faults(lambda: 0.0)
+    faults.add(Fault(kind="hang", signature="5igna7ure"))
+    assert faults.strike("getTransaction", True, b'["another"]') is None
+    assert faults.strike("getTransaction", True, b'["another","5igna7ure"]')
+
+
 def test_a_bucket_holds_one_second_of_requests_and_fills_again() -> None:
     now = [0.0]
     limits = Limits("free", lambda: now[0])
