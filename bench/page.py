@@ -12,6 +12,8 @@ from time import process_time
 from bench.contenders import ALL
 from bench.row import Row
 
+# What was missed in the run that is kept, and why: written by hand, with the profiles.
+MISSED = Path(__file__).parent / "MISSED.md"
 # Of what isn't a contender itself.
 LIBRARIES = ("msgspec", "pycurl")
 
@@ -35,7 +37,7 @@ def page(found: Iterable[tuple[str, Row]]) -> str:
         "",
         *table(found),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + MISSED.read_text()
 
 
 def table(found: Iterable[tuple[str, Row]]) -> list[str]:
