@@ -403,7 +403,7 @@ def test_no_text_names_a_folder_of_the_machine_it_was_written_on() -> None:
 def test_no_text_names_the_host_of_a_package_registry() -> None:
     # In halves, so that this text names none either.
     halves = (
-        (r"pypi|pythonhosted|npmjs|proxy\.golang", "org"),
+        (r"pypi|python" r"hosted|npmjs|proxy\.golang", "org"),
         ("npmjs|yarnpkg|unpkg", "com"),
         ("crates|ghcr|docker", "io"),
         ("jsdelivr", "net"),

@@ -165,7 +165,7 @@ class App:
 
     def health(self) -> dict[str, Any]:
         """Section 6 of the public contract, from memory."""
-        streams = self.registry.statistics()
+        streams = self.registry.counts
         helius, stale = self._upstream_health(), self.door.statistics().stale
         if self.registry.draining:
             status = "draining"
