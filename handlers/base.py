@@ -1,7 +1,6 @@
 """What every answer has in common: headers, errors, and the limits on a request."""
 
 import math
-from asyncio import Future
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -172,6 +171,7 @@ class GuardedHandler(BaseHandler):
         )
         principal = await services.door.check(self._credential(), address, now)
         self.usage = await services.door.spend(principal, now)
+        self._show_usage()
         self.principal = principal
 
     def identified(self) -> Principal:
@@ -189,12 +189,12 @@ class GuardedHandler(BaseHandler):
     def set_default_headers(self) -> None:
         super().set_default_headers()
         self.set_header("Cache-Control", "private, no-cache")
+        self._show_usage()
 
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+    def _show_usage(self) -> None:
+        """An error that met another limit puts its own in the place of these."""
         for name, value in self.usage.headers().items():
-            if name not in self._headers:  # an error tells of the limit that it met
-                self.set_header(name, value)
-        return super().finish(chunk)
+            self.set_header(name, value)
 
     def _credential(self) -> Credential | None:
         headers, query = self.request.headers, self.request.query_arguments
