@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
-TEST_PACKAGES := chromium curl iproute2 nodejs prometheus redis-server strace
+TEST_PACKAGES := chromium curl iproute2 nodejs openssl prometheus redis-server strace
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
