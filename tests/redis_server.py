@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import NamedTuple, Protocol, Self, TypeVar
+from urllib.parse import quote
 
 from processes import PATIENCE, free_port
 
@@ -70,7 +71,7 @@ class RedisServer:
             self._login += ["--tls", "--cacert", certificate.path]
         else:
             self._options += ["--port", str(self.port)]
-        self._user = f":{password}@" if password else ""
+        self._user = f":{quote(password, safe='')}@" if password else ""
         self._certificate = certificate
         self.url = self.at("redis", self.address, "/0")
         self._process: subprocess.Popen[bytes] | None = None

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
 FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "logs"}
+LINK = {"redis_errors", "redis_lane", "redis_link", "redis_shards"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
     "": set(),
@@ -21,18 +22,24 @@ MAY_IMPORT = {
     "histogram": set(),
     "secret": set(),
     "variable": {"secret"},
-    "settings": {"errors", "secret", "variable"},
+    "settings": {"errors", "secret", "variable", "redis_url"},
     "logs": {"errors", "secret"},
+    "redis_url": {"secret"},
+    # The connection to Redis, which the journal and the counters of access share.
+    "redis_errors": {"errors"},
+    "redis_shards": {"errors", "secret", "redis_errors", "redis_url"},
+    "redis_lane": {"redis_errors", "redis_shards"},
+    "redis_link": {"errors", "histogram", "secret", "redis_errors", "redis_lane", "redis_shards"},
     "looplag": FLAT,
     "chain": FLAT,
     "trading": FLAT | {"chain"},
-    "journal": FLAT | {"chain", "trading"},
+    "journal": FLAT | LINK | {"chain", "trading"},
     "streaming": FLAT | {"chain", "trading", "journal"},
     "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
-    "access": FLAT | {"trading"},
-    "metrics": FLAT | ROOMS | {"looplag"},
+    "access": FLAT | LINK | {"trading"},
+    "metrics": FLAT | ROOMS | LINK | {"looplag"},
     "handlers": FLAT | ROOMS | {"metrics"},
-    "app": FLAT | ROOMS | {"handlers", "metrics", "looplag"},
+    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag"},
     "listener": FLAT,
     "server": FLAT | {"app", "listener", "streaming"},
     "demo": FLAT,
@@ -42,7 +49,8 @@ MAY_IMPORT = {
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
 PURE = re.compile(
-    r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|secret|variable"
+    r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|redis_url|secret"
+    r"|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
     r"|streaming\.(bundle_id|compression|event|lifecycle|sse|view|wheel)"
     r"|load\.(plan|frames|response|continuity|distribution|tally|job))"
@@ -280,7 +288,7 @@ def test_redis_is_known_to_the_journal_and_to_access_only() -> None:
         for module in modules()
         for name, _ in module.imports()
         if name.split(".")[0] == "redis"
-        and not re.match(r"wd_server\.(journal\.redis|access\.)", module.name)
+        and not re.match(r"wd_server\.(redis_|journal\.redis|access\.)", module.name)
     ]
 
 

@@ -163,3 +163,11 @@ class StoreUnavailable(WalletDoctorError):
 
     code = "STORE_UNAVAILABLE"
     status = 503
+
+
+class StoreAway(StoreUnavailable):
+    """The store can't be reached now. What waits for it may go on when it is back."""
+
+
+class StoreFull(StoreUnavailable):
+    """The store has as much as it may hold."""

@@ -17,7 +17,7 @@ def test_a_server_that_keeps_has_everything_after_a_kill() -> None:
 def test_a_server_takes_options_and_a_password() -> None:
     with redis_server(options=("--maxmemory", "2mb"), password="wrong is right") as server:
         assert server.call("CONFIG", "GET", "maxmemory").split() == ["maxmemory", "2097152"]
-        assert ":wrong is right@" in server.url.reveal()
+        assert ":wrong%20is%20right@" in server.url.reveal()
         refused = ["redis-cli", "-e", "-p", str(server.port), "PING"]
         assert subprocess.run(refused, capture_output=True, check=False).returncode
 
