@@ -70,7 +70,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # Who may catch everything without raising it again, and why nothing is hidden by it.
 CATCH_ALL = {
     "wd_server.journal.sqlite_threads": "raised again where the read or write is awaited",
-    "wd_server.journal.sqlite": "a watcher's bug, logged; the append it was told of is stored",
+    "wd_server.journal.watches": "a watcher's bug, logged; the append it was told of is stored",
     "wd_server.streaming.registry": "a bug met by one stream, logged; that stream is dropped",
     "wd_server.access.visits": "a bug met by one stream, logged; the others have to end",
     "wd_server.analysis.analysis": "a bug in a run, logged; the wallet's clients are told",

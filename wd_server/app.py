@@ -36,10 +36,13 @@ from wd_server.chain.price_sources import Birdeye, DefiLlama
 from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
 from wd_server.chain.rpc import RpcClient, upstream_http_client
 from wd_server.errors import StoreUnavailable, UpstreamRejected
+from wd_server.journal.base import Journal
+from wd_server.journal.redis import RedisJournal
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
+from wd_server.redis_link import RedisLink
 from wd_server.settings import Settings
 from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
@@ -69,7 +72,8 @@ class App:
         history = History(self._rpc)
         quotes = _quotes(settings, self._http)
         self._assets = Assets(self._rpc)
-        self.journal = SqliteJournal(settings.data_dir / "journal.db")
+        self._link = RedisLink(settings.redis_url) if settings.redis_url is not None else None
+        self.journal = self._journal()
         self.analysis = Analysis(
             Sources(
                 journal=self.journal,
@@ -100,14 +104,18 @@ class App:
 
     async def open(self) -> None:
         """Raises StoreUnavailable if the journal or the keys can't be opened."""
-        await self.journal.open()
         try:
+            if self._link is not None:
+                await self._link.open()
+            await self.journal.open()
             await self.door.open()
         except BaseException:
-            await self.journal.close()
+            await self._close_stores()
             raise
         self._loop_lag.start()
-        self._expiry = asyncio.get_running_loop().create_task(self._expire_journals())
+        if isinstance(self.journal, SqliteJournal):
+            expiring = self._expire_journals(self.journal)
+            self._expiry = asyncio.get_running_loop().create_task(expiring)
 
     async def close(self) -> None:
         """Drop what is still open and stop all work; stored events stay."""
@@ -117,9 +125,20 @@ class App:
             self._expiry.cancel()
         self._loop_lag.stop()
         await self._assets.close()
+        await self._close_stores()
+        self._http.close()
+
+    async def _close_stores(self) -> None:
         await self.door.close()
         await self.journal.close()
-        self._http.close()
+        if self._link is not None:
+            await self._link.close()
+
+    def _journal(self) -> Journal:
+        settings = self.settings
+        if self._link is None:
+            return SqliteJournal(settings.data_dir / "journal.db")
+        return RedisJournal(self._link, settings.journal_days * DAY_SECONDS)
 
     def application(self) -> Application:
         services = Services(
@@ -169,7 +188,7 @@ class App:
         helius, stale = self._upstream_health(), self.door.statistics().stale
         if self.registry.draining:
             status = "draining"
-        elif self.journal.statistics().failing or stale:
+        elif self.journal.statistics().failing or stale or not self._redis_answers():
             status = "unhealthy"
         else:
             status = "healthy" if helius in ("configured", "simulated") else "degraded"
@@ -197,13 +216,16 @@ class App:
     def _redis_health(self, stale: bool) -> Literal["configured", "embedded", "unavailable"]:
         if self.settings.redis_url is None:
             return "embedded"
-        return "unavailable" if stale else "configured"
+        return "unavailable" if stale or not self._redis_answers() else "configured"
 
-    async def _expire_journals(self) -> None:
+    def _redis_answers(self) -> bool:
+        return self._link is None or self._link.available
+
+    async def _expire_journals(self, journal: SqliteJournal) -> None:
         while True:
             try:
                 before = time.time() - self.settings.journal_days * DAY_SECONDS
-                dropped = await self.journal.expire(before)
+                dropped = await journal.expire(before)
                 if dropped:
                     _log.info("journals expired", wallets=dropped)
             except StoreUnavailable as error:

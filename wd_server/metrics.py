@@ -22,7 +22,7 @@ from wd_server.chain.history import History
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.rpc import RpcClient
 from wd_server.histogram import Histogram
-from wd_server.journal.sqlite import SqliteJournal
+from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
 from wd_server.streaming.registry import StreamRegistry
 
@@ -41,7 +41,7 @@ class Measured:
     rpc: RpcClient
     history: History
     quotes: Quotes
-    journal: SqliteJournal
+    journal: Journal
     door: Door
     loop_lag: LoopLag
 
@@ -137,6 +137,10 @@ class _Reading(Collector):
         yield _histogram("journal_read_seconds", "One page read.", journal.read_seconds)
         yield _counter("journal_entries", "Entries stored.", journal.entries)
         yield _gauge("journal_file_bytes", "Size of the journal's files.", journal.file_bytes)
+        yield _gauge("journal_leases", "Wallets that this process may write.", journal.leases)
+        yield _counter(
+            "journal_leases_lost", "Wallets that another took over.", journal.leases_lost
+        )
 
     def _access(self) -> Iterator[Metric]:
         access = self._measured.door.statistics()

@@ -67,11 +67,6 @@ class Server:
             raise
         _quieten_garbage_collector()
         await self._listener.listen(sockets)
-        if settings.redis_url is not None:
-            _log.warning(
-                "REDIS_URL holds keys and limits only: in this version the journal is in DATA_DIR, "
-                "so other nodes don't have its events"
-            )
         _log.info("listening", host=settings.host, port=self.port, version=__version__)
 
     async def stop(self, drain_seconds: float) -> None:

@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from journals import JOURNALS, JournalFactory, Play, Scenario
+from journals import JOURNALS, JournalFactory, Places, Play, Scenario
 
 SCENARIO_SECONDS = 30
 
 
-@pytest.fixture(params=JOURNALS)
-def journal_factory(request: pytest.FixtureRequest) -> Iterator[JournalFactory]:
-    with JOURNALS[request.param]() as factory:
-        yield factory
+@pytest.fixture(scope="session", params=JOURNALS)
+def _places(request: pytest.FixtureRequest) -> Iterator[Places]:
+    with JOURNALS[request.param]() as places:
+        yield places
+
+
+@pytest.fixture
+def journal_factory(_places: Places) -> JournalFactory:
+    return _places()
 
 
 @pytest.fixture

@@ -579,7 +579,7 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
             journal.checkpoint(WALLET),
             journal.read(WALLET, 1, 0, 1, 1),
             journal.acquire(WALLET),
-            journal.expire(NOW),
+            journal.held(WALLET),
         ):
             with pytest.raises(StoreUnavailable):
                 await attempt
@@ -665,56 +665,91 @@ def test_a_journal_opened_later_goes_on_where_the_last_one_ended(play: Play) -> 
     play(second_life)
 
 
-# Expiry
+# Lines
 
 
-def test_expire_drops_what_was_last_written_before_and_nothing_else(play: Play) -> None:
+class Ear:
+    """What one who has a line open was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+        self.told = asyncio.Event()
+
+    def on_notice(self, notice: bytes) -> None:
+        self.heard.append(notice)
+        self.told.set()
+
+    def on_vacant(self) -> None:
+        self.heard.append("vacant")
+        self.told.set()
+
+    async def until(self, count: int) -> list[object]:
+        while len(self.heard) < count:
+            self.told.clear()
+            await self.told.wait()
+        return self.heard
+
+
+def test_what_is_said_on_a_line_all_others_hear_in_order(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        for number in range(250):
-            lease, run = await begun(journal, f"old{number}")
-            await journal.append(lease, run, trades(1, 3), b"", NOW + 10)
-            await journal.release(lease)
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, 3), b"kept", NOW + 20)
-        await journal.release(lease)
-
-        assert await journal.expire(NOW + 10) == 0
-        assert await journal.expire(NOW + 20) == 250
-        assert await journal.expire(NOW + 20) == 0
-        assert await journal.head("old0") is None
-        assert await journal.checkpoint("old249") is None
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 3)
-        assert await journal.checkpoint(WALLET) == b"kept"
+        speaker, listener, stranger = Ear(), Ear(), Ear()
+        line = journal.line(WALLET, speaker)
+        journal.line(WALLET, listener)
+        journal.line(OTHER, stranger)
+        await journal.head(WALLET)
+        said = [b"%d \x00\xff" % number for number in range(20)]
+        for notice in said:
+            line.notify(notice)
+        assert await listener.until(20) == said
+        assert speaker.heard == stranger.heard == []
 
     play(scenario)
 
 
-def test_a_journal_somebody_holds_a_lease_on_does_not_expire(play: Play) -> None:
+def test_what_is_said_is_not_heard_before_what_was_appended(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, run = await begun(journal)
+        told, listener = listen(journal), Ear()
+        line = journal.line(WALLET, Ear())
+        journal.line(WALLET, listener)
+        await journal.head(WALLET)
         await journal.append(lease, run, trades(1, 3), b"", NOW)
-        assert await journal.expire(NOW + 1) == 0
-        assert (await journal.append(lease, run, trades(4, 4), b"", NOW)).seq == 4
-        await journal.release(lease)
-        assert await journal.expire(NOW + 1) == 1
+        line.notify(b"done")
+        await listener.until(1)
+        assert told == [(run, numbered(1, 3))]
 
     play(scenario)
 
 
-def test_a_wallet_that_expired_begins_again_greater_and_empty(play: Play) -> None:
+def test_who_waits_for_a_lease_is_told_when_it_is_free(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, earlier = await begun(journal)
-        await journal.append(lease, earlier, trades(1, 700), b"", NOW)
+        lease = await journal.acquire(WALLET)
+        assert lease is not None
+        assert await journal.held(WALLET)
+        waiting = Ear()
+        journal.line(WALLET, waiting)
+        await journal.head(WALLET)
+        assert await journal.acquire(WALLET) is None
         await journal.release(lease)
-        assert await journal.expire(NOW + 1) == 1
-        again = await journal.acquire(WALLET)
-        assert again is not None
-        with pytest.raises(LeaseLost):
-            await journal.append(again, earlier, trades(701, 701), b"", NOW)
-        run = await journal.begin(again, NOW + 2)
-        assert run > earlier
-        await journal.append(again, run, trades(1, 2), b"", NOW + 2)
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 2)
+        assert await waiting.until(1) == ["vacant"]
+        assert not await journal.held(WALLET)
+        assert await journal.acquire(WALLET) is not None
+
+    play(scenario)
+
+
+def test_a_closed_line_hears_no_more_and_closing_twice_is_no_error(play: Play) -> None:
+    async def scenario(journal: Journal) -> None:
+        gone, listener = Ear(), Ear()
+        speaking = journal.line(WALLET, Ear())
+        line = journal.line(WALLET, gone)
+        journal.line(WALLET, listener)
+        await journal.head(WALLET)
+        line.close()
+        line.close()
+        speaking.notify(b"said")
+        await listener.until(1)
+        assert gone.heard == []
 
     play(scenario)
 

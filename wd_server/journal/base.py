@@ -7,21 +7,28 @@ as a stream id as it is. Every implementation passes `tests/contract/`.
 What a journal promises:
 
 1.  `append` returns when its entries and the checkpoint are stored together, or raises and
-    neither is there. One that is cancelled is stored whole or not at all. Appends of one wallet
-    are stored in the order of the calls. After a crash the journal is a prefix of what was
-    appended, with everything in it that an `append` had returned for.
+    neither is there. One that is cancelled, or raises StoreAway, is stored whole or not at all,
+    and whoever goes on reads first what is there. Appends of one wallet are stored in the order of
+    the calls. After a crash the journal is a prefix of what was appended, with everything in it
+    that an `append` had returned for.
 2.  Only the holder of the wallet's live lease appends. A holder that lost it gets `LeaseLost`
     and nothing of its append is stored. Nobody gets a wallet's lease before everything its
     earlier holder handed in is stored or refused.
 3.  `read` gives entries in order, without holes, whoever wrote them.
-4.  A watcher is told of every append made after it began to watch, in order, on the event loop,
-    after the entries are stored. Watchers of the journal that appends are told before `append`
-    returns. What a watcher was told of, or an `append` returned for, `head`, `read` and
-    `checkpoint` see from then on.
+4.  A watcher is told of what is appended after it began to watch, in order, on the event loop,
+    after the entries are stored. Watchers of the journal that appends are told of everything, and
+    before `append` returns. Those on other nodes always learn of the newest entry; what lies
+    between two that they were told of can be read. What a watcher was told of, or an `append`
+    returned for, `head`, `read` and `checkpoint` see from then on.
 5.  Anything that goes wrong with the store is `StoreUnavailable`, also a journal that isn't open
-    (any more). The journal works again when the cause is gone.
+    (any more). The journal works again when the cause is gone. A store that can't be reached is
+    `StoreAway`: what waits for it may go on when it is back.
 6.  `close` waits for what was handed in before it. A journal opened on the same store later goes
     on where that one ended; leases don't outlive the journal that holds them for long.
+7.  A store that lost entries which were told of begins a new run, so that nobody who has them
+    takes others for their continuation.
+8.  What is on a wallet's line may get lost, and is never kept. It isn't told before what was
+    appended before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -114,12 +121,36 @@ class Watch(Protocol):
         """Stop being told. Closing twice is no error."""
 
 
+class Listener(Protocol):
+    """Who has a wallet's line open. Must not block or raise."""
+
+    def on_notice(self, notice: bytes) -> None:
+        """Somebody else on the line said this."""
+
+    def on_vacant(self) -> None:
+        """The lease that another had may be free: it was given back, or its holder is gone. Called
+        once after an `acquire` that got None, maybe more often."""
+
+
+class Line(Protocol):
+    """What those who read one wallet on all nodes tell each other."""
+
+    def notify(self, notice: bytes) -> None:
+        """Tell all others on the line, in the order of the calls. Doesn't wait, may get lost."""
+
+    def close(self) -> None:
+        """Closing twice is no error."""
+
+
 class Journal(Protocol):
     async def open(self) -> None:
         """Once in a journal's life. Raises StoreUnavailable."""
 
     async def close(self) -> None:
         """Wait for what was handed in and let go of the store. Closing twice is no error."""
+
+    def check(self, wallet: str) -> None:
+        """Raises StoreUnavailable if what has this wallet didn't answer just now. From memory."""
 
     async def head(self, wallet: str) -> Head | None:
         """The newest entry; None if this wallet has no journal."""
@@ -132,13 +163,17 @@ class Journal(Protocol):
         one, or `after` is the head or beyond."""
 
     async def acquire(self, wallet: str) -> Lease | None:
-        """The lease, or None while another holder has it."""
+        """The lease, or None while another holder has it. It lasts as long as this journal."""
+
+    async def held(self, wallet: str) -> bool:
+        """Whether somebody has the lease."""
 
     async def renew(self, lease: Lease) -> None:
-        """Keep the lease. Raises LeaseLost."""
+        """Make sure that it is still ours. Raises LeaseLost."""
 
     async def release(self, lease: Lease) -> None:
-        """Give it back; no error if it was lost already."""
+        """Give it back; no error if it was lost already. Raises StoreUnavailable; the lease is
+        then given back as soon as the store answers."""
 
     async def begin(self, lease: Lease, now: float) -> int:
         """Start a new run: earlier entries and the checkpoint are dropped. Returns the run, which
@@ -158,9 +193,7 @@ class Journal(Protocol):
 
     def watch(self, wallet: str, on_append: OnAppend) -> Watch: ...
 
-    async def expire(self, before: float) -> int:
-        """Drop the journals whose last append (or `begin`) was earlier than `before` (unix
-        seconds) and that nobody holds a lease on. Returns how many."""
+    def line(self, wallet: str, listener: Listener) -> Line: ...
 
     def statistics(self) -> JournalStatistics:
         """Totals since the start, from memory; the journal goes on counting in it."""

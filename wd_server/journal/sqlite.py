@@ -12,9 +12,20 @@ from typing import TypeVar
 
 from wd_server.errors import StoreUnavailable
 from wd_server.journal import sqlite_file, sqlite_rows
-from wd_server.journal.base import Entry, Head, Lease, LeaseLost, NewEntry, OnAppend, Watch
+from wd_server.journal.base import (
+    Entry,
+    Head,
+    Lease,
+    LeaseLost,
+    Line,
+    Listener,
+    NewEntry,
+    OnAppend,
+    Watch,
+)
 from wd_server.journal.sqlite_threads import Job, ReaderThread, WriterThread, settle
 from wd_server.journal.statistics import JournalStatistics
+from wd_server.journal.watches import Watches
 
 # Two, so that one slow read isn't felt by all; the processor is shared with the event loop.
 READERS = 2
@@ -27,24 +38,6 @@ _NOBODY = 0
 T = TypeVar("T")
 
 
-class SqliteWatch:
-    def __init__(self, watches: dict[str, list["SqliteWatch"]], wallet: str, on_append: OnAppend):
-        self._watches = watches
-        self._wallet = wallet
-        self.on_append = on_append
-        self.closed = False
-        watches.setdefault(wallet, []).append(self)
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        siblings = self._watches[self._wallet]
-        siblings.remove(self)
-        if not siblings:
-            del self._watches[self._wallet]
-
-
 class SqliteJournal:
     """`path` is the database file; its folder is made if needed and holds the lock file, too.
 
@@ -55,7 +48,7 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._statistics = JournalStatistics()
-        self._watches: dict[str, list[SqliteWatch]] = {}
+        self._watches = Watches()
         # Leases are kept in memory: the file has one owner, and they end with it.
         self._leases: dict[str, int] = {}
         self._tokens = count(_NOBODY + 1)
@@ -89,6 +82,10 @@ class SqliteJournal:
         if writer is not None:
             writer.stop()
             await writer.ended
+
+    def check(self, wallet: str) -> None:
+        if self._writer is None:
+            raise _not_open()
 
     # Reading
 
@@ -134,6 +131,10 @@ class SqliteJournal:
         self._leases[wallet] = token = next(self._tokens)
         return Lease(wallet, token)
 
+    async def held(self, wallet: str) -> bool:
+        self.check(wallet)
+        return wallet in self._leases
+
     async def renew(self, lease: Lease) -> None:
         if self._leases.get(lease.wallet) != lease.token:
             raise LeaseLost("Another writer has taken this wallet over.")
@@ -155,6 +156,7 @@ class SqliteJournal:
         def free(_: asyncio.Future[T]) -> None:
             for wallet in wallets:
                 del self._leases[wallet]
+                self._watches.vacant(wallet)
 
         written = self._write(work, drops=True)
         self._leases.update(dict.fromkeys(wallets, _NOBODY))
@@ -176,10 +178,7 @@ class SqliteJournal:
         asked, statistics, new = perf_counter(), self._statistics, tuple(entries)
 
         def stored(head: Head) -> None:
-            statistics.appends += 1
-            statistics.entries += len(new)
-            statistics.bytes += sum(len(entry.payload) for entry in new)
-            statistics.append_seconds.observe(perf_counter() - asked)
+            statistics.stored([len(entry.payload) for entry in new], perf_counter() - asked)
             if new:
                 self._tell(lease.wallet, head, new)
 
@@ -214,6 +213,8 @@ class SqliteJournal:
         return future
 
     async def expire(self, before: float) -> int:
+        """Drop the journals whose last append (or `begin`) was earlier than `before` (unix
+        seconds) and that nobody holds a lease on. Returns how many."""
         expired, after = 0, 0
         while found := await self._read(partial(sqlite_rows.expirable, before=before, after=after)):
             after = found[-1][0]
@@ -227,23 +228,19 @@ class SqliteJournal:
     # Telling
 
     def watch(self, wallet: str, on_append: OnAppend) -> Watch:
-        return SqliteWatch(self._watches, wallet, on_append)
+        return self._watches.watch(wallet, on_append)
+
+    def line(self, wallet: str, listener: Listener) -> Line:
+        return self._watches.line(wallet, listener, self._notify)
+
+    def _notify(self, wallet: str, sender: bytes, notice: bytes) -> None:
+        if self._loop is not None:
+            self._loop.call_soon(self._watches.notice, wallet, sender, notice)
 
     def _tell(self, wallet: str, head: Head, new: Sequence[NewEntry]) -> None:
-        watches = self._watches.get(wallet)
-        if not watches or self._loop is None:
-            return
         first = head.seq - len(new) + 1
         entries = tuple(Entry(seq, *entry) for seq, entry in enumerate(new, first))
-        for watch in tuple(watches):
-            if watch.closed:  # by a watcher told before it
-                continue
-            try:
-                watch.on_append(head.run, entries)
-            except Exception as error:  # noqa: BLE001 - a bug of the watcher, not of who appended
-                self._loop.call_exception_handler(
-                    {"message": "A journal's watcher raised", "exception": error}
-                )
+        self._watches.tell(wallet, head.run, entries)
 
     def statistics(self) -> JournalStatistics:
         self._statistics.file_bytes = sqlite_file.size(self._path)

@@ -1,5 +1,6 @@
 """What a journal has done; metrics read it at scrape."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wd_server.histogram import Histogram
@@ -11,8 +12,9 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 
 
 @dataclass
 class JournalStatistics:
-    """Totals since the start; `queued` and `file_bytes` are now. `bytes` is payload stored,
-    `failures` counts what ended with StoreUnavailable, `failing`: the last write did."""
+    """Totals since the start; `queued`, `file_bytes`, `leases` held and wallets `listened` to are
+    now. `bytes` is payload stored, `failures` counts what ended with StoreUnavailable, `failing`:
+    the last write did."""
 
     appends: int = 0
     entries: int = 0
@@ -22,5 +24,15 @@ class JournalStatistics:
     failing: bool = False
     queued: int = 0
     file_bytes: int = 0
+    leases: int = 0
+    leases_lost: int = 0
+    listened: int = 0
     append_seconds: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
     read_seconds: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
+
+    def stored(self, sizes: Sequence[int], seconds: float) -> None:
+        """One append of entries of so many bytes each."""
+        self.appends += 1
+        self.entries += len(sizes)
+        self.bytes += sum(sizes)
+        self.append_seconds.observe(seconds)

@@ -1,0 +1,200 @@
+"""What a journal promises that several nodes share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from journals import JOURNALS, JournalFactory
+from test_journal import (
+    EVERYTHING,
+    NOW,
+    OTHER,
+    WALLET,
+    Ear,
+    begun,
+    listen,
+    numbered,
+    trades,
+)
+
+from wd_server.journal.base import Entry, Head, Journal, LeaseLost, NewEntry
+
+SCENARIO_SECONDS = 30
+# Those that several processes may open.
+SHARED = [name for name in JOURNALS if name != "sqlite"]
+pytestmark = pytest.mark.parametrize("_places", SHARED, indirect=True, scope="session")
+# More than goes with an announcement.
+MANY = 3000
+
+TwoNodes = Callable[[Callable[[Journal, Journal], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play_two(journal_factory: JournalFactory) -> TwoNodes:
+    """Run a scenario on two open journals of one place."""
+
+    async def life(scenario: Callable[[Journal, Journal], Awaitable[None]]) -> None:
+        first, second = journal_factory(), journal_factory()
+        await first.open()
+        await second.open()
+        try:
+            async with asyncio.timeout(SCENARIO_SECONDS):
+                await scenario(first, second)
+        finally:
+            await first.close()
+            await second.close()
+
+    return lambda scenario: asyncio.run(life(scenario))
+
+
+class Watcher:
+    """What one was told, and a wait for it."""
+
+    def __init__(self, journal: Journal, wallet: str = WALLET) -> None:
+        self.entries: list[Entry] = []
+        self.run = 0
+        self._news = asyncio.Event()
+        self.watch = journal.watch(wallet, self._on_append)
+
+    def _on_append(self, run: int, entries: Sequence[Entry]) -> None:
+        if run != self.run:
+            self.run, self.entries = run, []
+        self.entries += entries
+        self._news.set()
+
+    async def until(self, seq: int, run: int | None = None) -> None:
+        while (run or self.run) != self.run or not self.entries or self.entries[-1].seq < seq:
+            self._news.clear()
+            await self._news.wait()
+
+
+def test_watchers_of_another_node_are_told_every_small_append(play_two: TwoNodes) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+        watcher = Watcher(there)
+        assert await there.head(WALLET) == Head(run, 0, "")
+        for first in range(1, 30, 3):
+            await here.append(lease, run, trades(first, first + 2), b"", NOW)
+        await watcher.until(30)
+        assert (watcher.run, watcher.entries) == (run, numbered(1, 30))
+
+    play_two(scenario)
+
+
+def test_of_a_large_append_they_learn_the_newest_and_can_read_the_rest(play_two: TwoNodes) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+        watcher = Watcher(there)
+        await there.head(WALLET)
+        await here.append(lease, run, trades(1, MANY), b"so far", NOW)
+        await watcher.until(MANY)
+        assert watcher.entries == numbered(MANY, MANY)
+        assert await there.read(WALLET, run, 0, **EVERYTHING) == numbered(1, MANY)
+        assert await there.checkpoint(WALLET) == b"so far"
+
+    play_two(scenario)
+
+
+def test_who_watches_from_another_node_before_looking_at_the_head_misses_nothing(
+    play_two: TwoNodes,
+) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+
+        async def write() -> None:
+            for number in range(1, 201):
+                await here.append(lease, run, trades(number, number), b"", NOW)
+
+        async def join() -> None:
+            watcher = Watcher(there)
+            head = await there.head(WALLET)
+            assert head is not None
+            await writing
+            if head.seq < 200:
+                await watcher.until(200)
+            later = [entry for entry in watcher.entries if entry.seq > head.seq]
+            assert later == numbered(head.seq + 1, 200)
+            watcher.watch.close()
+
+        writing = asyncio.ensure_future(write())
+        joining = []
+        while not writing.done():
+            joining.append(asyncio.ensure_future(join()))
+            await there.head(OTHER)
+        await asyncio.gather(*joining)
+
+    play_two(scenario)
+
+
+def test_a_lease_is_refused_to_other_nodes_until_it_is_given_back(play_two: TwoNodes) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+        waiting = Ear()
+        there.line(WALLET, waiting)
+        await there.head(WALLET)
+        assert await there.acquire(WALLET) is None
+        assert await there.held(WALLET)
+        appending = asyncio.ensure_future(here.append(lease, run, trades(1, MANY), b"", NOW))
+        await asyncio.sleep(0)
+        await here.release(lease)
+        assert await waiting.until(1) == ["vacant"]
+        later = await there.acquire(WALLET)
+        assert later is not None
+        assert later.token > lease.token
+        await appending
+        assert (await there.append(later, run, trades(1, 1), b"", NOW)).seq == MANY + 1
+        with pytest.raises(LeaseLost):
+            await here.append(lease, run, trades(1, 1), b"", NOW)
+
+    play_two(scenario)
+
+
+def test_the_lease_of_a_node_that_closed_is_free_for_others(play_two: TwoNodes) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        _, run = await begun(here)
+        waiting = Ear()
+        there.line(WALLET, waiting)
+        assert await there.acquire(WALLET) is None
+        await here.close()
+        assert await waiting.until(1) == ["vacant"]
+        lease = await there.acquire(WALLET)
+        assert lease is not None
+        assert (await there.append(lease, run, trades(1, 1), b"", NOW)).seq == 1
+
+    play_two(scenario)
+
+
+def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
+    play_two: TwoNodes,
+) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+        told, ear, own = listen(there), Ear(), Ear()
+        there.line(WALLET, ear)
+        line = here.line(WALLET, own)
+        await asyncio.gather(here.head(WALLET), there.head(WALLET))
+        for number in range(1, 11):
+            await here.append(lease, run, trades(number, number), b"", NOW)
+            line.notify(b"%d" % number)
+            await ear.until(number)
+            assert told[-1] == (run, numbered(number, number))
+        assert ear.heard == [b"%d" % number for number in range(1, 11)]
+        assert own.heard == []
+
+    play_two(scenario)
+
+
+def test_a_new_run_on_one_node_is_a_new_run_on_the_other(play_two: TwoNodes) -> None:
+    async def scenario(here: Journal, there: Journal) -> None:
+        lease, run = await begun(here)
+        watcher = Watcher(there)
+        await there.head(WALLET)
+        await here.append(lease, run, trades(1, 5), b"", NOW)
+        await watcher.until(5)
+        later = await here.begin(lease, NOW)
+        await here.append(lease, later, [NewEntry("trade", b"new")], b"", NOW)
+        await watcher.until(1, later)
+        assert watcher.entries == [Entry(1, "trade", b"new")]
+        assert await there.read(WALLET, run, 0, **EVERYTHING) == []
+
+    play_two(scenario)

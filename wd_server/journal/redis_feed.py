@@ -1,0 +1,212 @@
+"""What this node hears of wallets from Redis, and tells those who listen here."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from wd_server.errors import StoreUnavailable
+from wd_server.journal import redis_scripts as scripts
+from wd_server.journal.base import (
+    Entry,
+    EventId,
+    Head,
+    Line,
+    Listener,
+    NewEntry,
+    OnAppend,
+    Watch,
+)
+from wd_server.journal.redis_announcements import Announcements
+from wd_server.journal.redis_leases import Leases
+from wd_server.journal.watches import Watches
+from wd_server.redis_errors import away
+from wd_server.redis_link import RedisLink
+from wd_server.redis_shards import STORE_SECONDS
+
+# Bytes of entries that go with their announcement. Of more, others read what they want of it.
+ANNOUNCED_BYTES = 16 * 1024
+# Wallets whose head is looked at again at a time, after a connection was lost.
+CATCH_UPS = 256
+# Seconds before that is tried again.
+CATCH_UP_AGAIN_SECONDS = 1.0
+# Things said on lines that are on their way; more are dropped, as a lost connection drops them.
+SAYING_MAX = 10_000
+
+NOWHERE: Final = EventId(0, 0)
+
+_blob: Final = msgspec.msgpack.Encoder()
+_unblob: Final = msgspec.msgpack.Decoder(tuple[str, int, list[NewEntry]])
+
+
+@dataclass(slots=True, eq=False)
+class _Heard:
+    """A wallet that is listened to. `told`: the newest entry that watchers were told of. `ready`:
+    its announcements come, and this was the head then."""
+
+    ready: asyncio.Future[Head | None]
+    told: EventId = NOWHERE
+
+
+class Feed:
+    def __init__(self, link: RedisLink, leases: Leases, keep_seconds: int) -> None:
+        self._link = link
+        self._leases = leases
+        self._keep_seconds = keep_seconds
+        self._watches = Watches(leases.node, self._listen, self._listen_no_more)
+        self._announcements = Announcements(link.shards, self._announced, self._subscribed)
+        self._heard: dict[str, _Heard] = {}
+        self._catch_ups = asyncio.Semaphore(CATCH_UPS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._heard)
+
+    async def close(self) -> None:
+        """Closing twice is no error."""
+        self._closed = True
+        await self._announcements.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def watch(self, wallet: str, on_append: OnAppend) -> Watch:
+        return self._watches.watch(wallet, on_append)
+
+    def line(self, wallet: str, listener: Listener) -> Line:
+        return self._watches.line(wallet, listener, self._say)
+
+    async def head(self, wallet: str) -> Head | None:
+        """The newest entry; what is appended from then on is told to whoever listens."""
+        heard = self._heard.get(wallet)
+        if heard is not None and not heard.ready.done():
+            try:
+                async with asyncio.timeout(STORE_SECONDS):
+                    return await asyncio.shield(heard.ready)
+            except TimeoutError:
+                raise away() from None
+        key = scripts.keys(wallet)[0]
+        return _head(*await self._link.call(key, "HMGET", key, "r", "s", "k"))
+
+    def told(self, wallet: str) -> EventId:
+        """The newest entry that anybody here was told of."""
+        heard = self._heard.get(wallet)
+        return NOWHERE if heard is None else heard.told
+
+    def tell(self, wallet: str, run: int, entries: Sequence[Entry]) -> None:
+        """Each entry once, however often it is heard of."""
+        heard = self._heard.get(wallet)
+        if heard is None:
+            return
+        new = [entry for entry in entries if (run, entry.seq) > heard.told]
+        if new:
+            heard.told = EventId(run, new[-1].seq)
+            self._watches.tell(wallet, run, new)
+
+    def vacant(self, wallet: str) -> None:
+        self._watches.vacant(wallet)
+
+    # What is said
+
+    def _say(self, wallet: str, sender: bytes, notice: bytes) -> None:
+        if not self._closed and len(self._tasks) < SAYING_MAX:
+            message = scripts.SAID + sender + b" " + notice
+            self._spawn(self._publish(scripts.keys(wallet)[0], message))
+
+    async def _publish(self, channel: str, message: bytes) -> None:
+        with suppress(StoreUnavailable):  # what is said may get lost
+            await self._link.call(channel, "SPUBLISH", channel, message)
+
+    def _listen(self, wallet: str) -> None:
+        self._heard[wallet] = _Heard(asyncio.get_running_loop().create_future())
+        self._announcements.subscribe(scripts.keys(wallet)[0])
+
+    def _listen_no_more(self, wallet: str) -> None:
+        heard = self._heard.pop(wallet)
+        _settle(heard.ready, _gone())
+        self._announcements.unsubscribe(scripts.keys(wallet)[0])
+        self._leases.forget(wallet)
+
+    def _subscribed(self, channel: str) -> None:
+        self._spawn(self._catch_up(scripts.wallet(channel)))
+
+    async def _catch_up(self, wallet: str) -> None:
+        """Tell what was appended while nothing was heard of this wallet."""
+        heard = self._heard.get(wallet)
+        while heard is not None and self._heard.get(wallet) is heard:
+            try:
+                async with self._catch_ups:
+                    head = await self._look(wallet, heard)
+            except StoreUnavailable as error:
+                _settle(heard.ready, error)
+                await asyncio.sleep(CATCH_UP_AGAIN_SECONDS)
+            else:
+                _settle(heard.ready, head)
+                return
+
+    async def _look(self, wallet: str, heard: _Heard) -> Head | None:
+        run, seq, kind, *payload = await self._link.run(
+            scripts.CATCH_UP, scripts.keys(wallet), (*heard.told, self._keep_seconds)
+        )
+        head = _head(run, seq, kind)
+        if head is not None and payload and self._heard.get(wallet) is heard:
+            self.tell(wallet, head.run, [Entry(head.seq, head.kind, payload[0])])
+        return head
+
+    def _announced(self, channel: str, message: bytes) -> None:
+        wallet, kind, rest = scripts.wallet(channel), message[:1], message[1:]
+        if kind == scripts.APPENDED:
+            run, seq, blob = rest.split(b" ", 2)
+            self._appended(wallet, int(run), int(seq), *_unblob.decode(blob))
+        elif kind == scripts.SAID:
+            sender, _, notice = rest.partition(b" ")
+            self._watches.notice(wallet, sender, notice)
+        elif kind == scripts.VACANT:
+            self._leases.forget(wallet)
+            self._watches.vacant(wallet)
+        elif kind == scripts.TAKEN:
+            self._leases.taken(wallet, rest.decode())
+
+    def _appended(
+        self, wallet: str, run: int, seq: int, holder: str, request: int, new: list[NewEntry]
+    ) -> None:
+        held = self._leases.of(wallet)
+        if held is not None and held.holder == holder and request in held.in_flight:
+            return  # its answer will be told
+        first = seq - len(new) + 1
+        self.tell(wallet, run, [Entry(n, *entry) for n, entry in enumerate(new, first)])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _head(run: bytes | None, seq: bytes | None, kind: bytes | None) -> Head | None:
+    return Head(int(run), int(seq or 0), (kind or b"").decode()) if run else None
+
+
+def announcement(holder: str, request: int, new: Sequence[NewEntry]) -> bytes:
+    """All of the new entries where they are few, else the newest. Raises TypeError for a payload
+    that isn't bytes."""
+    size = sum(memoryview(entry.payload).nbytes for entry in new)
+    return _blob.encode((holder, request, new if size <= ANNOUNCED_BYTES else new[-1:]))
+
+
+def _settle(ready: asyncio.Future[Head | None], outcome: Head | StoreUnavailable | None) -> None:
+    if ready.done():
+        return
+    if isinstance(outcome, StoreUnavailable):
+        ready.set_exception(outcome)
+        ready.exception()  # nobody has to be waiting for it
+    else:
+        ready.set_result(outcome)
+
+
+def _gone() -> StoreUnavailable:
+    return StoreUnavailable("Nobody listens to this wallet any more.")
