@@ -1,10 +1,11 @@
 """What holds for every test: nothing is left out silently, and under CI=true nothing is skipped."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from redis_server import RedisCluster, redis_cluster
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
 SAID = "recordings: {} is not there, so what reads real transactions is left out ({} tests)"
@@ -20,6 +21,20 @@ def _skips_fail() -> bool:
 def recordings() -> Path:
     """The folder of real transactions, for tests marked `recordings`."""
     return RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def _session_cluster() -> Iterator[RedisCluster]:
+    with redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def empty_cluster(_session_cluster: RedisCluster) -> RedisCluster:
+    """For tests that leave its servers alone: one takes seconds to start."""
+    for primary in _session_cluster.primaries():
+        primary.call("FLUSHALL")
+    return _session_cluster
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

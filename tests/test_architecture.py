@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
 FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "logs"}
-LINK = {"redis_errors", "redis_lane", "redis_link", "redis_shards"}
+LINK = {"redis_errors", "redis_lane", "redis_link", "redis_shards", "redis_url"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
     "": set(),

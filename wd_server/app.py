@@ -42,7 +42,6 @@ from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
-from wd_server.redis_link import RedisLink
 from wd_server.settings import Settings
 from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
@@ -66,13 +65,13 @@ class App:
         self._simulated = simulated
         self._started = time.monotonic()
         self._expiry: asyncio.Task[None] | None = None
-        self.door = entrance.door(settings, time.time)
+        self._redis = entrance.redis_link(settings)
+        self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
         self._rpc = _rpc(settings, self._http)
         history = History(self._rpc)
         quotes = _quotes(settings, self._http)
         self._assets = Assets(self._rpc)
-        self._link = RedisLink(settings.redis_url) if settings.redis_url is not None else None
         self.journal = self._journal()
         self.analysis = Analysis(
             Sources(
@@ -105,8 +104,8 @@ class App:
     async def open(self) -> None:
         """Raises StoreUnavailable if the journal or the keys can't be opened."""
         try:
-            if self._link is not None:
-                await self._link.open()
+            if self._redis is not None:
+                await self._redis.open()
             await self.journal.open()
             await self.door.open()
         except BaseException:
@@ -131,14 +130,14 @@ class App:
     async def _close_stores(self) -> None:
         await self.door.close()
         await self.journal.close()
-        if self._link is not None:
-            await self._link.close()
+        if self._redis is not None:
+            await self._redis.close()
 
     def _journal(self) -> Journal:
         settings = self.settings
-        if self._link is None:
+        if self._redis is None:
             return SqliteJournal(settings.data_dir / "journal.db")
-        return RedisJournal(self._link, settings.journal_days * DAY_SECONDS)
+        return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
 
     def application(self) -> Application:
         services = Services(
@@ -214,12 +213,12 @@ class App:
         return "simulated" if self._simulated else "configured"
 
     def _redis_health(self, stale: bool) -> Literal["configured", "embedded", "unavailable"]:
-        if self.settings.redis_url is None:
+        if self._redis is None:
             return "embedded"
         return "unavailable" if stale or not self._redis_answers() else "configured"
 
     def _redis_answers(self) -> bool:
-        return self._link is None or self._link.available
+        return self._redis is None or self._redis.available
 
     async def _expire_journals(self, journal: SqliteJournal) -> None:
         while True:

@@ -24,6 +24,8 @@ from wd_server.redis_lane import Argument, Call, Lane, Script
 from wd_server.redis_shards import STORE_SECONDS, Address, Shards
 from wd_server.secret import Secret
 
+__all__ = ["LinkStatistics", "RedisLink", "Script"]
+
 # Calls that wait for one server; more are refused. Some seconds' worth of what it can do.
 WAITING_MAX = 100_000
 # Seconds until what met a lost connection or a server that can't now is tried again: at least, at

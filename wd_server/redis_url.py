@@ -8,9 +8,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from wd_server.secret import Secret
 
-# Databases of a server whose operator didn't say how many there are.
-DATABASE_MAX = 15
-
 # By redis-py's names. Without any, certificates are checked against the system's authorities.
 TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_certfile", "ssl_cert_reqs", "ssl_check_hostname", "ssl_keyfile"}
@@ -95,8 +92,8 @@ def _host(text: str, port: int) -> tuple[str, int]:
 def _database(path: str, kind: RedisKind) -> int:
     if not path or kind is RedisKind.SENTINEL:
         return 0
-    if not (path.isascii() and path.isdigit()) or int(path) > DATABASE_MAX:
-        raise ValueError(f"may end with the number of a database, 0 to {DATABASE_MAX}")
+    if not (path.isascii() and path.isdigit()):
+        raise ValueError("may end with nothing but the number of a database")
     if kind is RedisKind.CLUSTER and int(path):
         raise ValueError("names a database, and a Redis Cluster has only number 0")
     return int(path)

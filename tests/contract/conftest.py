@@ -11,7 +11,7 @@ SCENARIO_SECONDS = 30
 
 @pytest.fixture(scope="session", params=JOURNALS)
 def _places(request: pytest.FixtureRequest) -> Iterator[Places]:
-    with JOURNALS[request.param]() as places:
+    with JOURNALS[request.param](request) as places:
         yield places
 
 

@@ -30,7 +30,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Play]:
             await counters.close()
             await counters.close()
 
-    with COUNTERS[request.param]() as factory:
+    with COUNTERS[request.param](request) as factory:
         yield lambda scenario: asyncio.run(life(factory, scenario))
 
 

@@ -9,7 +9,8 @@ from access_stores import STORES, StoreFactory
 
 from wd_server.access import redis_store, sqlite_store
 from wd_server.access.keys import ApiKey
-from wd_server.access.store import CHANGES_KEPT, AccessStore, Changes, Exchange, StoreFull
+from wd_server.access.store import CHANGES_KEPT, AccessStore, Changes, Exchange
+from wd_server.errors import StoreFull
 
 SCENARIO_SECONDS = 30
 NOW = 1_700_000_000.25
@@ -19,7 +20,7 @@ Play = Callable[[Callable[[AccessStore], Awaitable[None]]], None]
 
 @pytest.fixture(params=STORES)
 def store_factory(request: pytest.FixtureRequest) -> Iterator[StoreFactory]:
-    with STORES[request.param]() as factory:
+    with STORES[request.param](request) as factory:
         yield factory
 
 

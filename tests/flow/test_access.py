@@ -4,13 +4,15 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from eventsource import EventSource
 from processes import Server, Simulator, server
-from redis_server import redis_server
+from redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 from wire import Answer, Connection, exchange
 
 EVENTS = ("Accept", "text/event-stream")
@@ -18,6 +20,8 @@ JSON = ("Accept", "application/json")
 # A right address whose wallet nobody asks for.
 OTHER = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 WRONG_KEY = "wd_" + "x" * 32
+# After a crash its streams count no more.
+CRASH_SECONDS = 15
 # Milliseconds: who has to fetch a token is back soon, who may not come back is told so.
 SOON, LATE = 3000, 1_800_000
 
@@ -515,6 +519,30 @@ def test_the_owner_sees_its_streams_and_closes_them(guarded: Server, wallet: str
 
 
 # The store of keys
+
+
+@pytest.mark.parametrize("start", [redis_server, redis_cluster])
+def test_streams_of_a_killed_server_count_no_more_within_fifteen_seconds(
+    chain: Simulator,
+    wallet: str,
+    tmp_path: Path,
+    start: Callable[[], AbstractContextManager[RedisServer | RedisCluster]],
+) -> None:
+    with start() as redis:
+        settings = {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": "s" * 32}
+        with (
+            server(tmp_path / "a", chain.url, API_KEY_REQUIRED="true", **settings) as one,
+            server(tmp_path / "b", chain.url, API_KEY_REQUIRED="true", **settings) as two,
+        ):
+            key = one.key("--streams", "1")
+            path = f"/v4/wallet/{wallet}/stream"
+            with opened(one, wallet, key):
+                assert problem(get(two, path, key)) == (429, "TOO_MANY_STREAMS")
+                one.kill()
+                killed_at = monotonic()
+                while get(two, path, key).status == 429:
+                    assert monotonic() < killed_at + CRASH_SECONDS
+                    sleep(0.2)
 
 
 def test_keys_and_limits_in_redis_hold_and_its_loss_keeps_open_streams(

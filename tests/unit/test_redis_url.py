@@ -51,7 +51,6 @@ def test_tls() -> None:
         ("redis://a:70000", "port that is none"),
         ("redis://a,b", "several hosts"),
         ("redis://a/secret", "number of a database"),
-        ("redis://a/16", "0 to 15"),
         ("redis://a/-1", "number of a database"),
         ("redis+cluster://a/1", "has only number 0"),
         ("redis+cluster://a,", "name a host"),

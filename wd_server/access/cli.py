@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +21,7 @@ from wd_server.access.keys import ApiKey, SigningKeys
 from wd_server.access.secret_file import signing_keys
 from wd_server.access.store import AccessStore
 from wd_server.errors import StoreUnavailable
+from wd_server.redis_url import RedisUrl
 from wd_server.settings import InvalidSettings, Settings
 
 # Exit codes: refused, or no such key; argparse's own; the store doesn't answer; the settings are
@@ -136,8 +136,8 @@ def _refuse_wrong_user(settings: Settings) -> None:
 def _place(settings: Settings) -> str:
     """Where the keys are, without what may be secret of it."""
     if settings.redis_url is not None:
-        parts = urlsplit(settings.redis_url.reveal())
-        return f"Redis at {parts.hostname}:{parts.port or 6379}"
+        hosts = RedisUrl.parse(settings.redis_url.reveal()).hosts
+        return f"Redis at {', '.join(f'{host}:{port}' for host, port in hosts)}"
     return str(settings.data_dir / entrance.FILE_NAME)
 
 
@@ -148,14 +148,19 @@ def _complain(message: str, code: int) -> int:
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     keys = signing_keys(settings)
-    store = entrance.store(settings)
+    link = entrance.redis_link(settings)
+    store = entrance.store(settings, link)
     try:
+        if link is not None:
+            await link.open()
         await store.open()
         session = _Session(arguments, settings, keys, store)
         command = getattr(session, arguments.command.replace("-", "_"))
         await command()
     finally:
         await store.close()
+        if link is not None:
+            await link.close()
     return 0
 
 

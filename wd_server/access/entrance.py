@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from wd_server.access import issuers
 from wd_server.access.door import Door
-from wd_server.access.quotas import Counters, LocalCounters
+from wd_server.access.quotas import LocalCounters
 from wd_server.access.recognition import DoorRules
 from wd_server.access.redis_counters import RedisCounters
 from wd_server.access.redis_store import RedisAccessStore
@@ -13,14 +13,20 @@ from wd_server.access.secret_file import signing_keys
 from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens
+from wd_server.redis_link import RedisLink
 from wd_server.settings import Settings
 
 FILE_NAME = "access.db"
 
 
-def door(settings: Settings, clock: Callable[[], float]) -> Door:
-    """Not open yet. Raises InvalidSettings (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and no
-    place to keep one)."""
+def redis_link(settings: Settings) -> RedisLink | None:
+    """For all that a process has in Redis; not open yet. None where REDIS_URL isn't set."""
+    return None if settings.redis_url is None else RedisLink(settings.redis_url)
+
+
+def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None = None) -> Door:
+    """Not open yet; `link` is open before it is, and closed after it. Raises InvalidSettings
+    (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and no place to keep one)."""
     keys = signing_keys(settings)
     path = settings.jwt_keys_file
     rules = TokenRules(
@@ -31,8 +37,8 @@ def door(settings: Settings, clock: Callable[[], float]) -> Door:
         other_keys=() if path is None else issuers.read(path),
     )
     return Door(
-        store(settings),
-        _counters(settings),
+        store(settings, link),
+        LocalCounters() if link is None else RedisCounters(link),
         keys,
         Tokens(keys, rules),
         DoorRules(
@@ -46,14 +52,8 @@ def door(settings: Settings, clock: Callable[[], float]) -> Door:
     )
 
 
-def store(settings: Settings) -> AccessStore:
+def store(settings: Settings, link: RedisLink | None = None) -> AccessStore:
     """Not open yet."""
-    if settings.redis_url is not None:
-        return RedisAccessStore(settings.redis_url)
+    if link is not None:
+        return RedisAccessStore(link)
     return SqliteAccessStore(settings.data_dir / FILE_NAME)
-
-
-def _counters(settings: Settings) -> Counters:
-    if settings.redis_url is not None:
-        return RedisCounters(settings.redis_url)
-    return LocalCounters()

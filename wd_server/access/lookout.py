@@ -89,7 +89,7 @@ class Lookout:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        # The condition, because a store may swallow a cancellation (redis_counters.py says why).
+        # The condition ends it also where a store swallows the cancellation.
         while self._task is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):

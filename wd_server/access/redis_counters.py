@@ -16,10 +16,9 @@ from typing import Any, Final
 
 import structlog
 
-from wd_server.access.redis_link import RedisLink, Script
 from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Usage, Window, usage
 from wd_server.errors import StoreUnavailable
-from wd_server.secret import Secret
+from wd_server.redis_link import RedisLink, Script
 
 HEARTBEAT_SECONDS = 3.0
 # A node that was silent this long counts as dead. With one heartbeat until others hear of it, what
@@ -35,7 +34,7 @@ WAITING_MAX = 20_000
 _NODES: Final = "wd:{nodes}:alive"
 
 # ARGV: this minute, its part that has passed, the limit, seconds to keep. The same arithmetic as
-# Window.estimate.
+# Window.estimate. A second run counts a request twice, which is better than to refuse it.
 _SPEND: Final = Script("""
 local stored = redis.call('HMGET', KEYS[1], 'minute', 'current', 'previous')
 local minute, elapsed, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -117,16 +116,16 @@ class _Streams:
 
 
 class RedisCounters:
-    """`heartbeat` and `dead_after` in seconds."""
+    """`heartbeat` and `dead_after` in seconds. `link` is open before, and closed after."""
 
     def __init__(
         self,
-        url: Secret,
+        link: RedisLink,
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
         dead_after: float = DEAD_SECONDS,
     ) -> None:
-        self._link = RedisLink(url)
+        self._link = link
         self._heartbeat = heartbeat
         self._dead_after = dead_after
         self._node = ""
@@ -153,7 +152,6 @@ class RedisCounters:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._link.close()
 
     # Requests
 
@@ -255,9 +253,7 @@ class RedisCounters:
 
     async def _beat_on(self) -> None:
         failing = False
-        # The condition, because a call to Redis may swallow a cancellation: it uses
-        # asyncio.wait_for, which does so in Python 3.11 (CPython issue 86296).
-        while self._beating is not None:
+        while True:
             await asyncio.sleep(self._heartbeat)
             try:
                 await self._beat()
@@ -293,4 +289,4 @@ def _key(who: str, what: str) -> str:
 
 def _settle(future: asyncio.Future[bool], error: StoreUnavailable) -> None:
     if not future.done():
-        future.set_exception(StoreUnavailable(error.message))
+        future.set_exception(StoreUnavailable(error.message, retry_after=error.retry_after))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from wd_server.access.redis_link import RedisLink, Script
 from wd_server.access.store import (
     CHANGES_KEPT,
     KEYS_MAX,
@@ -11,11 +10,11 @@ from wd_server.access.store import (
     Changes,
     Exchange,
     Snapshot,
-    StoreFull,
     decode,
     encode,
 )
-from wd_server.secret import Secret
+from wd_server.errors import StoreFull
+from wd_server.redis_link import RedisLink, Script
 
 # keys: id -> row. tokens: jti by the time until which it is remembered. generation: a number.
 # changes: `k<id>` or `t<jti>` by the generation of its last change.
@@ -59,7 +58,8 @@ end
 return {text, found}
 """)
 _ROWS: Final = Script("return redis.call('HMGET', KEYS[1], unpack(ARGV))")
-# ARGV: keys at most, changes kept, then of each exchange: id, row before, row after ('': none).
+# ARGV: keys at most, changes kept, then of each exchange: id, row before, row after ('': none). A
+# second run would find its own change and say that somebody else made it.
 _EXCHANGE: Final = Script(
     _NEXT
     + """
@@ -79,7 +79,8 @@ for i = 3, #ARGV, 3 do
     changed('k' .. ARGV[i], kept)
 end
 return 1
-"""
+""",
+    once=True,
 )
 # ARGV: jti, until, now, tokens at most, changes kept.
 _REVOKE_TOKEN: Final = Script(
@@ -95,14 +96,15 @@ return 1
 
 
 class RedisAccessStore:
-    def __init__(self, url: Secret) -> None:
-        self._link = RedisLink(url)
+    """`link` is open before the store is, and closed after it."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
 
     async def open(self) -> None:
         await self.changes(0)  # says at once whether it answers
 
-    async def close(self) -> None:
-        await self._link.close()
+    async def close(self) -> None: ...
 
     async def snapshot(self) -> Snapshot:
         generation, rows, tokens = await self._link.run(_SNAPSHOT, _KEYS, ())

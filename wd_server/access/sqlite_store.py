@@ -17,11 +17,10 @@ from wd_server.access.store import (
     Changes,
     Exchange,
     Snapshot,
-    StoreFull,
     decode,
     encode,
 )
-from wd_server.errors import StoreUnavailable
+from wd_server.errors import StoreFull, StoreUnavailable
 
 # Another process holds the file for milliseconds; less than a call's deadline, so that whoever
 # waits is told why.

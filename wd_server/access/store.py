@@ -85,10 +85,6 @@ class AccessStore(Protocol):
         before `now` are forgotten. Raises StoreFull."""
 
 
-class StoreFull(StoreUnavailable):
-    """The store has as much as it may hold."""
-
-
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(ApiKey)
 

@@ -92,8 +92,8 @@ class _Ear:
         self.address = address
         self._announcements = announcements
         self._channels: set[str] = set()
-        # How often each was told to be silent without an answer yet.
-        self._dropping: Counter[str] = Counter()
+        # How many commands about each have no answer yet.
+        self._unanswered: Counter[str] = Counter()
         self._commands: list[tuple[str, ...]] = []
         self._wanted = asyncio.Event()
         self._version = announcements.shards.version
@@ -106,15 +106,15 @@ class _Ear:
 
     def drop(self, channel: str) -> None:
         self._channels.discard(channel)
-        self._dropping[channel] += 1
         self._say("SUNSUBSCRIBE", channel)
 
     def close(self) -> None:
         self._channels.clear()
         self.task.cancel()
 
-    def _say(self, *command: str) -> None:
-        self._commands.append(command)
+    def _say(self, command: str, channel: str) -> None:
+        self._unanswered[channel] += 1
+        self._commands.append((command, channel))
         self._wanted.set()
 
     async def _run(self) -> None:
@@ -143,9 +143,10 @@ class _Ear:
         connection = self._announcements.shards.connection(self.address)
         async with asyncio.timeout(STORE_SECONDS):
             await connection.connect()  # type: ignore[no-untyped-call]
-        self._dropping.clear()
-        self._commands = [("SSUBSCRIBE", channel) for channel in self._channels]
-        self._wanted.set()
+        self._commands.clear()
+        self._unanswered.clear()
+        for each in self._channels:
+            self._say("SSUBSCRIBE", each)
         talking = asyncio.get_running_loop().create_task(self._talk(connection))
         try:
             while self._channels:
@@ -182,11 +183,11 @@ class _Ear:
         kind, channel = answer[0], answer[1].decode()
         if kind == b"smessage":
             self._announcements.on_message(channel, answer[2])
-        elif kind == b"ssubscribe" and channel in self._channels:
-            self._announcements.on_subscribed(channel)
-        elif kind == b"sunsubscribe":
-            if not self._dropping[channel]:
-                raise _Moved
-            self._dropping[channel] -= 1
-            if not self._dropping[channel]:
-                del self._dropping[channel]
+        elif not self._unanswered[channel]:
+            raise _Moved  # nobody here asked for it
+        else:
+            self._unanswered[channel] -= 1
+            if not self._unanswered[channel]:
+                del self._unanswered[channel]
+                if kind == b"ssubscribe":
+                    self._announcements.on_subscribed(channel)

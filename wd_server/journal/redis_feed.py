@@ -150,11 +150,13 @@ class Feed:
                 return
 
     async def _look(self, wallet: str, heard: _Heard) -> Head | None:
+        told = heard.told
         run, seq, kind, *payload = await self._link.run(
-            scripts.CATCH_UP, scripts.keys(wallet), (*heard.told, self._keep_seconds)
+            scripts.CATCH_UP, scripts.keys(wallet), (*told, self._keep_seconds)
         )
         head = _head(run, seq, kind)
-        if head is not None and payload and self._heard.get(wallet) is heard:
+        # Where announcements came meanwhile, those up to this head come too, or came.
+        if head is not None and payload and heard.told == told:
             self.tell(wallet, head.run, [Entry(head.seq, head.kind, payload[0])])
         return head
 

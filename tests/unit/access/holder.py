@@ -10,12 +10,15 @@ import asyncio
 import sys
 
 from wd_server.access.redis_counters import RedisCounters
+from wd_server.redis_link import RedisLink
 from wd_server.secret import Secret
 
 
 async def hold() -> None:
     url, who, streams, limit, heartbeat, dead_after = sys.argv[1:]
-    counters = RedisCounters(Secret(url), heartbeat=float(heartbeat), dead_after=float(dead_after))
+    link = RedisLink(Secret(url))
+    await link.open()
+    counters = RedisCounters(link, heartbeat=float(heartbeat), dead_after=float(dead_after))
     await counters.open()
     for _ in range(int(streams)):
         assert await counters.enter(who, int(limit))

@@ -119,7 +119,10 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        door = entrance.door(settings, time)
+        link = entrance.redis_link(settings)
+        door = entrance.door(settings, time, link)
+        if link is not None:
+            await link.open()
         await door.open()
         principal = await door.check(key, HOME, time())
         ended: asyncio.Future[Ending] = loop.create_future()
@@ -142,6 +145,8 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
         new = await loop.run_in_executor(None, told, environ, "create", "--name", "new")
         assert await door.check(credential(new["key"]), HOME, time())
         await door.close()
+        if link is not None:
+            await link.close()
 
     asyncio.run(scenario())
 

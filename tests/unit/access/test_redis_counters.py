@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from linked import LinkedCounters
 from processes import PATIENCE
-from redis_server import RedisServer, redis_server
+from redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 from wd_server.access import redis_counters
 from wd_server.access.redis_counters import RedisCounters
@@ -21,20 +22,21 @@ HOLDER = Path(__file__).with_name("holder.py")
 HEARTBEAT = 0.1
 DEAD_AFTER = 1.0
 
+Redis = RedisServer | RedisCluster
 Scenario = Callable[[RedisCounters, RedisCounters], Awaitable[None]]
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
+@pytest.fixture(scope="module", params=[redis_server, redis_cluster])
+def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    with request.param() as started:
+        yield started
 
 
-def counters(redis: RedisServer) -> RedisCounters:
-    return RedisCounters(redis.url, heartbeat=HEARTBEAT, dead_after=DEAD_AFTER)
+def counters(redis: Redis) -> RedisCounters:
+    return LinkedCounters(redis.url, heartbeat=HEARTBEAT, dead_after=DEAD_AFTER)
 
 
-def play(redis: RedisServer, scenario: Scenario) -> None:
+def play(redis: Redis, scenario: Scenario) -> None:
     async def life() -> None:
         one, other = counters(redis), counters(redis)
         async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
@@ -47,9 +49,7 @@ def play(redis: RedisServer, scenario: Scenario) -> None:
 
 
 @contextmanager
-def holder(
-    redis: RedisServer, who: str, streams: int, limit: int
-) -> Iterator["subprocess.Popen[str]"]:
+def holder(redis: Redis, who: str, streams: int, limit: int) -> Iterator["subprocess.Popen[str]"]:
     arguments = [redis.url.reveal(), who, streams, limit, HEARTBEAT, DEAD_AFTER]
     process = subprocess.Popen(
         [sys.executable, str(HOLDER), *map(str, arguments)],
@@ -81,7 +81,7 @@ def test_a_crash_is_noticed_within_15_seconds() -> None:
     assert 3 * beats < redis_counters.DEAD_SECONDS
 
 
-def test_nodes_share_a_limit(redis: RedisServer) -> None:
+def test_nodes_share_a_limit(redis: Redis) -> None:
     async def scenario(one: RedisCounters, other: RedisCounters) -> None:
         granted = await asyncio.gather(
             *(node.enter("shared", 5) for _ in range(10) for node in (one, other))
@@ -92,7 +92,7 @@ def test_nodes_share_a_limit(redis: RedisServer) -> None:
     play(redis, scenario)
 
 
-def test_what_one_node_gives_back_another_can_have(redis: RedisServer) -> None:
+def test_what_one_node_gives_back_another_can_have(redis: Redis) -> None:
     async def scenario(one: RedisCounters, other: RedisCounters) -> None:
         for _ in range(50):
             await until_entered(one, "returned", 1)
@@ -105,7 +105,7 @@ def test_what_one_node_gives_back_another_can_have(redis: RedisServer) -> None:
 
 
 def test_streams_of_a_killed_process_count_no_more_and_those_of_others_do(
-    redis: RedisServer,
+    redis: Redis,
 ) -> None:
     async def scenario(one: RedisCounters, _: RedisCounters) -> None:
         with holder(redis, "crash", 3, 5) as killed, holder(redis, "crash", 1, 5):
@@ -119,7 +119,7 @@ def test_streams_of_a_killed_process_count_no_more_and_those_of_others_do(
     play(redis, scenario)
 
 
-def test_a_process_that_stood_still_counts_its_streams_again(redis: RedisServer) -> None:
+def test_a_process_that_stood_still_counts_its_streams_again(redis: Redis) -> None:
     async def scenario(one: RedisCounters, _: RedisCounters) -> None:
         with holder(redis, "stopped", 2, 3) as stopped:
             assert await one.enter("stopped", 3)
@@ -141,7 +141,7 @@ def test_a_process_that_stood_still_counts_its_streams_again(redis: RedisServer)
     play(redis, scenario)
 
 
-def test_a_node_that_closes_leaves_nothing_behind(redis: RedisServer) -> None:
+def test_a_node_that_closes_leaves_nothing_behind(redis: Redis) -> None:
     async def scenario(one: RedisCounters, other: RedisCounters) -> None:
         assert await one.enter("closed", 1)
         await one.close()
@@ -150,7 +150,7 @@ def test_a_node_that_closes_leaves_nothing_behind(redis: RedisServer) -> None:
     play(redis, scenario)
 
 
-def test_a_caller_that_gives_up_while_it_waits_is_not_counted(redis: RedisServer) -> None:
+def test_a_caller_that_gives_up_while_it_waits_is_not_counted(redis: Redis) -> None:
     async def scenario(one: RedisCounters, other: RedisCounters) -> None:
         for step in range(20):
             entering = [asyncio.ensure_future(one.enter("gave up", 1)) for _ in range(3)]
@@ -178,8 +178,9 @@ def test_a_redis_that_was_restarted_counts_right_again(keeps: bool) -> None:
             assert await one.enter("restart", 2)
             assert await other.enter("restart", 2)
             server.stop()
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailable) as away:
                 await one.enter("restart", 2)
+            assert away.value.retry_after
             with pytest.raises(StoreUnavailable):
                 await one.spend("restart", 2, 0)
             one.leave("restart")
@@ -199,7 +200,7 @@ def test_a_redis_that_was_restarted_counts_right_again(keeps: bool) -> None:
 
 
 def test_a_table_that_is_full_refuses_new_subjects(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_counters, "SUBJECTS_MAX", 2)
 
@@ -209,23 +210,5 @@ def test_a_table_that_is_full_refuses_new_subjects(
         with pytest.raises(StoreUnavailable):
             await one.enter("full 3", 2)
         assert await one.enter("full 1", 2)
-
-    play(redis, scenario)
-
-
-def test_counters_close_also_where_a_call_swallows_the_cancellation(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario(one: RedisCounters, _: RedisCounters) -> None:
-        beating = asyncio.Event()
-
-        async def swallow() -> None:
-            beating.set()
-            with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-
-        monkeypatch.setattr(one, "_beat", swallow)
-        await beating.wait()
-        await one.close()
 
     play(redis, scenario)

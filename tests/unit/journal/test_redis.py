@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from linked import LinkedJournal
 from redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 from wd_server.errors import StoreAway, StoreFull, StoreUnavailable
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import Entry, EventId, Head, Lease, LeaseLost, NewEntry
 from wd_server.journal.redis import RedisJournal
-from wd_server.redis_link import RedisLink
 from wd_server.secret import Secret
 
 WALLET = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
@@ -26,16 +26,13 @@ ALL = 100_000, 10**9
 @asynccontextmanager
 async def node(url: Secret) -> AsyncIterator[RedisJournal]:
     """A journal as one process has it, with hasty heartbeats."""
-    link = RedisLink(url)
-    await link.open()
-    journal = RedisJournal(link, KEEP_SECONDS, heartbeat=HEARTBEAT, dead_after=DEAD_AFTER)
+    journal = LinkedJournal(url, KEEP_SECONDS, heartbeat=HEARTBEAT, dead_after=DEAD_AFTER)
     await journal.open()
     try:
         async with asyncio.timeout(SCENARIO_SECONDS):
             yield journal
     finally:
         await journal.close()
-        await link.close()
 
 
 @pytest.fixture
@@ -372,13 +369,11 @@ def test_redis_without_memory_stores_nothing_by_half_and_goes_on_when_it_has_som
 
 def test_a_journal_on_redis_that_is_away_says_so(redis: RedisServer) -> None:
     async def scenario() -> None:
-        link = RedisLink(redis.url)
         redis.stop()
-        journal = RedisJournal(link, KEEP_SECONDS)
+        journal = LinkedJournal(redis.url, KEEP_SECONDS)
         with pytest.raises(StoreUnavailable):
             await journal.open()
         await journal.close()
-        await link.close()
 
     asyncio.run(scenario())
 

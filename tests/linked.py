@@ -1,0 +1,51 @@
+"""What is kept in Redis, with a link of its own: a process has one for all of it."""
+
+from wd_server.access.redis_counters import RedisCounters
+from wd_server.access.redis_store import RedisAccessStore
+from wd_server.journal.redis import RedisJournal
+from wd_server.redis_link import RedisLink
+from wd_server.secret import Secret
+
+
+class LinkedStore(RedisAccessStore):
+    def __init__(self, url: Secret) -> None:
+        self._own = RedisLink(url)
+        super().__init__(self._own)
+
+    async def open(self) -> None:
+        await self._own.open()
+        await super().open()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._own.close()
+
+
+class LinkedCounters(RedisCounters):
+    """`heartbeat` and `dead_after` in seconds."""
+
+    def __init__(self, url: Secret, **seconds: float) -> None:
+        self._own = RedisLink(url)
+        super().__init__(self._own, **seconds)
+
+    async def open(self) -> None:
+        await self._own.open()
+        await super().open()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._own.close()
+
+
+class LinkedJournal(RedisJournal):
+    def __init__(self, url: Secret, keep_seconds: int, **seconds: float) -> None:
+        self._own = RedisLink(url)
+        super().__init__(self._own, keep_seconds, **seconds)
+
+    async def open(self) -> None:
+        await self._own.open()
+        await super().open()
+
+    async def close(self) -> None:
+        await super().close()
+        await self._own.close()
