@@ -13,17 +13,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import structlog
-from msgspec import Struct
 
-from wd_server.analysis.attendance import Attendance, Audience
-from wd_server.analysis.book import Book
+from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.polls import Polls
+from wd_server.analysis.relay import Audience, Relay
+from wd_server.analysis.report import WalletReport, report_of
 from wd_server.analysis.run import Run, Sources
 from wd_server.errors import (
     InternalError,
+    StoreAway,
+    StoreUnavailable,
     UpstreamQuota,
     UpstreamRejected,
     WalletDoctorError,
@@ -31,8 +33,6 @@ from wd_server.errors import (
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Head, Lease, LeaseLost
 from wd_server.streaming import event
-from wd_server.trading.summary import Position, Summary
-from wd_server.trading.trade import CostBasis
 
 # Seconds in which a wallet that was just read to its end isn't read again for a newcomer.
 FRESH_SECONDS = 2.0
@@ -44,28 +44,20 @@ FIRST_READS = 256
 FRESH_WALLETS = 100_000
 # Seconds at most between two tries of a follower's wallet whose upstream fails.
 RETRY_SECONDS_MAX = 60.0
-# Seconds between two looks whether another node gave a wallet's lease back.
-LEASE_RETRY_SECONDS = 1.0
+# Seconds after which a node asks again whether it may read a wallet that another reads, where
+# somebody waits for its end, and where all follow. What ends the wait is told; this is for when
+# that got lost.
+WAITING_AGAIN_SECONDS = 5.0
+FOLLOWING_AGAIN_SECONDS = 30.0
+# Seconds until a pass that lost the lease or the store is begun again: at least, and at most after
+# several.
+AGAIN_SECONDS = (0.25, 4.0)
 
 # First passes by the most transactions they read, and the upper ends of their buckets in seconds.
 PASS_SIZES = {"100": 100.0, "1000": 1_000.0, "10000": 10_000.0, "more": inf}
 PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-Status = Literal["running", "incomplete", "complete"]
-
 _log = structlog.get_logger("analysis")
-
-
-class WalletReport(Struct):
-    """A wallet as JSON. `running`: the first analysis is under way, `progress` tells how far;
-    `incomplete`: it was interrupted and goes on with the next stream."""
-
-    wallet: str
-    status: Status
-    progress: event.Progress | None
-    summary: Summary | None
-    positions: list[Position]
-    truncated: bool
 
 
 @dataclass
@@ -109,15 +101,15 @@ class Analysis:
         """Somebody came who wants this wallet read. To be followed by one `leave`."""
         attendance = self._attended.get(wallet)
         if attendance is None:
-            attendance = self._attended[wallet] = Attendance(wallet, audience)
-        attendance.audience = audience
+            relay = Relay(wallet, audience, self, self._sources.journal)
+            attendance = self._attended[wallet] = Attendance(wallet, relay)
+        attendance.relay.audience = audience
         attendance.cancel_linger()
         if follow:
             attendance.followers += 1
         else:
             attendance.others += 1
         if attendance.run is not None:
-            attendance.run.audience = audience
             return
         if follow and attendance.due is not None:
             return  # it is looked at every few seconds anyway
@@ -145,7 +137,38 @@ class Analysis:
         elif attendance.lease is not None:
             self._work(attendance)
         elif attendance.task is None:
-            del self._attended[wallet]
+            self._forget(attendance)
+
+    def _forget(self, attendance: Attendance) -> None:
+        del self._attended[attendance.wallet]
+        attendance.relay.close()
+
+    # What other nodes tell (relay.Interest).
+
+    def on_wanted(self, wallet: str) -> None:
+        attendance = self._attended.get(wallet)
+        if attendance is None or attendance.lease is None:
+            return
+        if attendance.run is not None:
+            attendance.wanted = True
+        elif self._is_fresh(wallet):
+            attendance.relay.on_settled()
+        else:
+            attendance.wanted = attendance.news = True
+            self._work(attendance)
+
+    def on_answered(self, wallet: str, settled: bool) -> None:
+        attendance = self._attended.get(wallet)
+        if attendance is not None and attendance.lease is None:
+            attendance.news, attendance.settled = False, settled
+            if settled:
+                self._mark_fresh(wallet)
+
+    def on_vacant(self, wallet: str) -> None:
+        attendance = self._attended.get(wallet)
+        if attendance is not None and not self._closed:
+            attendance.news = True
+            self._work(attendance)
 
     async def report(self, wallet: str) -> WalletReport | None:
         """What is known of a wallet; None if nothing is. Raises StoreUnavailable."""
@@ -155,9 +178,10 @@ class Analysis:
         if stored is None and run is None:
             return None
         progress = run.report.latest if run is not None else None
+        reads = run is not None or await self._sources.journal.held(wallet)
         # A thousand positions take 10 ms, which the loop hasn't got.
         return await asyncio.to_thread(
-            _report, wallet, stored, self._sources.cost_basis, run is not None, progress
+            report_of, wallet, stored, self._sources.cost_basis, reads, progress
         )
 
     async def close(self) -> None:
@@ -190,7 +214,7 @@ class Analysis:
 
     def _poll(self, wallet: str, due: float) -> asyncio.Task[None] | None:
         attendance = self._attended.get(wallet)
-        if attendance is None or attendance.due != due or not attendance.followers:
+        if attendance is None or attendance.due != due or attendance.deserted:
             return None
         attendance.news = True
         return self._work(attendance)
@@ -215,62 +239,87 @@ class Analysis:
             self._rest(attendance, stays)
 
     def _fail(self, attendance: Attendance, error: WalletDoctorError) -> None:
-        """Tell all who are there; only who comes later wants another try."""
+        """Tell all who are there; only who comes later wants another try. What goes wrong on a
+        node that doesn't read the wallet concerns nobody elsewhere."""
         attendance.news = False
-        attendance.audience.on_failed(error, True)
+        relay = attendance.relay
+        told = relay.audience if attendance.lease is None else relay
+        told.on_failed(error, True)
 
     async def _give_back(self, attendance: Attendance) -> None:
         lease, attendance.lease, attendance.known = attendance.lease, None, None
         if lease is not None:
-            await self._sources.journal.release(lease)
+            try:
+                await self._sources.journal.release(lease)
+            except StoreUnavailable as error:  # the journal gives it back later
+                _log.warning("lease not given back yet", wallet=lease.wallet, error=error.message)
 
     def _rest(self, attendance: Attendance, stays: bool) -> None:
         """Its task is over: what is to become of the wallet?"""
         attendance.task = None
-        if stays and attendance.followers and not self._closed:
-            pause = min(self._poll_seconds * 2**attendance.failures, RETRY_SECONDS_MAX)
-            attendance.due = self._polls.set(attendance.wallet, pause)
-        elif attendance.deserted:
-            del self._attended[attendance.wallet]
-        elif attendance.news and not self._closed:  # came while it was given back
+        if attendance.deserted:
+            self._forget(attendance)
+        elif self._closed:
+            return
+        elif stays and (attendance.followers or attendance.lease is None):
+            attendance.due = self._polls.set(attendance.wallet, self._pause(attendance))
+        elif attendance.news:  # came while it was given back
             self._work(attendance)
 
-    async def _lease(self, wallet: str) -> Lease:
-        """The right to write this wallet's journal, once whoever has it gives it back."""
-        # The one wait that asks again: a lease that runs out on a dead node tells nobody.
-        while (lease := await self._sources.journal.acquire(wallet)) is None:  # noqa: ASYNC110
-            await asyncio.sleep(LEASE_RETRY_SECONDS)
-        return lease
+    def _pause(self, attendance: Attendance) -> float:
+        """Seconds until the wallet is looked at again."""
+        if attendance.lease is None:
+            return WAITING_AGAIN_SECONDS if attendance.others else FOLLOWING_AGAIN_SECONDS
+        return float(min(self._poll_seconds * 2**attendance.failures, RETRY_SECONDS_MAX))
 
     async def _keep_reading(self, attendance: Attendance) -> None:
         while attendance.news and not attendance.deserted:
+            try:
+                if not await self._read_once(attendance):
+                    return
+            except (LeaseLost, StoreAway) as error:
+                _log.info("interrupted", wallet=attendance.wallet, error=error.message)
+                attendance.news = True
+                await self._give_back(attendance)
+                least, most = AGAIN_SECONDS
+                await asyncio.sleep(min(least * 2**attendance.interrupted, most))
+                attendance.interrupted += 1
+
+    async def _read_once(self, attendance: Attendance) -> bool:
+        """One pass with the lease; False if another node has that. Raises LeaseLost, StoreAway."""
+        if attendance.lease is None:
+            attendance.lease = await self._sources.journal.acquire(attendance.wallet)
             if attendance.lease is None:
-                attendance.lease = await self._lease(attendance.wallet)
-                continue
-            attendance.news = False
-            async with self._first_reads if attendance.known is None else nullcontext():
-                finished = await self._pass(attendance, attendance.lease)
-            if finished is None:
-                attendance.failures += 1
-            else:
-                attendance.failures = 0
-                attendance.news |= not finished and attendance.others > 0
+                if attendance.others:
+                    attendance.relay.want()
+                return False
+            return True
+        attendance.news = False
+        async with self._first_reads if attendance.known is None else nullcontext():
+            finished = await self._pass(attendance, attendance.lease)
+        if finished is None:
+            attendance.failures += 1
+        else:
+            attendance.failures = attendance.interrupted = 0
+            attendance.news |= not finished and attendance.others + attendance.wanted > 0
+        return True
 
     async def _pass(self, attendance: Attendance, lease: Lease) -> bool | None:
         """One pass; whether the journal's newest entry is a `complete` now, None if it failed."""
         started = monotonic()
         await self._sources.journal.renew(lease)
         known = attendance.known
-        attendance.run = run = Run(self._sources, lease, attendance.audience, known)
+        attendance.run = run = Run(self._sources, lease, attendance.relay, known)
         try:
-            head = await run.execute(lambda: attendance.others > 0)
-        except LeaseLost:
+            head = await run.execute(lambda: attendance.others + attendance.wanted > 0)
+        except (LeaseLost, StoreAway):
             raise
         except WalletDoctorError as error:
             hopeless = run.first or isinstance(error, UpstreamQuota | UpstreamRejected)
             self._statistics.outcomes[error.code] += 1
             _log.warning("analysis failed", wallet=lease.wallet, code=error.code, error=str(error))
-            attendance.audience.on_failed(error, hopeless)
+            attendance.wanted = False
+            attendance.relay.on_failed(error, hopeless)
             return None
         finally:
             attendance.run = None
@@ -281,10 +330,10 @@ class Analysis:
             self._mark_fresh(lease.wallet)
         else:
             self._fresh.pop(lease.wallet, None)
-        if finished or not attendance.others:
-            if run.known is not known or not attendance.settled:
-                attendance.audience.on_settled()
-            attendance.settled = True
+        if finished or not (attendance.others or attendance.wanted):
+            if run.known is not known or not attendance.settled or attendance.wanted:
+                attendance.relay.on_settled()
+            attendance.settled, attendance.wanted = True, False
         return finished
 
     def _count(self, run: Run, head: Head, wallet: str, seconds: float) -> None:
@@ -309,24 +358,3 @@ class Analysis:
         self._fresh[wallet] = monotonic()
         if len(self._fresh) > FRESH_WALLETS:
             del self._fresh[next(iter(self._fresh))]
-
-
-def _report(
-    wallet: str,
-    stored: bytes | None,
-    cost_basis: CostBasis,
-    running: bool,
-    progress: event.Progress | None,
-) -> WalletReport | None:
-    book = Book.restored(wallet, cost_basis, stored) if stored is not None else None
-    if book is None and not running:
-        return None
-    unfinished: Status = "running" if running else "incomplete"
-    return WalletReport(
-        wallet=wallet,
-        status="complete" if book is not None and book.complete else unfinished,
-        progress=progress,
-        summary=book.ledger.summary() if book is not None else None,
-        positions=book.ledger.positions() if book is not None else [],
-        truncated=book is not None and book.truncated,
-    )

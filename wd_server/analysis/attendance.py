@@ -2,34 +2,30 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
 
-from wd_server.analysis import run as running
+from wd_server.analysis.relay import Relay
 from wd_server.analysis.run import Known, Run
-from wd_server.errors import WalletDoctorError
 from wd_server.journal.base import Lease
-
-
-class Audience(running.Audience, Protocol):
-    def on_unsettled(self) -> None: ...
-    def on_settled(self) -> None: ...
-    def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None: ...
 
 
 @dataclass(slots=True)
 class Attendance:
     """A wallet that nobody reads at the moment costs these fields and no task.
 
-    `news`: somebody wants the newest. `settled`: the audience knows that nothing is newer.
-    `task` works for them, `run` is its pass under way. `lease` is kept between two passes, and so
-    is `known`, which the next one goes on from. `due`: which of the poll's calls is meant.
+    `relay` tells who is there, on all nodes. `news`: somebody wants the newest; `wanted`: somebody
+    on another node, until a `complete` is there. `settled`: the audience knows that nothing is
+    newer. `task` works for them, `run` is its pass under way. `lease` is kept between two passes,
+    and so is `known`, which the next one goes on from. `failures`: passes in a row that failed;
+    `interrupted`: tries in a row that lost the lease or the store. `due`: which of the poll's calls
+    is meant.
     """
 
     wallet: str
-    audience: Audience
+    relay: Relay
     followers: int = 0
     others: int = 0
     news: bool = False
+    wanted: bool = False
     settled: bool = False
     task: asyncio.Task[None] | None = None
     run: Run | None = None
@@ -37,6 +33,7 @@ class Attendance:
     lease: Lease | None = None
     known: Known | None = None
     failures: int = 0
+    interrupted: int = 0
     due: float | None = None
 
     @property

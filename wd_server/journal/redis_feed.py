@@ -155,6 +155,8 @@ class Feed:
             scripts.CATCH_UP, scripts.keys(wallet), (*told, self._keep_seconds)
         )
         head = _head(run, seq, kind)
+        if head is None and told != NOWHERE:
+            self._watches.vacant(wallet)  # it was lost, and has to be read anew
         # Where announcements came meanwhile, those up to this head come too, or came.
         if head is not None and payload and heard.told == told:
             self.tell(wallet, head.run, [Entry(head.seq, head.kind, payload[0])])
@@ -169,8 +171,8 @@ class Feed:
             sender, _, notice = rest.partition(b" ")
             self._watches.notice(wallet, sender, notice)
         elif kind == scripts.VACANT:
-            self._leases.forget(wallet)
-            self._watches.vacant(wallet)
+            if self._leases.forget(wallet):
+                self._watches.vacant(wallet)
         elif kind == scripts.TAKEN:
             self._leases.taken(wallet, rest.decode())
 

@@ -123,6 +123,7 @@ class Leases:
         """`told`: the newest entry that anybody on this node was told of. A wallet that has less
         has lost entries: it has no journal then."""
         if wallet in self._held:
+            self._others[wallet] = self.node
             return None
         holder, instead = f"{self.node}/{next(self._numbers)}", ""
         for _ in range(TRIES):
@@ -217,9 +218,9 @@ class Leases:
             self.drop(held)
             self._on_vacant(wallet)
 
-    def forget(self, wallet: str) -> None:
-        """Nobody here waits for this wallet's lease any more."""
-        self._others.pop(wallet, None)
+    def forget(self, wallet: str) -> bool:
+        """Wait no more for this wallet's lease; whether somebody here did."""
+        return self._others.pop(wallet, None) is not None
 
     async def _give_back(self, wallet: str, holder: str) -> None:
         await self._link.run(scripts.RELEASE, scripts.keys(wallet), (holder,))

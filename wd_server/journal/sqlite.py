@@ -52,6 +52,8 @@ class SqliteJournal:
         # Leases are kept in memory: the file has one owner, and they end with it.
         self._leases: dict[str, int] = {}
         self._tokens = count(_NOBODY + 1)
+        # Wallets whose lease somebody asked for in vain.
+        self._refused: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: WriterThread | None = None
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
@@ -127,6 +129,7 @@ class SqliteJournal:
         if self._writer is None:
             raise _not_open()
         if wallet in self._leases:
+            self._refused.add(wallet)
             return None
         self._leases[wallet] = token = next(self._tokens)
         return Lease(wallet, token)
@@ -156,7 +159,9 @@ class SqliteJournal:
         def free(_: asyncio.Future[T]) -> None:
             for wallet in wallets:
                 del self._leases[wallet]
-                self._watches.vacant(wallet)
+                if wallet in self._refused:
+                    self._refused.discard(wallet)
+                    self._watches.vacant(wallet)
 
         written = self._write(work, drops=True)
         self._leases.update(dict.fromkeys(wallets, _NOBODY))

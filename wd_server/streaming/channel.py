@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from wd_server.errors import StoreUnavailable, WalletDoctorError
+from wd_server.errors import StoreAway, StoreUnavailable, WalletDoctorError
 from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
 from wd_server.streaming import event
 from wd_server.streaming.compression import Frames
@@ -26,6 +26,8 @@ PAGE_BYTES = 128 * 1024
 # Pages read for streams that replay together, and bytes rendered for streams at one position. Where
 # somebody takes gzip, a quarter more is kept beside them.
 FETCHED_PAGES = 4
+# Seconds until a page is asked for again that the store was away for.
+AWAY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
@@ -263,32 +265,41 @@ class Channel:
         read.add_done_callback(self._reads.pop)
 
     async def _read(self, run: int, after: int) -> None:
-        async with self._pump.page_reads:
+        """Once the store is there: meanwhile streams wait and get their heartbeats."""
+        while True:
             try:
-                entries = await self._journal.read(
-                    self.wallet, run, after, PAGE_ENTRIES, PAGE_BYTES
-                )
-                if run == self.run and not entries:
-                    await self._check_over(run)
-            except WalletDoctorError as error:
-                failed = error
-                self._pump.visit(self._waiting.pop(after), lambda watcher: watcher.fail(failed))
-                return
+                async with self._pump.page_reads:
+                    return await self._read_once(run, after)
+            except StoreAway:
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def _read_once(self, run: int, after: int) -> None:
+        try:
+            entries = await self._journal.read(self.wallet, run, after, PAGE_ENTRIES, PAGE_BYTES)
             if run == self.run and not entries:
-                del self._waiting[after]
-                return
-            if run == self.run:
-                self._fetched[after] = entries
-                self._pump.counts.replayed += len(entries)
-            served = asyncio.get_running_loop().create_future()
-            self._pump.visit(self._serve(after, served), lambda watcher: watcher.pump(), heavy=True)
-            await served
+                await self._check_over(run)
+        except StoreAway:
+            raise
+        except WalletDoctorError as error:
+            failed = error
+            self._pump.visit(self._waiting.pop(after), lambda watcher: watcher.fail(failed))
+            return
+        if run == self.run and not entries:
+            del self._waiting[after]
+            return
+        if run == self.run:
+            self._fetched[after] = entries
+            self._pump.counts.replayed += len(entries)
+        served = asyncio.get_running_loop().create_future()
+        self._pump.visit(self._serve(after, served), lambda watcher: watcher.pump(), heavy=True)
+        await served
 
     async def _check_over(self, run: int) -> None:
-        """Nothing can be read because another run has begun, whose first entry will have all
-        streams visited. Raises StoreUnavailable if that isn't why."""
+        """Nothing can be read because another run has begun, or will because the store lost this
+        one; its first entry will have all streams visited. Raises StoreUnavailable if that isn't
+        why."""
         head = await self._journal.head(self.wallet)
-        if head is None or head.run == run:
+        if head is not None and head.run == run:
             raise StoreUnavailable("The wallet's stored events can't be read now.")
 
     def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator[Watcher]:

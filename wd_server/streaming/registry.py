@@ -127,8 +127,10 @@ class StreamRegistry:
         raise error
 
     async def channel(self, wallet: str) -> Channel:
-        """The wallet's channel, opened if it isn't. Raises StoreUnavailable. Whoever asked either
-        admits a stream to it without waiting for anything else, or calls `drop_unused`."""
+        """The wallet's channel, opened if it isn't. Raises StoreUnavailable, also where it is open
+        and the store is away: a newcomer could be shown nothing. Whoever asked either admits a
+        stream to it without waiting for anything else, or calls `drop_unused`."""
+        self._journal.check(wallet)
         while (channel := self._channels.get(wallet)) is None:
             opening = self._opening.get(wallet)
             if opening is None:
