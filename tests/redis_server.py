@@ -16,8 +16,9 @@ from processes import PATIENCE, free_port
 from wd_server.secret import Secret
 
 READY = "Ready to accept connections"
-# Milliseconds without a sign of life until the others of a Cluster, or a Sentinel, call one dead.
+# Milliseconds without a sign of life until the others of a Cluster call one dead, and a Sentinel.
 DEAD_AFTER = 2000
+SENTINEL_DEAD_AFTER = 500
 PRIMARIES = 3
 
 
@@ -251,21 +252,18 @@ class RedisSentinel:
 
     def start(self) -> None:
         """Returns when the Sentinel knows both and the replica has everything."""
-        for server in (self.primary, self.replica, self.sentinel):
-            server.start()
+        self.primary.start()
+        self.replica.start()
         _wait_until(lambda: self.replica.has_all)
+        self.sentinel.start()
         _wait_until(lambda: "slaves=1" in self.sentinel.call("INFO", "sentinel"))
 
     def stop(self) -> None:
         for server in (self.sentinel, self.replica, self.primary):
             server.stop()
 
-    def fail_over(self) -> None:
-        """The replica takes over, the primary becomes its replica."""
-        self.sentinel.call("SENTINEL", "FAILOVER", self.SERVICE)
-        self.wait_until_taken_over()
-
     def wait_until_taken_over(self) -> None:
+        """Returns when the replica is primary, some seconds after the primary was stopped."""
         _wait_until(lambda: self.replica.is_primary)
 
 
@@ -282,7 +280,7 @@ class _SentinelProcess(RedisServer):
             f"dir {folder}\n"
             f"logfile {self._log}\n"
             f"sentinel monitor {service} 127.0.0.1 {watched} 1\n"
-            f"sentinel down-after-milliseconds {service} {DEAD_AFTER}\n"
+            f"sentinel down-after-milliseconds {service} {SENTINEL_DEAD_AFTER}\n"
         )
 
     def _command(self) -> list[str]:

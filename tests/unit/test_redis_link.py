@@ -107,6 +107,8 @@ def test_an_error_is_that_of_its_call_alone(redis: RedisServer) -> None:
         assert "WRONGTYPE" in str(two.__cause__)
         assert link.statistics().failures == {"refused": 1}
         assert link.available
+        with pytest.raises(TypeError):
+            await link.call("a", "SET", "a", None)  # type: ignore[arg-type]
 
     play(redis.url, scenario)
 
