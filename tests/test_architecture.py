@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "variable": {"secret"},
     "settings": {"errors", "secret", "variable", "redis_url"},
     "logs": {"errors", "secret"},
-    "redis_url": {"secret"},
+    "redis_url": {"secret", "variable"},
     # The connection to Redis, which the journal and the counters of access share.
     "redis_errors": {"errors"},
     "redis_shards": {"errors", "secret", "redis_errors", "redis_url"},

@@ -57,8 +57,8 @@ _log = structlog.get_logger("app")
 
 class App:
     """Everything that lives as long as the process. `simulated`: the chain behind
-    `HELIUS_RPC_URL` isn't real. Raises InvalidSettings (JWT_KEYS_FILE), StoreUnavailable (no
-    SECRET_KEY, and no place to keep one)."""
+    `HELIUS_RPC_URL` isn't real. Raises InvalidSettings (JWT_KEYS_FILE, REDIS_URL), StoreUnavailable
+    (no SECRET_KEY, and no place to keep one)."""
 
     def __init__(self, settings: Settings, *, simulated: bool = False) -> None:
         self.settings = settings
@@ -265,6 +265,7 @@ def check_files(settings: Settings) -> None:
     """What the settings name is read, as far as that changes nothing. Raises InvalidSettings."""
     if settings.jwt_keys_file is not None:
         issuers.read(settings.jwt_keys_file)
+    entrance.redis_link(settings)
 
 
 class _Application(Application):

@@ -38,7 +38,8 @@ class Address(NamedTuple):
 
 
 class Shards:
-    """`version` changes when something has moved; one server never does."""
+    """`version` changes when something has moved; one server never does. Raises OSError if a file
+    of the URL's TLS options can't be used."""
 
     def __init__(self, url: Secret) -> None:
         self._url = RedisUrl.parse(url.reveal())
@@ -52,6 +53,9 @@ class Shards:
         self._looked_at = -LOOK_SECONDS
         # Loading the system's authorities takes milliseconds: once for all connections.
         self._tls: RedisSSLContext | None = None
+        if self._url.tls is not None:
+            self._tls = SSLConnection(**self._url.tls).ssl_context
+            self._tls.get()
         self.version = 0
 
     @property
@@ -95,10 +99,10 @@ class Shards:
             "socket_timeout": None,
             "socket_connect_timeout": STORE_SECONDS,
         }
-        if self._url.tls is None:
+        if self._tls is None:
             return Connection(**options)
-        secure = SSLConnection(**(options | {**self._url.tls}))
-        self._tls = secure.ssl_context = self._tls or secure.ssl_context
+        secure = SSLConnection(**options)
+        secure.ssl_context = self._tls
         return secure
 
     def moved(self, slot: int, owner: Address) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from wd_server import variable
+from wd_server import redis_url, variable
 from wd_server.secret import Secret
 from wd_server.variable import Derived, Kind, Network, Others, Variable
 
@@ -134,9 +134,11 @@ class Settings:
         "The `SECRET_KEY` before the present one: what was made with it stays valid.",
     )
     redis_url: Secret | None = optional(
-        variable.url("redis", "rediss", "redis+cluster"),
+        redis_url.kind(),
         None,
-        "What several nodes share: `redis://`, `rediss://` or `redis+cluster://`.",
+        "What several nodes share: one server (`redis://user:password@host:6379/0`), a Cluster by "
+        "some of its members (`redis+cluster://host:6379,host:6379`), or what Sentinels watch "
+        "(`redis+sentinel://host:26379,host:26379/service`).",
         needed_in_production=True,
     )
     data_dir: Path = setting(
@@ -299,8 +301,8 @@ class Settings:
                 text = v.default_text(values) or ""
             try:
                 values[name] = v.kind.parse(text) if text or v.default == "" else None
-            except ValueError:
-                complaints[v.name] = v.complaint(text)
+            except ValueError as error:
+                complaints[v.name] = v.complaint(text, error)
                 values[name] = _fallback(v, values)
         complaints = dict(_contradictions(values)) | complaints
         if complaints:
@@ -361,7 +363,7 @@ def _url_secrets(text: str) -> Iterable[Secret]:
     if not parts.scheme or not parts.netloc:
         return
     if parts.password:
-        yield Secret(parts.password)
+        yield from map(Secret, {parts.password, unquote(parts.password)})
     pieces = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
     yield from (Secret(piece) for piece in pieces if len(piece) >= KEY_LEAST_CHARS)
 

@@ -43,6 +43,11 @@ class Others(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
+class Wrong(ValueError):
+    """Text that isn't allowed, with the reason: what follows "It". Never the text itself, which may
+    be secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T_co]):
     """`parse` raises ValueError for text that isn't `allowed`, a phrase for people."""
@@ -78,10 +83,11 @@ class Variable:
     def default_text(self, others: Others) -> str | None:
         return self.default.text(others) if isinstance(self.default, Derived) else self.default
 
-    def complaint(self, text: str) -> str:
+    def complaint(self, text: str, error: ValueError) -> str:
         """Why `text` won't do. A secret is never repeated."""
         shown = "what it is set to" if self.kind.confidential else repr(text[:_SHOWN_CHARS])
-        return f"{self.name}: {shown} is not {self.kind.allowed}."
+        reason = f" It {error}." if isinstance(error, Wrong) else ""
+        return f"{self.name}: {shown} is not {self.kind.allowed}.{reason}"
 
 
 def whole(least: int, most: int) -> Kind[int]:
@@ -126,7 +132,10 @@ def path() -> Kind[Path]:
     def parse(text: str) -> Path:
         if "\0" in text:
             raise ValueError
-        return Path(text).expanduser()
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:  # ~ of a user that there isn't
+            raise ValueError from None
 
     return Kind("a folder's path", parse)
 

@@ -74,6 +74,21 @@ def test_a_file_of_public_keys_that_has_none_is_a_wrong_setting(
     assert "JWT_KEYS_FILE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_file_of_authorities_that_has_none_is_a_wrong_setting(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_bytes(content)
+    environment.setenv("REDIS_URL", f"rediss://127.0.0.1/?ssl_ca_certs={file}")
+    assert cli.main(["--check"]) == cli.EXIT_CONFIG
+    assert "REDIS_URL: a file" in capsys.readouterr().err
+
+
 def started(
     *arguments: str, environ: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from wd_server.redis_url import RedisKind, RedisUrl
+from wd_server.variable import Wrong
 
 
 def test_one_server() -> None:
@@ -43,14 +44,19 @@ def test_tls() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("http://secret", "begin with one of redis://"),
+        ("http://secret", "begins otherwise"),
+        ("redis://[secret]", "brackets|host or a port"),
+        ("redis://[::1", "brackets"),
+        ("redis://:secret#1@a", "written %23"),
+        ("redis://:secret 1@a", "in no URL"),
         ("redis://", "name a host"),
         ("redis://:secret@", "name a host"),
-        ("redis://a:secret", "port that is none"),
-        ("redis://a:0", "port that is none"),
-        ("redis://a:70000", "port that is none"),
+        ("redis://a:secret", "a port that is none"),
+        ("redis://a:0", "a port that is none"),
+        ("redis://a:70000", "a port that is none"),
         ("redis://a,b", "several hosts"),
         ("redis://a/secret", "number of a database"),
+        ("redis://a/10000", "number of a database"),
         ("redis://a/-1", "number of a database"),
         ("redis+cluster://a/1", "has only number 0"),
         ("redis+cluster://a,", "name a host"),
@@ -65,6 +71,6 @@ def test_tls() -> None:
     ],
 )
 def test_what_is_wrong_is_said_without_what_may_be_secret(text: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem) as refused:
+    with pytest.raises(Wrong, match=problem) as refused:
         RedisUrl.parse(text)
     assert "secret" not in str(refused.value).replace("sentinel_password", "")

@@ -249,10 +249,16 @@ def test_what_is_no_url_of_an_rpc_is_refused(text: str) -> None:
     assert complaints(environ)[0].startswith("HELIUS_RPC_URL")
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])
-def test_redis_has_three_schemes(scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
+def test_redis_has_several_schemes(scheme: str) -> None:
     s = Settings.from_environment({"REDIS_URL": f"{scheme}://localhost:6379/0"})
     assert s.redis_url == Secret(f"{scheme}://localhost:6379/0")
+
+
+def test_what_is_wrong_with_redis_is_said() -> None:
+    (complaint,) = complaints({"REDIS_URL": "redis+cluster://:hunter2hunter2@redis.internal/1"})
+    assert complaint.endswith("It names a database, and a Redis Cluster has only number 0.")
+    assert "hunter2" not in complaint
 
 
 def test_a_plan_stands_for_its_rates() -> None:

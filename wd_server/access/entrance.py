@@ -14,14 +14,23 @@ from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens
 from wd_server.redis_link import RedisLink
-from wd_server.settings import Settings
+from wd_server.settings import InvalidSettings, Settings
 
 FILE_NAME = "access.db"
 
 
 def redis_link(settings: Settings) -> RedisLink | None:
-    """For all that a process has in Redis; not open yet. None where REDIS_URL isn't set."""
-    return None if settings.redis_url is None else RedisLink(settings.redis_url)
+    """For all that a process has in Redis; not open yet. None where REDIS_URL isn't set. Raises
+    InvalidSettings (its TLS options)."""
+    if settings.redis_url is None:
+        return None
+    try:
+        return RedisLink(settings.redis_url)
+    except OSError as error:  # ssl.SSLError is one
+        reason = error.strerror or "wrong format"
+        raise InvalidSettings(
+            [f"REDIS_URL: a file that its TLS options name can't be used: {reason}."]
+        ) from None
 
 
 def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None = None) -> Door:
