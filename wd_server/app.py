@@ -73,18 +73,17 @@ class App:
         quotes = _quotes(settings, self._http)
         self._assets = Assets(self._rpc)
         self.journal = self._journal()
+        sources = Sources(
+            journal=self.journal,
+            history=history if settings.helius_rpc_url is not None else _NoHistory(),
+            quotes=quotes,
+            assets=self._assets,
+            clock=time.time,
+            cost_basis=settings.cost_basis,
+            max_wallet_size=settings.max_wallet_size,
+        )
         self.analysis = Analysis(
-            Sources(
-                journal=self.journal,
-                history=history if settings.helius_rpc_url is not None else _NoHistory(),
-                quotes=quotes,
-                assets=self._assets,
-                clock=time.time,
-                cost_basis=settings.cost_basis,
-                max_wallet_size=settings.max_wallet_size,
-            ),
-            poll_seconds=settings.poll_seconds,
-            linger_seconds=settings.run_linger,
+            sources, poll_seconds=settings.poll_seconds, linger_seconds=settings.run_linger
         )
         self.registry = StreamRegistry(
             _limits(settings), self.journal, self.analysis, time.time, random.Random()
@@ -98,6 +97,7 @@ class App:
             quotes=quotes,
             journal=self.journal,
             door=self.door,
+            redis=self._redis,
             loop_lag=self._loop_lag,
         )
 

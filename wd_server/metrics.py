@@ -24,6 +24,7 @@ from wd_server.chain.rpc import RpcClient
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
+from wd_server.redis_link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
 
 PREFIX = "walletdoctor_"
@@ -43,6 +44,7 @@ class Measured:
     quotes: Quotes
     journal: Journal
     door: Door
+    redis: RedisLink | None
     loop_lag: LoopLag
 
 
@@ -67,6 +69,8 @@ class _Reading(Collector):
         yield from self._analysis()
         yield from self._journal()
         yield from self._access()
+        if self._measured.redis is not None:
+            yield from _redis(self._measured.redis)
         lag = self._measured.loop_lag.histogram
         yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
 
@@ -150,6 +154,18 @@ class _Reading(Collector):
         yield _gauge("access_keys", "API keys known, ended ones too.", access.keys)
         yield _gauge("access_visits", "Streams counted for their callers.", access.visits)
         yield _gauge("access_stale", "1 while keys can't be read.", access.stale)
+
+
+def _redis(link: RedisLink) -> Iterator[Metric]:
+    calls = link.statistics()
+    yield _gauge("redis_available", "0 while a server of Redis doesn't answer.", link.available)
+    yield _gauge("redis_calls_waiting", "Calls that aren't sent yet.", calls.waiting)
+    yield _counter("redis_calls", "Calls to Redis.", calls.calls)
+    yield _counter("redis_batches", "Groups in which they were sent.", calls.batches)
+    yield _counter("redis_retries", "Calls that were sent once more.", calls.again)
+    yield _counters("redis_failures", "Calls that failed.", "kind", calls.failures)
+    yield _counter("redis_connections", "Connections that were made.", calls.connections)
+    yield _histogram("redis_call_seconds", "One call, with its waiting.", calls.call_seconds)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -38,18 +38,21 @@ AWAY_SECONDS = 1.0
 STATE_SECONDS = 5.0
 LATENCY_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2)
 
+# How calls fail: nobody answers in time, no memory is left, the server says no.
+KINDS: Final = ("away", "full", "refused")
+
 _log = structlog.get_logger("redis")
 
 
 @dataclass
 class LinkStatistics:
     """Totals since the start, but for `waiting`. `again`: calls that were tried again. `failures`
-    of calls by kind: `away`, `full`, `refused`. `connections` that were made."""
+    of calls by one of KINDS. `connections` that were made."""
 
     calls: int = 0
     batches: int = 0
     again: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(KINDS, 0)))
     connections: int = 0
     waiting: int = 0
     call_seconds: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))

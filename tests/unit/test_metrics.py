@@ -1,5 +1,6 @@
 """What a scrape shows, read back with the client library's own parser."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,34 @@ def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -
     (ended,) = shown["walletdoctor_access_ended"].samples
     assert (ended.labels, ended.value) == ({"reason": "revoked"}, 2)
     assert shown["walletdoctor_access_stale"].samples[0].value == 1  # not opened yet
+
+
+def test_redis_is_shown_where_there_is_one(app: App, tmp_path: Path) -> None:
+    assert not [name for name in families(app) if "redis" in name]
+    url = "redis://:hunter2hunter2@redis.internal"
+    with_redis = App(Settings.from_environment({"REDIS_URL": url}, data_dir=tmp_path))
+    assert with_redis._redis is not None
+    calls = with_redis._redis.statistics()
+    calls.calls, calls.batches, calls.again, calls.connections = 9, 4, 2, 1
+    calls.failures["away"] += 3
+    calls.call_seconds.observe(0.003)
+    shown = families(with_redis)
+
+    def value(name: str) -> float:
+        return shown[f"walletdoctor_redis_{name}"].samples[0].value
+
+    counted = [value(name) for name in ("calls", "batches", "retries", "connections")]
+    assert counted == [9, 4, 2, 1]
+    assert (value("available"), value("calls_waiting")) == (1, 0)
+    failures = {s.labels["kind"]: s.value for s in shown["walletdoctor_redis_failures"].samples}
+    assert failures == {"away": 3, "full": 0, "refused": 0}
+    text = exposition(with_redis._measured)
+    assert b"hunter2" not in text
+    assert b"redis.internal" not in text
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+    )
+    assert b"redis" not in checked.stdout + checked.stderr
 
 
 def test_an_observation_on_a_bound_counts_below_it() -> None:
