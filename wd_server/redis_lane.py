@@ -26,8 +26,8 @@ from wd_server.redis_shards import Address, Shards
 BATCH_CALLS = 128
 BATCH_BYTES = 1024 * 1024
 
-# What a server answers that has done nothing and may do it soon, or isn't the one to ask.
-_PASSING: Final = (ClusterDownError, ReadOnlyError, TryAgainError)
+# What a server answers that can do nothing now.
+_PASSING: Final = (ClusterDownError, ReadOnlyError)
 
 _ASKING: Final = b"*1\r\n$6\r\nASKING\r\n"
 
@@ -98,6 +98,7 @@ class Lane:
         self._asking = asking
         self._connection = shards.connection(address)
         self._written = False
+        self._refusal: Exception | None = None
         # Scripts that the server knows since the connection was made.
         self._known: set[str] = set()
 
@@ -119,6 +120,15 @@ class Lane:
         self.waiting.extendleft(reversed(left))
         return len(left)
 
+    def give_up(self) -> list[Call]:
+        """What waits here and belongs to others."""
+        owner_of = self._shards.owner_of
+        leaving = [call for call in self.waiting if owner_of(call.slot) != self.address]
+        if leaving:
+            staying = [call for call in self.waiting if owner_of(call.slot) == self.address]
+            self.waiting = deque(staying)
+        return leaving
+
     async def connect(self) -> bool:
         """Whether it had to. A connection that the server closed meanwhile is seen here."""
         self._written = False
@@ -134,14 +144,14 @@ class Lane:
         """Send what was taken and read the answers. What may be tried again has none then; returns
         whether that makes sense only after a pause. Slots on the move are in `asked`."""
         packed = b"".join(map(self._packed, self.sent))
-        self._written = True
+        self._written, self._refusal = True, None
         await self._connection.send_packed_command(packed)
         pause = False
         for call in self.sent:
             if self._asking:
                 await self._connection.read_response()
             pause |= await self._read(call)
-        self.failure = None
+        self.failure, self.failed_at = self._refusal, monotonic()
         return pause
 
     def _packed(self, call: Call) -> bytes:
@@ -158,7 +168,10 @@ class Lane:
         except NoScriptError:  # EVAL was refused, or somebody made the server forget it
             if call.script is not None:
                 self._known.discard(call.script.name)
-        except _PASSING:
+        except TryAgainError:  # the keys of a slot that is moving are half here, half there
+            return True
+        except _PASSING as error:
+            self._refusal = error
             return True
         except AskError as error:  # MovedError is one
             return self._redirect(call, error)

@@ -177,15 +177,14 @@ class RedisLink:
                     await self._pause()
                 if lane.version != self.shards.version:
                     self._move(lane)
-                    await self._leave()
         finally:
             lane.busy = False
-        if lane.address not in self.shards.primaries():
-            self._lanes.pop(lane.address, None)
+        await self._leave()
 
     async def _exchange(self, lane: Lane) -> bool:
         """Whether what has no answer is to be tried again after a pause only."""
         failed_before = lane.failure is not None
+        server = f"{lane.address.host}:{lane.address.port}"
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 if await lane.connect():
@@ -193,11 +192,12 @@ class RedisLink:
                 pause = await lane.exchange()
         except (RedisError, OSError, TimeoutError) as error:
             await lane.fail(error)
-            if not failed_before:
-                _log.error("redis doesn't answer", server=_text(lane), error=_reason(error))
-            return True
-        if failed_before:
-            _log.info("redis answers again", server=_text(lane))
+            pause = True
+        if lane.failure is not None and not failed_before:
+            reason = str(lane.failure) or type(lane.failure).__name__
+            _log.error("redis doesn't answer", server=server, error=reason)
+        elif lane.failure is None and failed_before:
+            _log.info("redis answers again", server=server)
         return pause
 
     async def _ask(self, address: Address, calls: list[Call]) -> bool:
@@ -217,26 +217,19 @@ class RedisLink:
     def _move(self, lane: Lane) -> None:
         """What waits here and belongs to others goes there. Nothing of this lane is under way."""
         lane.version = self.shards.version
-        staying = [c for c in lane.waiting if self.shards.owner_of(c.slot) == lane.address]
-        if len(staying) == len(lane.waiting):
-            return
-        for call in reversed(lane.waiting):
-            owner = self.shards.owner_of(call.slot)
-            if owner != lane.address:
-                self._lane(owner).waiting.appendleft(call)
-                self._start(self._lane(owner))
-        lane.waiting.clear()
-        lane.waiting.extend(staying)
         self._behind = {slot: other for slot, other in self._behind.items() if other is not lane}
+        for call in reversed(lane.give_up()):
+            owner = self._lane(self.shards.owner_of(call.slot))
+            owner.waiting.appendleft(call)
+            self._start(owner)
 
     async def _leave(self) -> None:
-        """The servers that have nothing any more: what is under way there goes on elsewhere."""
+        """Let go of servers that have nothing any more and nothing to do."""
         primaries = self.shards.primaries()
         for lane in tuple(self._lanes.values()):
-            if lane.address not in primaries:
+            if lane.address not in primaries and not lane.busy:
+                del self._lanes[lane.address]
                 await lane.close()
-                if not lane.busy:
-                    self._lanes.pop(lane.address, None)
 
 
 def _kind(error: StoreUnavailable) -> str:
@@ -247,11 +240,3 @@ def _kind(error: StoreUnavailable) -> str:
 
 def _closed() -> StoreUnavailable:
     return StoreUnavailable("The server's Redis is disconnected: the server is stopping.")
-
-
-def _text(lane: Lane) -> str:
-    return f"{lane.address.host}:{lane.address.port}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -261,9 +261,11 @@ def test_a_primary_that_became_a_replica_is_asked_until_it_is_one_again(redis: R
         try:
             waiting = asyncio.ensure_future(link.run(PUSH_ONCE, ["a"], ["1"]))
             await until(lambda: link.statistics().again > 0)
+            assert not link.available
         finally:
             redis.call("REPLICAOF", "NO", "ONE")
         assert await waiting == 1
+        assert link.available
 
     play(redis.url, scenario)
 
