@@ -174,6 +174,33 @@ def test_calls_follow_a_slot_that_moves_and_keep_their_order(cluster: RedisClust
     cluster.wait_until_whole()
 
 
+def test_a_call_does_not_overtake_one_that_is_under_way_at_the_old_place(
+    cluster: RedisCluster,
+) -> None:
+    async def scenario(link: RedisLink) -> None:
+        key = KEYS[0]
+        old = cluster.owner(key)
+        new = cluster.replica(old)
+        await link.run(PUSH, [key], [0])
+        with old.stopped():
+            first = asyncio.ensure_future(link.run(PUSH, [key], [1]))
+            await asyncio.sleep(0.01)
+            new.call("CLUSTER", "FAILOVER", "TAKEOVER")
+            while link.shards.owner(key) != address(new):
+                await link.shards.look()
+            second = asyncio.ensure_future(link.run(PUSH, [key], [2]))
+            await asyncio.sleep(0.1)
+            old.stop()
+        await asyncio.gather(first, second)
+        assert [int(n) for n in await link.call(key, "LRANGE", key, 0, -1)] == [0, 1, 2]
+
+    play(cluster.url, scenario)
+    for node in cluster.nodes:
+        if not node.is_running:
+            node.start()
+    cluster.wait_until_whole()
+
+
 def test_after_a_primary_died_calls_go_to_the_one_that_takes_over(cluster: RedisCluster) -> None:
     async def scenario(link: RedisLink) -> None:
         primary = cluster.owner(KEYS[0])
