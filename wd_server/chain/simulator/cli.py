@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from wd_server.chain.simulator.commitments import FINALIZED_SECONDS
 from wd_server.chain.simulator.faults import Fault
 from wd_server.chain.simulator.limits import PLANS
 from wd_server.chain.simulator.options import END_TIME, SIZES, SimulatorOptions
@@ -49,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="UNIX|now",
         help="when the histories end (default: %(default)s)",
     )
-    add("--live", type=float, default=0.0, metavar="RATE", help="new transactions a second")
     add("--warm", action="store_true", help="make all histories before listening")
+    _add_life(parser)
     _add_trouble(parser)
     add("--json", action="store_true", help="print one line of JSON when ready")
     add(
@@ -61,6 +62,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_life(parser: argparse.ArgumentParser) -> None:
+    """What goes on after the histories."""
+    add = parser.add_argument
+    add("--live", type=float, default=0.0, metavar="RATE", help="new transactions a second")
+    add(
+        "--confirmed",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="after its beginning a slot is confirmed (default: at once)",
+    )
+    add(
+        "--finalized",
+        type=float,
+        default=FINALIZED_SECONDS,
+        metavar="SECONDS",
+        help="after its beginning a slot is finalized (default: %(default)s)",
+    )
+
+
 def _add_trouble(parser: argparse.ArgumentParser) -> None:
     """What makes the upstream hard to live with."""
     add = parser.add_argument
@@ -69,6 +90,11 @@ def _add_trouble(parser: argparse.ArgumentParser) -> None:
         "--no-gtfa",
         choices=("403", "method-not-found"),
         help="refuse getTransactionsForAddress, and how",
+    )
+    add(
+        "--no-transaction-subscribe",
+        choices=("403", "method-not-found"),
+        help="refuse transactionSubscribe, and how",
     )
     add("--api-key", help="the key that ?api-key= must have")
     add("--latency", type=float, default=0.0, metavar="MS", help="before every answer")
@@ -91,10 +117,13 @@ def _options(arguments: argparse.Namespace) -> SimulatorOptions:
         end_time=arguments.end_time,
         plan=arguments.plan,
         no_gtfa=arguments.no_gtfa,
+        no_transaction_subscribe=arguments.no_transaction_subscribe,
         api_key=arguments.api_key,
         latency=arguments.latency / 1000,
         jitter=arguments.jitter / 1000,
         live_rate=arguments.live,
+        confirmed_after=arguments.confirmed,
+        finalized_after=arguments.finalized,
         warm=arguments.warm,
         faults=tuple(arguments.fault),
     )

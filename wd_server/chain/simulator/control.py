@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from wd_server.chain.simulator.faults import Fault, Faults
+from wd_server.chain.simulator.hub import Hub
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.methods import INVALID_PARAMS, Method, Parts, RpcError
 from wd_server.chain.simulator.rpc import Rpc
@@ -18,7 +19,8 @@ _encode = msgspec.json.encode
 class Control:
     """Neither limits nor faults apply to these, and they aren't counted."""
 
-    def __init__(self, market: Market, faults: Faults, rpc: Rpc) -> None:
+    def __init__(self, market: Market, faults: Faults, rpc: Rpc, hub: Hub) -> None:
+        self._hub = hub
         self._market = market
         self._faults = faults
         self._rpc = rpc
@@ -26,6 +28,7 @@ class Control:
         self.table: dict[str, Method] = {
             "simTruth": self.truth,
             "simAppend": self.append,
+            "simDisconnect": self.disconnect,
             "simFault": self.fault,
             "simReset": self.reset,
             "simStatistics": self.show_statistics,
@@ -59,6 +62,10 @@ class Control:
             self._faults.add(fault)
         return [_encode(self._faults.pending)]
 
+    async def disconnect(self, params: Any) -> Parts:
+        """[] -> how many WebSockets were open and are dropped now."""
+        return [_encode(self._hub.drop_all())]
+
     async def reset(self, params: Any) -> Parts:
         """Clears faults and counters; the market stays."""
         self._faults.clear()
@@ -80,6 +87,14 @@ class Control:
             "requests": dict(self._rpc.requests),
             "rate_limited": self.rate_limited,
             "faults": dict(self._faults.strikes),
+            "notifications": dict(self._hub.sent),
+            "websockets": {
+                "open": self._hub.connections,
+                "opened": self._hub.opened,
+                "refused": self._hub.refused_connections,
+                "slow": self._hub.slow,
+                "subscriptions": self._hub.subscriptions,
+            },
         }
 
 

@@ -4,6 +4,7 @@ A fault with `count` strikes so many requests, one with `seconds` every request 
 its first strike on, one with neither until it is cleared.
 """
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Literal
@@ -26,15 +27,42 @@ FaultKind = Literal[
     "null_results",
     "missing_batch_items",
     "shuffled_batch",
+    "block_time_missing",
+    "ws_refuse",
+    "ws_disconnect",
+    "ws_silent",
+    "missing",
+    "duplicate",
+    "reorder",
+    "delay",
+    "fork",
 ]
+# Not of requests but of connections, of what is notified, and of the chain.
+LIVE = frozenset[FaultKind](
+    (
+        "block_time_missing",
+        "ws_refuse",
+        "ws_disconnect",
+        "ws_silent",
+        "missing",
+        "duplicate",
+        "reorder",
+        "delay",
+        "fork",
+    )
+)
+# Of which `share` says how many are struck.
+SHARED = frozenset[FaultKind](("missing", "duplicate", "reorder", "delay", "fork"))
 OF_BATCHES = frozenset[FaultKind](("missing_batch_items", "shuffled_batch"))
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """`method` None: any RPC method; `prices` stands for the price routes. The first `after`
     matching requests pass. `retry_after` is seconds in the header of that name. `share` is the
-    part of a batch's items that is null or missing, at least one. `signature`: only requests that
-    name this transaction."""
+    part of a batch's items that is null or missing, at least one; or the part of notifications,
+    or of slots with transactions, that a live fault strikes. `signature`: only requests that name
+    this transaction. `delay`: seconds. `depth`: slots that a fork abandons. `all`: a disconnect
+    strikes every connection."""
 
     kind: FaultKind
     count: int | None = None
@@ -46,8 +74,13 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     code: int = -32603
     message: str | None = None
     share: float = 0.5
+    delay: float = 1.0
+    depth: int = 4
+    all: bool = False
 
     def matches(self, method: str, batch: bool, body: bytes) -> bool:
+        if self.kind in LIVE:
+            return False
         if self.signature is not None and self.signature.encode() not in body:
             return False
         if self.kind in OF_BATCHES and not batch:
@@ -68,8 +101,9 @@ class _Active(Struct):
 class Faults:
     """The faults that are on order. `now` is a monotonic clock."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], seed: int = 0) -> None:
         self._now = now
+        self._rng = random.Random(f"faults/{seed}")
         self._active: list[_Active] = []
         self.strikes: Counter[str] = Counter()
 
@@ -85,15 +119,39 @@ class Faults:
 
     def strike(self, method: str, batch: bool, body: bytes = b"") -> Fault | None:
         """The fault that hits this request: the oldest that matches and isn't used up."""
+        return self._first(lambda fault: fault.matches(method, batch, body))
+
+    def befall(self, kind: FaultKind, method: str) -> Fault | None:
+        """The fault of this kind that hits a connection (`method` is `connect`), a notification
+        of this method, a delivery (`webhook`) or a slot (`slot`)."""
+        if not self._active:
+            return None
+        return self._first(
+            lambda fault: fault.kind == kind and fault.method in (None, method),
+            chance=self._rng.random if kind in SHARED else lambda: 0.0,
+        )
+
+    def lasting(self, kind: FaultKind) -> Fault | None:
+        """A fault of this kind that goes on, without striking."""
+        for active in self._active:
+            if active.fault.kind == kind and not self._used_up(active):
+                return active.fault
+        return None
+
+    def _first(
+        self, matches: Callable[[Fault], bool], chance: Callable[[], float] = lambda: 0.0
+    ) -> Fault | None:
         for active in list(self._active):
             fault = active.fault
-            if not fault.matches(method, batch, body):
+            if not matches(fault):
                 continue
             if active.passed < fault.after:
                 active.passed += 1
                 continue
             if self._used_up(active):
                 self._active.remove(active)
+                continue
+            if chance() >= fault.share:
                 continue
             active.struck += 1
             self.strikes[fault.kind] += 1

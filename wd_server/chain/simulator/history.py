@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from wd_server.chain.simulator.commitments import Commitment
 from wd_server.chain.simulator.limits import PAGE
 from wd_server.chain.simulator.wallet import Entry
 
@@ -24,6 +25,7 @@ class SignaturesConfig(Struct, rename="camel"):
     limit: int | None = PAGE
     before: str | None = None
     until: str | None = None
+    commitment: Commitment = "finalized"
 
 
 class IntRange(Struct):
@@ -67,6 +69,7 @@ class HistoryConfig(Struct, rename="camel"):
     pagination_token: str | None = None
     encoding: Literal["json", "jsonParsed"] = "json"
     max_supported_transaction_version: int | None = None
+    commitment: Commitment = "finalized"
     filters: Filters | None = None
 
 

@@ -16,21 +16,26 @@ HISTORY_BATCH: Final = 10
 UNBATCHED: Final = frozenset(("getTransactionsForAddress",))
 HISTORY_METHODS: Final = frozenset(("getSignaturesForAddress", "getBlock", "getBlockTime"))
 DAS_METHODS: Final = frozenset(("getAsset", "getAssetBatch"))
+SUBSCRIPTIONS: Final = 1_000  # of one WebSocket
 PAGE: Final = 1_000  # signatures, transactions or assets in one answer
 
 
 class Plan(Struct, frozen=True):
-    """Requests a second."""
+    """`rpc`, `das`: requests a second. `connections`: WebSockets at a time. `webhooks`: so many
+    may be registered. `transactions`: has transactionSubscribe."""
 
     rpc: int
     das: int
+    connections: int
+    webhooks: int = 50
+    transactions: bool = True
 
 
 PLANS: Final[dict[PlanName, Plan]] = {
-    "free": Plan(10, 2),
-    "developer": Plan(50, 10),
-    "business": Plan(200, 50),
-    "professional": Plan(500, 100),
+    "free": Plan(10, 2, connections=5, webhooks=5, transactions=False),
+    "developer": Plan(50, 10, connections=150),
+    "business": Plan(200, 50, connections=250),
+    "professional": Plan(500, 100, connections=1_000),
 }
 
 

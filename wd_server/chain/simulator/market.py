@@ -1,7 +1,7 @@
 """The whole simulated chain: wallets by address, transactions by signature."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wd_server.chain.simulator.addresses import Addresses
@@ -25,10 +25,13 @@ class Market:
         world = World(self._addresses, self.mints)
         self._wallets: dict[str, SimulatedWallet] = {}
         self._by_signature: dict[str, Entry] = {}
+        self._warm = False
+        self._watchers: list[Callable[[Sequence[Entry]], None]] = []
         self._rng = random.Random(f"market/{seed}")
         for number, size in enumerate(sizes):
             address = self._addresses.of("wallet", str(number))
             self._wallets[address] = SimulatedWallet(world, address, size, seed, clock)
+        self._active = [one.address for one in self._wallets.values() if one.size]
 
     @property
     def wallets(self) -> list[WalletSize]:
@@ -44,28 +47,40 @@ class Market:
     async def entry(self, signature: str) -> Entry | None:
         """The transaction. One that isn't made yet may be known from an earlier life of the
         simulator, so every history is made before it is said not to exist."""
-        if signature not in self._by_signature:
+        if signature not in self._by_signature and not self._warm:
             await self.warm()
         return self._by_signature.get(signature)
 
-    async def append(self, address: str, count: int) -> Sequence[Entry]:
-        """Let the wallet do `count` more transactions. Raises KeyError for an unknown one."""
+    def has(self, entry: Entry) -> bool:
+        """Whether the transaction is (still) in the chain, and there."""
+        return self._by_signature.get(entry.signature) is entry
+
+    def watch(self, watcher: Callable[[Sequence[Entry]], None]) -> None:
+        """`watcher` is called with what wallets do after their history."""
+        self._watchers.append(watcher)
+
+    async def append(
+        self, address: str, count: int, moment: float | None = None
+    ) -> Sequence[Entry]:
+        """Let the wallet do `count` more transactions, now or at a moment that the clock has
+        passed. Raises KeyError for an unknown one."""
         wallet = await self.wallet(address)
         if wallet is None:
             raise KeyError(address)
-        entries = wallet.append(count)
+        entries = wallet.append(count, moment)
         self._index(entries)
+        self._tell(entries)
         return entries
 
-    async def append_anywhere(self) -> None:
+    async def append_anywhere(self, moment: float | None = None) -> None:
         """One more transaction by some wallet that has traded before."""
-        active = [one.address for one in self._wallets.values() if one.size]
-        if active:
-            await self.append(self._rng.choice(active), 1)
+        if self._active:
+            await self.append(self._rng.choice(self._active), 1, moment)
 
     async def warm(self) -> None:
         for address in self._wallets:
             await self.wallet(address)
+        self._warm = True
 
     async def truth(self, address: str) -> list[Truth]:
         """What every transaction of the wallet did, oldest first; empty for an unknown one."""
@@ -75,3 +90,7 @@ class Market:
     def _index(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._by_signature[entry.signature] = entry
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        for watcher in self._watchers:
+            watcher(entries)

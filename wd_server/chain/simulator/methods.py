@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from wd_server.chain.simulator import base58, history
+from wd_server.chain.simulator.commitments import Commitment, Commitments
+from wd_server.chain.simulator.faults import Faults
 from wd_server.chain.simulator.history import Bounds, HistoryConfig
 from wd_server.chain.simulator.limits import PAGE
 from wd_server.chain.simulator.market import Market
@@ -23,6 +25,8 @@ INVALID_PARAMS: Final = -32602
 METHOD_NOT_FOUND: Final = -32601
 UNSUPPORTED_VERSION: Final = -32015
 ASSET_NOT_FOUND: Final = -32000
+MOST_STATUSES: Final = 256  # signatures of one getSignatureStatuses
+RECENT_SLOTS: Final = 300  # that it looks through unless it is to search the history
 
 
 class RpcError(Exception):
@@ -43,19 +47,35 @@ class TransactionConfig(msgspec.Struct, rename="camel"):
 
     encoding: Literal["json", "jsonParsed"] = "json"
     max_supported_transaction_version: int | None = None
+    commitment: Commitment = "finalized"
+
+
+class SlotConfig(msgspec.Struct):
+    """Of getSlot."""
+
+    commitment: Commitment = "finalized"
+
+
+class StatusesConfig(msgspec.Struct, rename="camel"):
+    """Of getSignatureStatuses."""
+
+    search_transaction_history: bool = False
 
 
 class Methods:
     """What a Solana RPC answers about the market."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, commitments: Commitments, faults: Faults) -> None:
         self._market = market
+        self._commitments = commitments
+        self._faults = faults
         self.table: dict[str, Method] = {
             "getTransactionsForAddress": self.transactions_for_address,
             "getSignaturesForAddress": self.signatures_for_address,
             "getTransaction": self.transaction,
             "getAsset": self.asset,
             "getAssetBatch": self.asset_batch,
+            "getSignatureStatuses": self.signature_statuses,
             "getSlot": self.slot,
             "getHealth": self.health,
             "getVersion": self.version,
@@ -71,10 +91,11 @@ class Methods:
         every = filters.token_accounts != "none"
         bounds = await self._bounds(filters.signature) if filters.signature else Bounds()
         entries = wallet.entries if every else wallet.visible
-        found, token = history.page(entries, config, bounds)
+        found, token = history.page(entries, config, self._settled(bounds, config.commitment))
         parts: Parts = [b'{"data":[']
         for entry in found:
-            parts += (b'{"transactionIndex":%d,' % entry.position, _shown(entry, config), b",")
+            shown = self._shown(entry, config)
+            parts += (b'{"transactionIndex":%d,' % entry.position, shown, b",")
         if found:
             parts.pop()
         parts.append(b'],"paginationToken":%b}' % _encode(token))
@@ -110,13 +131,13 @@ class Methods:
         if config.before and before is None:
             return [b"[]"]  # as Agave does for a signature that it doesn't find
         bounds = Bounds(until.place if until else None, before.place if before else None)
-        found = history.older(wallet.visible, limit, bounds)
-        return [b"[", b",".join(b"{" + entry.line for entry in found), b"]"]
+        found = history.older(wallet.visible, limit, self._settled(bounds, config.commitment))
+        return [b"[", b",".join(b"{" + self._line(entry) for entry in found), b"]"]
 
     async def transaction(self, params: Any) -> Parts:
         signature, config = _first(params), _config(params, TransactionConfig)
         entry = await self._market.entry(signature)
-        if entry is None:
+        if entry is None or entry.slot > self._commitments.slot(config.commitment):
             return [b"null"]
         if config.max_supported_transaction_version is None and not entry.legacy:
             raise RpcError(
@@ -125,9 +146,36 @@ class Methods:
                 "the request again with the following configuration parameter: "
                 '"maxSupportedTransactionVersion": 0',
             )
+        body = self._timed(entry, entry.body)
         if config.encoding == "jsonParsed":
-            return [parsed(b"{" + entry.body)]
-        return [b"{", entry.body]
+            return [parsed(b"{" + body)]
+        return [b"{", body]
+
+    async def signature_statuses(self, params: Any) -> Parts:
+        asked = params[0] if isinstance(params, list) and params else None
+        if not isinstance(asked, list) or not all(isinstance(one, str) for one in asked):
+            raise RpcError(INVALID_PARAMS, "Invalid params: expected a list of signatures.")
+        if len(asked) > MOST_STATUSES:
+            raise RpcError(INVALID_PARAMS, f"Too many inputs provided; max {MOST_STATUSES}")
+        tip = self._commitments.slot("processed")
+        every = _config(params, StatusesConfig).search_transaction_history
+        oldest = 0 if every else tip - RECENT_SLOTS
+        statuses = []
+        for signature in asked:
+            entry = await self._market.entry(signature)
+            here = entry is not None and oldest <= entry.slot <= tip
+            statuses.append(self._status(entry, tip) if entry is not None and here else None)
+        return [in_context(tip, statuses)]
+
+    def _status(self, entry: Entry, tip: int) -> dict[str, Any]:
+        level = self._commitments.level(entry.slot)
+        return {
+            "slot": entry.slot,
+            "confirmations": None if level == "finalized" else tip - entry.slot,
+            "err": entry.err,
+            "status": {"Ok": None} if entry.err is None else {"Err": entry.err},
+            "confirmationStatus": level,
+        }
 
     async def asset(self, params: Any) -> Parts:
         mint = self._market.mints.by_address.get(_named(params, "id"))
@@ -143,7 +191,8 @@ class Methods:
         return [_encode([asset(mint) if mint and mint.known else None for mint in mints])]
 
     async def slot(self, params: Any) -> Parts:
-        return [_encode(self._market.clock.slot())]
+        config = _config([None, *(params or [])], SlotConfig)
+        return [_encode(self._commitments.slot(config.commitment))]
 
     async def health(self, params: Any) -> Parts:
         return [b'"ok"']
@@ -153,15 +202,37 @@ class Methods:
 
     async def balance(self, params: Any) -> Parts:
         wallet = await self._market.wallet(_address(params))
-        context = {"slot": self._market.clock.slot()}
-        return [_encode({"context": context, "value": wallet.lamports if wallet else 0})]
+        return [in_context(self._market.clock.slot(), wallet.lamports if wallet else 0)]
+
+    # What is shown of an entry, always without its opening brace
+
+    def _settled(self, bounds: Bounds, level: Commitment) -> Bounds:
+        """The bounds without what isn't settled enough."""
+        if level == "processed":
+            raise RpcError(INVALID_PARAMS, "Method does not support commitment below `confirmed`")
+        end = (self._commitments.slot(level) + 1, 0)
+        return Bounds(bounds.after, end if bounds.before is None else min(end, bounds.before))
+
+    def _shown(self, entry: Entry, config: HistoryConfig) -> bytes:
+        if config.transaction_details == "signatures":
+            return self._line(entry)
+        body = self._timed(entry, entry.body)
+        return body if config.encoding == "json" else parsed(b"{" + body)[1:]
+
+    def _line(self, entry: Entry) -> bytes:
+        level = self._commitments.level(entry.slot).encode()
+        return self._timed(entry, entry.line) + b',"confirmationStatus":"%b"}' % level
+
+    def _timed(self, entry: Entry, shown: bytes) -> bytes:
+        """Without its block time while a fault holds that back."""
+        fault = self._faults.lasting("block_time_missing")
+        if fault is None or entry.slot <= self._market.clock.slot(fault.delay):
+            return shown
+        return shown.replace(b'"blockTime":%d' % entry.block_time, b'"blockTime":null', 1)
 
 
-def _shown(entry: Entry, config: HistoryConfig) -> bytes:
-    """The entry without its opening brace."""
-    if config.transaction_details == "signatures":
-        return entry.line
-    return entry.body if config.encoding == "json" else parsed(b"{" + entry.body)[1:]
+def in_context(slot: int, value: Any) -> bytes:
+    return _encode({"context": {"slot": slot}, "value": value})
 
 
 def _first(params: Any) -> str:
@@ -171,15 +242,23 @@ def _first(params: Any) -> str:
 
 
 def _address(params: Any) -> str:
-    address = _first(params)
+    return check_address(_first(params))
+
+
+def check_address(address: Any, message: str | None = None) -> str:
+    """Raises RpcError, with `message` if one is given."""
+    invalid = RpcError(INVALID_PARAMS, message or "Invalid param: Invalid")
+    wrong_size = RpcError(INVALID_PARAMS, message or "Invalid param: WrongSize")
+    if not isinstance(address, str):
+        raise invalid
     if len(address) > LONGEST_ADDRESS:
-        raise RpcError(INVALID_PARAMS, "Invalid param: WrongSize")
+        raise wrong_size
     try:
         size = len(base58.decode(address))
     except ValueError:
-        raise RpcError(INVALID_PARAMS, "Invalid param: Invalid") from None
+        raise invalid from None
     if size != base58.ADDRESS_BYTES:
-        raise RpcError(INVALID_PARAMS, "Invalid param: WrongSize")
+        raise wrong_size
     return address
 
 

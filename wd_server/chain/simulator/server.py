@@ -17,6 +17,7 @@ from wd_server.chain.simulator.prices import period_seconds
 from wd_server.chain.simulator.replies import Reply, faulty
 from wd_server.chain.simulator.truth import Truth
 from wd_server.chain.simulator.upstream import SPOILT, Upstream
+from wd_server.chain.simulator.websocket import SubscriptionHandler, UpgradeMatches
 
 PRICES: Final = rpc.Asked((rpc.Call("prices", None, None),), False)
 
@@ -55,6 +56,7 @@ class Simulator:
         given = {"upstream": self._upstream, "stopping": self._stopping}
         return Application(
             [
+                (UpgradeMatches(), SubscriptionHandler, given),
                 (r"/", RpcHandler, given),
                 (r"/prices/(current|historical/\d+)/(.+)", PricesHandler, given),
                 (r"/(batchHistorical)", PricesHandler, given),
@@ -67,6 +69,7 @@ class Simulator:
         """Listen; returns the port. With `warm` the histories are made first."""
         if self.options.warm:
             await self._upstream.market.warm()
+        self._upstream.begin()
         self._server = HTTPServer(self.app())
         sockets = bind_sockets(port, address=host)
         self._server.add_sockets(sockets)
@@ -80,15 +83,21 @@ class Simulator:
         if self._live is not None:
             self._live.cancel()
             await asyncio.gather(self._live, return_exceptions=True)
+        self._upstream.feed.stop()
+        self._upstream.hub.drop_all()
         if self._server is not None:
             self._server.stop()
             await self._server.close_all_connections()
 
     async def _live_market(self) -> None:
+        """Moments are drawn beforehand, so that the same seed makes the same market however
+        busy the machine is."""
         rng = random.Random(f"live/{self.options.seed}")
+        clock, moment = self._upstream.clock, 0.0
         while True:
-            await asyncio.sleep(rng.expovariate(self.options.live_rate))
-            await self._upstream.market.append_anywhere()
+            moment += rng.expovariate(self.options.live_rate)
+            await asyncio.sleep(max(0.0, moment - clock.elapsed()))
+            await self._upstream.market.append_anywhere(moment)
 
 
 class _Handler(RequestHandler):

@@ -4,13 +4,16 @@ import asyncio
 import math
 import random
 import time
-from typing import Final
+from typing import Any, Final
 
 from wd_server.chain.simulator import rpc
 from wd_server.chain.simulator.clock import Clock
+from wd_server.chain.simulator.commitments import Commitments
 from wd_server.chain.simulator.control import Control
 from wd_server.chain.simulator.faults import Fault, Faults
-from wd_server.chain.simulator.limits import Limits
+from wd_server.chain.simulator.feed import Feed
+from wd_server.chain.simulator.hub import Hub
+from wd_server.chain.simulator.limits import PLANS, Limits
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.methods import Methods, RpcError
 from wd_server.chain.simulator.options import SimulatorOptions
@@ -26,17 +29,35 @@ class Upstream:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        born = time.monotonic()
-        clock = Clock(options.end_time, lambda: time.monotonic() - born)
-        self.market = Market(options.seed, options.sizes, clock)
-        self.faults = Faults(time.monotonic)
+        self._begun: float | None = None
+        self.clock = Clock(options.end_time, self._elapsed)
+        self.market = Market(options.seed, options.sizes, self.clock)
+        self.faults = Faults(time.monotonic, options.seed)
         for fault in options.faults:
             self.faults.add(fault)
-        self.rpc = rpc.Rpc(Methods(self.market).table, options.no_gtfa)
-        self.control = Control(self.market, self.faults, self.rpc)
+        commitments = Commitments(self.clock, options.confirmed_after, options.finalized_after)
+        self.rpc = rpc.Rpc(Methods(self.market, commitments, self.faults).table, options.no_gtfa)
+        self.feed = Feed(self.market, commitments)
+        self._rng = random.Random(f"upstream/{options.seed}")
+        self.hub = Hub(
+            self.clock,
+            commitments,
+            self.feed,
+            self.faults,
+            PLANS.get(options.plan),
+            options.no_transaction_subscribe,
+            self._rng,
+        )
+        self.control = Control(self.market, self.faults, self.rpc, self.hub)
         self.prices = Prices(self.market.mints)
         self._limits = Limits(options.plan, time.monotonic)
-        self._rng = random.Random(f"upstream/{options.seed}")
+
+    def begin(self) -> None:
+        """From now on time passes."""
+        self._begun = time.monotonic()
+
+    def _elapsed(self) -> float:
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
 
     async def answer(self, body: bytes, key: str | None) -> Reply:
         """What goes back for a POST with the API key `key`."""
@@ -48,9 +69,8 @@ class Upstream:
         if asked.method in self.control.table and not asked.batch:
             return await self._controlled(asked.calls[0])
         self.rpc.count(asked)
-        if self.options.api_key is not None and key != self.options.api_key:
-            message = "Invalid API key" if key else "missing api key"
-            return refused(call_id, RpcError(BAD_KEY, message, 401))
+        if (refusal := self.wrong_key(key, call_id)) is not None:
+            return refusal
         fault = self.faults.strike(asked.method, asked.batch, body)
         if fault is not None and fault.kind not in SPOILT:
             return faulty(fault, asked)
@@ -62,6 +82,12 @@ class Upstream:
             return await self._answered(asked, fault)
         except RpcError as error:
             return refused(call_id, error)
+
+    def wrong_key(self, key: str | None, call_id: Any = None) -> Reply | None:
+        if self.options.api_key in (None, key):
+            return None
+        message = "Invalid API key" if key else "missing api key"
+        return refused(call_id, RpcError(BAD_KEY, message, 401))
 
     async def _controlled(self, call: rpc.Call) -> Reply:
         try:

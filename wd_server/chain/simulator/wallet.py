@@ -27,7 +27,8 @@ BLOCK_TRANSACTIONS: Final = 1_400  # about what a mainnet block holds
 
 class Entry(Struct, frozen=True, gc=False):
     """One transaction as it is served. `body` is the JSON object without its opening brace, so
-    that a field can be put in front without encoding anything."""
+    that a field can be put in front without encoding anything. `line` is that of a list of
+    signatures, without its braces: how settled it is changes."""
 
     signature: str
     slot: int
@@ -83,11 +84,13 @@ class SimulatedWallet:
                 self.generate(SLICE)
             return self.entries[first:]
 
-    def append(self, count: int) -> Sequence[Entry]:
-        """Do `count` more transactions now. The history must be made."""
+    def append(self, count: int, moment: float | None = None) -> Sequence[Entry]:
+        """Do `count` more transactions, now or at a moment of the clock. The history must be
+        made."""
         first = len(self.entries)
+        now = self._clock.slot() if moment is None else self._clock.slot_at(moment)
         for _ in range(count):
-            slot, position = self._clock.slot(), self._rng.randrange(BLOCK_TRANSACTIONS)
+            slot, position = now, self._rng.randrange(BLOCK_TRANSACTIONS)
             if self.entries and slot <= self.entries[-1].slot:
                 slot, position = self.entries[-1].slot, self.entries[-1].position + 1
             self._make(Stamp(slot, position, self._clock.block_time(slot)))
@@ -106,7 +109,6 @@ class SimulatedWallet:
             "err": err,
             "memo": None,
             "blockTime": stamp.block_time,
-            "confirmationStatus": "finalized",
         }
         entry = Entry(
             signature=truth.signature,
@@ -117,7 +119,7 @@ class SimulatedWallet:
             visible=truth.visible,
             legacy=scene.draft.legacy,
             body=raw[1:],
-            line=encode(line)[1:],
+            line=encode(line)[1:-1],
         )
         self.truths.append(truth)
         self.entries.append(entry)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from wd_server.chain.simulator.options import SimulatorOptions
 from wd_server.chain.simulator.server import Simulator
@@ -14,11 +15,45 @@ from wd_server.chain.simulator.server import Simulator
 LONGEST_TEST = 30  # seconds; a test that waits for what never comes fails
 
 
+class Socket:
+    """A WebSocket on which answers are awaited one by one and notifications kept."""
+
+    def __init__(self, connection: WebSocketClientConnection) -> None:
+        self.connection = connection
+        self.kept: list[dict[str, Any]] = []
+        self._number = 0
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result, or the error object."""
+        self._number += 1
+        await self.connection.write_message(json.dumps(request(method, params, self._number)))
+        while True:
+            message = await self._read()
+            if message.get("id") == self._number:
+                return message.get("error") or message["result"]
+            self.kept.append(message)
+
+    async def notified(self) -> dict[str, Any]:
+        return self.kept.pop(0) if self.kept else await self._read()
+
+    async def closed(self) -> None:
+        """Waits for the end and leaves out what comes before it."""
+        while await self.connection.read_message() is not None:
+            pass
+
+    async def _read(self) -> dict[str, Any]:
+        message = await self.connection.read_message()
+        assert message is not None, "the connection ended"
+        decoded: dict[str, Any] = json.loads(message)
+        return decoded
+
+
 class Client:
     def __init__(self, simulator: Simulator, port: int) -> None:
         self.simulator = simulator
         self.url = f"http://127.0.0.1:{port}"
         self._http = AsyncHTTPClient(force_instance=True)
+        self._connections: list[WebSocketClientConnection] = []
 
     @property
     def wallet(self) -> str:
@@ -44,7 +79,14 @@ class Client:
         answer = json.loads((await self.post(request(method, given))).body)
         return answer.get("error") or answer["result"]
 
+    async def connect(self, query: str = "") -> Socket:
+        connection = await websocket_connect(f"ws{self.url[4:]}/{query}")
+        self._connections.append(connection)
+        return Socket(connection)
+
     def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
         self._http.close()
 
 

@@ -345,6 +345,8 @@ def test_what_a_wallet_does_now_is_the_newest_in_its_history(served: Any) -> Non
         new = await client.call("simAppend", client.wallet, 7)
         filters = {"tokenAccounts": "balanceChanged", "slot": {"gte": before[0]["slot"]}}
         config = {**FULL, "sortOrder": "asc", "filters": filters}
+        assert not set(new) & {signature(one) for one in await all_pages(client, config)}
+        config["commitment"] = "confirmed"
         found = [signature(one) for one in await all_pages(client, config)]
         assert found[-7:] == new
         truth = await client.call("simTruth", client.wallet)
