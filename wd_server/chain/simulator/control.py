@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from wd_server.chain.simulator.faults import Fault, Faults
+from wd_server.chain.simulator.forks import Forks
 from wd_server.chain.simulator.hub import Hub
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.methods import INVALID_PARAMS, Method, Parts, RpcError
@@ -19,7 +20,8 @@ _encode = msgspec.json.encode
 class Control:
     """Neither limits nor faults apply to these, and they aren't counted."""
 
-    def __init__(self, market: Market, faults: Faults, rpc: Rpc, hub: Hub) -> None:
+    def __init__(self, market: Market, forks: Forks, faults: Faults, rpc: Rpc, hub: Hub) -> None:
+        self._forks = forks
         self._hub = hub
         self._market = market
         self._faults = faults
@@ -30,6 +32,7 @@ class Control:
             "simAppend": self.append,
             "simDisconnect": self.disconnect,
             "simFault": self.fault,
+            "simFork": self.fork,
             "simReset": self.reset,
             "simStatistics": self.show_statistics,
             "simWallets": self.wallets,
@@ -66,6 +69,11 @@ class Control:
         """[] -> how many WebSockets were open and are dropped now."""
         return [_encode(self._hub.drop_all())]
 
+    async def fork(self, params: Any) -> Parts:
+        """[depth] -> the signatures of what landed again, and of what is lost."""
+        (depth,) = _arguments(params, int)
+        return [_encode(self._forks.fork(depth)._asdict())]
+
     async def reset(self, params: Any) -> Parts:
         """Clears faults and counters; the market stays."""
         self._faults.clear()
@@ -87,6 +95,7 @@ class Control:
             "requests": dict(self._rpc.requests),
             "rate_limited": self.rate_limited,
             "faults": dict(self._faults.strikes),
+            "forks": self._forks.count,
             "notifications": dict(self._hub.sent),
             "websockets": {
                 "open": self._hub.connections,

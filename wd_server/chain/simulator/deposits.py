@@ -8,7 +8,7 @@ from typing import Final
 from wd_server.chain.simulator import instruction_data
 from wd_server.chain.simulator.draft import MINT_LAMPORTS
 from wd_server.chain.simulator.exchange import value, worth
-from wd_server.chain.simulator.mints import JITOSOL, MSOL, SOL, Mint
+from wd_server.chain.simulator.mints import JITOSOL, MSOL, SOL, Mint, pool_share
 from wd_server.chain.simulator.programs import MARINADE, RAYDIUM_V4, STAKE_POOL
 from wd_server.chain.simulator.scene import LAMPORTS, Leg, Scene
 from wd_server.chain.simulator.trades import RESERVE, SMALLEST_TRADE
@@ -127,7 +127,7 @@ def unstake(scene: Scene) -> bool:
 def _pool_mint(scene: Scene, mint: Mint) -> Mint:
     address = scene.world.addresses.of("lp", mint.address)
     held = scene.wallet.holdings.get(address)
-    return held.mint if held else Mint(address, "LP", "Pool", 9, 0, known=False, liquid=False)
+    return held.mint if held else pool_share(address)
 
 
 def _pool(scene: Scene, mint: Mint, raw: int = 0, lamports: int = 0) -> tuple[str, str, str]:

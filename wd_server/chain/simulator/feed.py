@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Final
 
 from wd_server.chain.simulator.commitments import LEVELS, Commitment, Commitments
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.market import Market
-from wd_server.chain.simulator.wallet import Entry
 
 Listener = Callable[[Sequence[Entry]], None]
 # So that whoever asks because of what was told finds the slot settled. Seconds.

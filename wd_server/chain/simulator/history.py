@@ -8,8 +8,8 @@ from typing import Literal
 from msgspec import Struct
 
 from wd_server.chain.simulator.commitments import Commitment
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.limits import PAGE
-from wd_server.chain.simulator.wallet import Entry
 
 Place = tuple[int, int]
 _place = attrgetter("place")

@@ -12,6 +12,7 @@ import msgspec
 from wd_server.chain.simulator import rpc
 from wd_server.chain.simulator.clock import SLOT_SECONDS, Clock
 from wd_server.chain.simulator.commitments import LEVELS, Commitment, Commitments
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.faults import Faults
 from wd_server.chain.simulator.feed import Feed
 from wd_server.chain.simulator.limits import SUBSCRIPTIONS, Plan
@@ -24,7 +25,6 @@ from wd_server.chain.simulator.subscriptions import (
     Subscription,
     subscription,
 )
-from wd_server.chain.simulator.wallet import Entry
 
 INTERNAL_ERROR: Final = -32603
 _KINDS: Final[dict[str, Kind]] = {kind: kind for kind in KINDS}

@@ -2,19 +2,32 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wd_server.chain.simulator.addresses import Addresses
 from wd_server.chain.simulator.clock import Clock
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.mints import Mints
 from wd_server.chain.simulator.scene import World
 from wd_server.chain.simulator.truth import Truth
-from wd_server.chain.simulator.wallet import Entry, SimulatedWallet
+from wd_server.chain.simulator.wallet import SimulatedWallet
+
+# Of a fork's transactions so many never land again, and of its wallets so many in another order.
+LOST: Final = 0.25
+REORDERED: Final = 0.5
+LATEST_LANDING: Final = 3  # slots after the fork
 
 
 class WalletSize(NamedTuple):
     address: str
     size: int
+
+
+class Fork(NamedTuple):
+    """Signatures of what landed again, and of what is gone for ever."""
+
+    landed: list[str]
+    lost: list[str]
 
 
 class Market:
@@ -76,6 +89,30 @@ class Market:
         """One more transaction by some wallet that has traded before."""
         if self._active:
             await self.append(self._rng.choice(self._active), 1, moment)
+
+    def fork(self, slot: int) -> Fork:
+        """Abandon all that came after `slot`. Some of it lands again in the slots to come, here
+        and there in another order; some of it never does."""
+        tip = self.clock.slot()
+        lost: list[str] = []
+        landed: list[Entry] = []
+        for wallet in self._wallets.values():
+            abandoned = wallet.abandon(slot)
+            for entry, _ in abandoned:
+                del self._by_signature[entry.signature]
+            if self._rng.random() < REORDERED:
+                self._rng.shuffle(abandoned)
+            place = (tip + self._rng.randint(1, LATEST_LANDING), 0)
+            for entry, truth in abandoned:
+                place = (place[0], place[1] + self._rng.randint(1, 9))
+                again = wallet.land(entry, truth, *place) if self._rng.random() >= LOST else None
+                if again is None:
+                    lost.append(entry.signature)
+                else:
+                    landed.append(again)
+        self._index(landed)
+        self._tell(landed)
+        return Fork([entry.signature for entry in landed], lost)
 
     async def warm(self) -> None:
         for address in self._wallets:

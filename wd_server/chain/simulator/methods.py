@@ -7,13 +7,13 @@ import msgspec
 
 from wd_server.chain.simulator import base58, history
 from wd_server.chain.simulator.commitments import Commitment, Commitments
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.faults import Faults
 from wd_server.chain.simulator.history import Bounds, HistoryConfig
 from wd_server.chain.simulator.limits import PAGE
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.mints import asset
 from wd_server.chain.simulator.parsed import parsed
-from wd_server.chain.simulator.wallet import Entry
 
 _encode = msgspec.json.encode
 T = TypeVar("T")

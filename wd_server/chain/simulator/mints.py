@@ -86,12 +86,20 @@ class Mints:
         self.spam = [_spam(rng, number) for number in range(12)]
         self.by_address = {mint.address: mint for mint in self._all()}
 
+    def at(self, address: str) -> Mint:
+        """The mint of this address: all that aren't listed are of pools."""
+        return self.by_address.get(address) or pool_share(address)
+
     def _all(self) -> Iterator[Mint]:
         yield from (SOL, USDC, USDT, MSOL, JITOSOL)
         yield from self.majors
         yield from self.memes
         yield from self.taxed
         yield from self.spam
+
+
+def pool_share(address: str) -> Mint:
+    return Mint(address, "LP", "Pool", 9, 0, known=False, liquid=False)
 
 
 def asset(mint: Mint) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.methods import in_context
 from wd_server.chain.simulator.parsed import parsed
 from wd_server.chain.simulator.programs import SYSTEM
-from wd_server.chain.simulator.wallet import Entry
 
 Encoding = Literal["json", "jsonParsed"]
 Details = Literal["full", "signatures"]

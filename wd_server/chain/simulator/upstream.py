@@ -12,6 +12,7 @@ from wd_server.chain.simulator.commitments import Commitments
 from wd_server.chain.simulator.control import Control
 from wd_server.chain.simulator.faults import Fault, Faults
 from wd_server.chain.simulator.feed import Feed
+from wd_server.chain.simulator.forks import Forks
 from wd_server.chain.simulator.hub import Hub
 from wd_server.chain.simulator.limits import PLANS, Limits
 from wd_server.chain.simulator.market import Market
@@ -48,7 +49,8 @@ class Upstream:
             options.no_transaction_subscribe,
             self._rng,
         )
-        self.control = Control(self.market, self.faults, self.rpc, self.hub)
+        forks = Forks(self.market, commitments, self.feed, self.faults)
+        self.control = Control(self.market, forks, self.faults, self.rpc, self.hub)
         self.prices = Prices(self.market.mints)
         self._limits = Limits(options.plan, time.monotonic)
 

@@ -5,12 +5,12 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-from msgspec.json import encode
+from msgspec.structs import replace
 
-from wd_server.chain.simulator import mix
+from wd_server.chain.simulator import landing, mix
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.draft import Stamp
+from wd_server.chain.simulator.entry import Entry, entry
 from wd_server.chain.simulator.prices import sol_usd
 from wd_server.chain.simulator.scene import Scene, WalletState, World
 from wd_server.chain.simulator.truth import Truth
@@ -23,26 +23,6 @@ _GAP_WEIGHTS: Final = (8, 40, 42, 10)
 # A history goes back half a year or so, however many transactions it has.
 LONGEST_SPAN: Final = 60_000_000  # slots
 BLOCK_TRANSACTIONS: Final = 1_400  # about what a mainnet block holds
-
-
-class Entry(Struct, frozen=True, gc=False):
-    """One transaction as it is served. `body` is the JSON object without its opening brace, so
-    that a field can be put in front without encoding anything. `line` is that of a list of
-    signatures, without its braces: how settled it is changes."""
-
-    signature: str
-    slot: int
-    position: int
-    block_time: int
-    err: object
-    visible: bool
-    legacy: bool
-    body: bytes
-    line: bytes
-
-    @property
-    def place(self) -> tuple[int, int]:
-        return self.slot, self.position
 
 
 class SimulatedWallet:
@@ -97,34 +77,50 @@ class SimulatedWallet:
         self.size = len(self.entries)
         return self.entries[first:]
 
+    def abandon(self, slot: int) -> list[tuple[Entry, Truth]]:
+        """Take away what came after `slot`, oldest first. The history stays."""
+        taken = []
+        while self.entries and self.entries[-1].slot > max(slot, self._clock.first_slot):
+            taken.append((self.entries.pop(), self.truths.pop()))
+            if taken[-1][0].visible:
+                self.visible.pop()
+            landing.undo(self._state, landing.footprint(taken[-1][0], self.address), self._world)
+        self.size -= len(taken)
+        return taken[::-1]
+
+    def land(self, abandoned: Entry, truth: Truth, slot: int, position: int) -> Entry | None:
+        """Let an abandoned transaction happen in another place, after all others; None if it no
+        longer can."""
+        stamp = Stamp(slot, position, self._clock.block_time(slot))
+        landed = landing.land(abandoned, self._state, stamp, self._world)
+        if landed is not None:
+            self._add(
+                landed,
+                replace(truth, slot=slot, position=position, block_time=stamp.block_time),
+            )
+            self.size += 1
+        return landed
+
     def _make(self, stamp: Stamp) -> None:
         price = sol_usd(stamp.block_time)
         scene = Scene(self._world, self._state, self._rng, stamp, price)
         mix.act(scene)
         truth, raw = scene.commit()
-        err = scene.draft.err
-        line = {
-            "signature": truth.signature,
-            "slot": stamp.slot,
-            "err": err,
-            "memo": None,
-            "blockTime": stamp.block_time,
-        }
-        entry = Entry(
-            signature=truth.signature,
-            slot=stamp.slot,
-            position=stamp.position,
-            block_time=stamp.block_time,
-            err=err,
+        made = entry(
+            truth.signature,
+            stamp,
+            raw,
+            err=scene.draft.err,
             visible=truth.visible,
             legacy=scene.draft.legacy,
-            body=raw[1:],
-            line=encode(line)[1:-1],
         )
+        self._add(made, truth)
+
+    def _add(self, made: Entry, truth: Truth) -> None:
         self.truths.append(truth)
-        self.entries.append(entry)
-        if entry.visible:
-            self.visible.append(entry)
+        self.entries.append(made)
+        if made.visible:
+            self.visible.append(made)
 
 
 def _schedule(rng: random.Random, size: int, clock: Clock) -> list[Stamp]:

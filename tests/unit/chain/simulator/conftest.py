@@ -21,6 +21,7 @@ class Socket:
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self.connection = connection
         self.kept: list[dict[str, Any]] = []
+        self.ended = False
         self._number = 0
 
     async def call(self, method: str, *params: Any) -> Any:
@@ -38,11 +39,12 @@ class Socket:
 
     async def closed(self) -> None:
         """Waits for the end and leaves out what comes before it."""
-        while await self.connection.read_message() is not None:
-            pass
+        while not self.ended:
+            self.ended = await self.connection.read_message() is None
 
     async def _read(self) -> dict[str, Any]:
         message = await self.connection.read_message()
+        self.ended = message is None
         assert message is not None, "the connection ended"
         decoded: dict[str, Any] = json.loads(message)
         return decoded
@@ -52,8 +54,8 @@ class Client:
     def __init__(self, simulator: Simulator, port: int) -> None:
         self.simulator = simulator
         self.url = f"http://127.0.0.1:{port}"
-        self._http = AsyncHTTPClient(force_instance=True)
-        self._connections: list[WebSocketClientConnection] = []
+        self.http = AsyncHTTPClient(force_instance=True)
+        self.sockets: list[Socket] = []
 
     @property
     def wallet(self) -> str:
@@ -61,11 +63,11 @@ class Client:
         return self.simulator.wallets[-1].address
 
     async def get(self, path: str) -> HTTPResponse:
-        return await self._http.fetch(self.url + path, raise_error=False, request_timeout=10)
+        return await self.http.fetch(self.url + path, raise_error=False, request_timeout=10)
 
     async def post(self, body: Any, query: str = "", seconds: float = 10) -> HTTPResponse:
         raw = body if isinstance(body, str) else json.dumps(body)
-        return await self._http.fetch(
+        return await self.http.fetch(
             f"{self.url}/{query}",
             method="POST",
             body=raw,
@@ -81,13 +83,8 @@ class Client:
 
     async def connect(self, query: str = "") -> Socket:
         connection = await websocket_connect(f"ws{self.url[4:]}/{query}")
-        self._connections.append(connection)
-        return Socket(connection)
-
-    def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._http.close()
+        self.sockets.append(Socket(connection))
+        return self.sockets[-1]
 
 
 def request(method: str, params: Any, number: int = 1) -> dict[str, Any]:
@@ -109,8 +106,11 @@ def served() -> Served:
                 async with asyncio.timeout(LONGEST_TEST):
                     await test(client)
             finally:
-                client.close()
+                client.http.close()
                 await simulator.stop()
+                for ws in client.sockets:
+                    ws.connection.close()
+                    await ws.closed()
 
         asyncio.run(session())
 

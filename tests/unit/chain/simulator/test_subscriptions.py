@@ -338,6 +338,7 @@ def test_a_connection_that_says_nothing_is_closed_and_a_ping_keeps_it(served: An
         assert quiet.connection.close_code == 1000
         assert (await client.call("simStatistics"))["websockets"]["open"] == 1
         pinging.close()
+        assert await pinging.read_message() is None
 
     served(test, ws_idle_seconds=0.5)
 
