@@ -81,8 +81,8 @@ class Client:
         answer = json.loads((await self.post(request(method, given))).body)
         return answer.get("error") or answer["result"]
 
-    async def connect(self, query: str = "") -> Socket:
-        connection = await websocket_connect(f"ws{self.url[4:]}/{query}")
+    async def connect(self, query: str = "", **options: float) -> Socket:
+        connection = await websocket_connect(f"ws{self.url[4:]}/{query}", **options)
         self.sockets.append(Socket(connection))
         return self.sockets[-1]
 
