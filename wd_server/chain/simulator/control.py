@@ -4,12 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
+from wd_server.chain.simulator.bill import Bill
 from wd_server.chain.simulator.faults import Fault, Faults
 from wd_server.chain.simulator.forks import Forks
 from wd_server.chain.simulator.hub import Hub
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.methods import INVALID_PARAMS, Method, Parts, RpcError
 from wd_server.chain.simulator.rpc import Rpc
+from wd_server.chain.simulator.webhooks import Webhooks
 
 PREFIX: Final = "sim"
 MOST_APPENDED: Final = 10_000  # transactions a call: a second or two of work
@@ -20,9 +22,20 @@ _encode = msgspec.json.encode
 class Control:
     """Neither limits nor faults apply to these, and they aren't counted."""
 
-    def __init__(self, market: Market, forks: Forks, faults: Faults, rpc: Rpc, hub: Hub) -> None:
+    def __init__(
+        self,
+        market: Market,
+        forks: Forks,
+        faults: Faults,
+        rpc: Rpc,
+        hub: Hub,
+        webhooks: Webhooks,
+        bill: Bill,
+    ) -> None:
         self._forks = forks
         self._hub = hub
+        self._webhooks = webhooks
+        self._bill = bill
         self._market = market
         self._faults = faults
         self._rpc = rpc
@@ -79,6 +92,9 @@ class Control:
         self._faults.clear()
         self._faults.strikes.clear()
         self._rpc.requests.clear()
+        self._hub.sent.clear()
+        self._webhooks.counts.clear()
+        self._bill.clear()
         self.rate_limited = 0
         return [b"null"]
 
@@ -90,7 +106,8 @@ class Control:
         return [_encode([wallet._asdict() for wallet in self._market.wallets])]
 
     def statistics(self) -> dict[str, Any]:
-        """Calls by method (each of a batch's), refusals for the rate, faults by kind."""
+        """Calls by method (each of a batch's), refusals for the rate, faults by kind, forks;
+        notifications by method, WebSockets, webhooks by outcome; credits by cause."""
         return {
             "requests": dict(self._rpc.requests),
             "rate_limited": self.rate_limited,
@@ -104,6 +121,8 @@ class Control:
                 "slow": self._hub.slow,
                 "subscriptions": self._hub.subscriptions,
             },
+            "webhooks": dict(self._webhooks.counts),
+            "credits": self._bill.spent(),
         }
 
 

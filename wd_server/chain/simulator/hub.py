@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wd_server.chain.simulator import rpc
+from wd_server.chain.simulator.bill import Bill
 from wd_server.chain.simulator.clock import SLOT_SECONDS, Clock
 from wd_server.chain.simulator.commitments import LEVELS, Commitment, Commitments
 from wd_server.chain.simulator.entry import Entry
@@ -47,6 +48,7 @@ class Hub:
         commitments: Commitments,
         feed: Feed,
         faults: Faults,
+        bill: Bill,
         plan: Plan | None,
         refused: rpc.Refusal | None,
         rng: random.Random,
@@ -55,6 +57,7 @@ class Hub:
         self._clock = clock
         self._commitments = commitments
         self._faults = faults
+        self._bill = bill
         self._plan = plan
         self._refused = refused
         self._rng = rng
@@ -65,7 +68,7 @@ class Hub:
         self._slots: set[int] = set()
         self._slot_timer: asyncio.TimerHandle | None = None
         self.sent: Counter[str] = Counter()
-        self.bytes = self.opened = self.refused_connections = self.slow = 0
+        self.opened = self.refused_connections = self.slow = 0
         feed.listen("processed", lambda entries: self._tell("processed", entries))
         feed.listen("confirmed", lambda entries: self._tell("confirmed", entries))
         feed.listen("finalized", lambda entries: self._tell("finalized", entries))
@@ -92,6 +95,7 @@ class Hub:
 
     def join(self, peer: Peer) -> None:
         self.opened += 1
+        self._bill.connection()
         self._peers[peer] = {}
 
     def leave(self, peer: Peer) -> None:
@@ -213,7 +217,7 @@ class Hub:
         if peer is not None:
             message = notification(method, number, result)
             self.sent[method] += 1
-            self.bytes += len(message)
+            self._bill.carried(len(message))
             peer.send(message)
 
     def _await_slot(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from wd_server.chain.simulator import base58, history
+from wd_server.chain.simulator.bill import Bill
 from wd_server.chain.simulator.commitments import Commitment, Commitments
 from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.faults import Faults
@@ -65,10 +66,13 @@ class StatusesConfig(msgspec.Struct, rename="camel"):
 class Methods:
     """What a Solana RPC answers about the market."""
 
-    def __init__(self, market: Market, commitments: Commitments, faults: Faults) -> None:
+    def __init__(
+        self, market: Market, commitments: Commitments, faults: Faults, bill: Bill
+    ) -> None:
         self._market = market
         self._commitments = commitments
         self._faults = faults
+        self._bill = bill
         self.table: dict[str, Method] = {
             "getTransactionsForAddress": self.transactions_for_address,
             "getSignaturesForAddress": self.signatures_for_address,
@@ -92,6 +96,8 @@ class Methods:
         bounds = await self._bounds(filters.signature) if filters.signature else Bounds()
         entries = wallet.entries if every else wallet.visible
         found, token = history.page(entries, config, self._settled(bounds, config.commitment))
+        full = config.transaction_details == "full"
+        self._bill.history(full=full, count=len(found))
         parts: Parts = [b'{"data":[']
         for entry in found:
             shown = self._shown(entry, config)

@@ -18,7 +18,8 @@ class SimulatorOptions(Struct, frozen=True, kw_only=True):
     and the simulated clock begins to run. `live_rate`: transactions a second that wallets go on
     making. `latency` and `jitter`: seconds before an answer, and at most as many more.
     `confirmed_after`, `finalized_after`: seconds from a slot's beginning. `ws_idle_seconds`: a
-    WebSocket that says nothing for so long is closed, at Helius after ten minutes."""
+    WebSocket that says nothing for so long is closed, at Helius after ten minutes. `webhook_pause`:
+    seconds before a delivery is tried again."""
 
     seed: int = 7
     sizes: tuple[int, ...] = SIZES
@@ -33,5 +34,6 @@ class SimulatorOptions(Struct, frozen=True, kw_only=True):
     confirmed_after: float = 0.0
     finalized_after: float = FINALIZED_SECONDS
     ws_idle_seconds: float = 600.0
+    webhook_pause: float = 1.0
     warm: bool = False
     faults: tuple[Fault, ...] = ()

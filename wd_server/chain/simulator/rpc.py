@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from wd_server.chain.simulator.bill import GTFA, Bill
 from wd_server.chain.simulator.history import BadParameter
 from wd_server.chain.simulator.limits import largest_batch
 from wd_server.chain.simulator.methods import (
@@ -21,7 +22,6 @@ Refusal = Literal["403", "method-not-found"]
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 PLAN_REFUSED: Final = -32403
-GTFA: Final = "getTransactionsForAddress"
 
 
 class Call(Struct, frozen=True):
@@ -72,8 +72,9 @@ def refusal(call_id: Any, error: RpcError) -> bytes:
 class Rpc:
     """Dispatches calls. `no_gtfa`: how getTransactionsForAddress is refused, if it is."""
 
-    def __init__(self, table: dict[str, Method], no_gtfa: Refusal | None) -> None:
+    def __init__(self, table: dict[str, Method], no_gtfa: Refusal | None, bill: Bill) -> None:
         self._table = table
+        self._bill = bill
         self._no_gtfa = no_gtfa
         self.requests: Counter[str] = Counter()
 
@@ -104,8 +105,10 @@ class Rpc:
         try:
             if method is None or (call.method == GTFA and self._no_gtfa):
                 raise RpcError(METHOD_NOT_FOUND, "Method not found")
-            return envelope(call.id, await method(call.params))
+            result = await method(call.params)
         except BadParameter as error:
             return [refusal(call.id, RpcError(INVALID_PARAMS, str(error)))]
         except RpcError as error:
             return [refusal(call.id, error)]
+        self._bill.call(call.method)
+        return envelope(call.id, result)

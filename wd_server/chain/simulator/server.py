@@ -17,6 +17,7 @@ from wd_server.chain.simulator.prices import period_seconds
 from wd_server.chain.simulator.replies import Reply, faulty
 from wd_server.chain.simulator.truth import Truth
 from wd_server.chain.simulator.upstream import SPOILT, Upstream
+from wd_server.chain.simulator.webhook_handler import WebhookHandler
 from wd_server.chain.simulator.websocket import SubscriptionHandler, UpgradeMatches
 
 PRICES: Final = rpc.Asked((rpc.Call("prices", None, None),), False)
@@ -58,6 +59,7 @@ class Simulator:
             [
                 (UpgradeMatches(), SubscriptionHandler, given),
                 (r"/", RpcHandler, given),
+                (r"/v0/webhooks(?:/([^/]+))?", WebhookHandler, given),
                 (r"/prices/(current|historical/\d+)/(.+)", PricesHandler, given),
                 (r"/(batchHistorical)", PricesHandler, given),
                 (r"/(chart)/(.+)", PricesHandler, given),
@@ -84,6 +86,7 @@ class Simulator:
             self._live.cancel()
             await asyncio.gather(self._live, return_exceptions=True)
         self._upstream.feed.stop()
+        await self._upstream.webhooks.stop()
         self._upstream.hub.drop_all()
         if self._server is not None:
             self._server.stop()

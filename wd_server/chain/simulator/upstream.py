@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from wd_server.chain.simulator import rpc
+from wd_server.chain.simulator.bill import Bill
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.commitments import Commitments
 from wd_server.chain.simulator.control import Control
@@ -20,6 +21,7 @@ from wd_server.chain.simulator.methods import Methods, RpcError
 from wd_server.chain.simulator.options import SimulatorOptions
 from wd_server.chain.simulator.prices import Prices
 from wd_server.chain.simulator.replies import BAD_KEY, RATE_LIMITED, Reply, faulty, refused
+from wd_server.chain.simulator.webhooks import MOST, Webhooks
 
 # Faults that an answer is made for before it is spoilt.
 SPOILT: Final = frozenset(("null_results", "missing_batch_items", "shuffled_batch", "truncate"))
@@ -37,20 +39,34 @@ class Upstream:
         for fault in options.faults:
             self.faults.add(fault)
         commitments = Commitments(self.clock, options.confirmed_after, options.finalized_after)
-        self.rpc = rpc.Rpc(Methods(self.market, commitments, self.faults).table, options.no_gtfa)
+        self.bill = Bill()
+        methods = Methods(self.market, commitments, self.faults, self.bill)
+        self.rpc = rpc.Rpc(methods.table, options.no_gtfa, self.bill)
         self.feed = Feed(self.market, commitments)
         self._rng = random.Random(f"upstream/{options.seed}")
+        plan = PLANS.get(options.plan)
+        self.webhooks = Webhooks(
+            self.feed,
+            self.faults,
+            self.bill,
+            options.seed,
+            plan.webhooks if plan else MOST,
+            options.webhook_pause,
+        )
         self.hub = Hub(
             self.clock,
             commitments,
             self.feed,
             self.faults,
-            PLANS.get(options.plan),
+            self.bill,
+            plan,
             options.no_transaction_subscribe,
             self._rng,
         )
         forks = Forks(self.market, commitments, self.feed, self.faults)
-        self.control = Control(self.market, forks, self.faults, self.rpc, self.hub)
+        self.control = Control(
+            self.market, forks, self.faults, self.rpc, self.hub, self.webhooks, self.bill
+        )
         self.prices = Prices(self.market.mints)
         self._limits = Limits(options.plan, time.monotonic)
 
