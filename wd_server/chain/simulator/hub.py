@@ -99,16 +99,19 @@ class Hub:
         self._peers[peer] = {}
 
     def leave(self, peer: Peer) -> None:
-        for number in list(self._peers.get(peer, ())):
-            self._end(peer, number)
+        self._end_all(peer)
         self._peers.pop(peer, None)
 
     def drop_all(self) -> int:
         """How many connections there were."""
         peers = list(self._peers)
         for peer in peers:
-            peer.drop()
+            self._drop(peer)
         return len(peers)
+
+    def _drop(self, peer: Peer) -> None:
+        peer.drop()
+        self.leave(peer)
 
     # Requests
 
@@ -168,6 +171,10 @@ class Hub:
                 return True
         raise RpcError(INVALID_PARAMS, "Invalid subscription id.")
 
+    def _end_all(self, peer: Peer) -> None:
+        for number in list(self._peers.get(peer, ())):
+            self._end(peer, number)
+
     def _end(self, peer: Peer, number: int) -> None:
         one = self._peers[peer].pop(number)
         del self._owners[number]
@@ -194,10 +201,11 @@ class Hub:
             if fault.all:
                 self.drop_all()
             else:
-                peer.drop()
+                self._drop(peer)
             return
         if befall("ws_silent", method) is not None:
             peer.fall_silent()
+            self._end_all(peer)
             return
         if befall("missing", method) is not None:
             return

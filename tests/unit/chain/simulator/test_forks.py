@@ -150,6 +150,24 @@ def test_the_rpc_forgets_what_is_lost_and_finds_the_rest_elsewhere(served: Any) 
     served(test)
 
 
+def test_what_was_abandoned_before_it_was_confirmed_is_told_once_or_never(served: Any) -> None:
+    async def test(client: Any) -> None:
+        ws = await client.connect()
+        asked = {"accountInclude": [client.wallet], "tokenAccounts": "all"}
+        await ws.call("transactionSubscribe", asked, FULL)
+        await client.call("simAppend", client.wallet, 20)
+        fork = await client.call("simFork", 1000)
+        assert fork["landed"]
+        told = [(await ws.notified())["params"]["result"] for _ in fork["landed"]]
+        assert [one["signature"] for one in told] == fork["landed"]
+        truth = await client.call("simTruth", client.wallet)
+        assert [one["slot"] for one in told] == [one["slot"] for one in truth[250:]]
+        await ws.call("nothing")
+        assert ws.kept == []
+
+    served(test, confirmed_after=0.5)
+
+
 def test_what_is_finalized_stays(served: Any) -> None:
     async def test(client: Any) -> None:
         ws = await client.connect()

@@ -390,6 +390,47 @@ def test_requests_are_counted_by_method(served: Any) -> None:
     served(test)
 
 
+def test_credits_are_those_of_the_plan_s_table(served: Any) -> None:
+    async def test(client: Any) -> None:
+        async def spent() -> dict[str, int]:
+            found: dict[str, int] = (await client.call("simStatistics"))["credits"]
+            await client.call("simReset")
+            return found
+
+        assert await spent() == {"total": 0}
+        for method in ("getSlot", "nothing"):
+            await client.call(method)
+        await client.call("getTransaction", "1" * 88)
+        await client.call("getAsset", {"id": SOL})
+        expected = {"getSlot": 1, "getTransaction": 1, "getAsset": 10, "total": 12}
+        assert await spent() == expected
+        await client.post([request("getTransaction", ["1" * 88])] * 7)
+        assert await spent() == {"getTransaction": 7, "total": 7}
+        for limit, cost in ((1, 10), (100, 10), (101, 20), (1000, 30)):
+            config = {**FULL, "limit": limit}
+            await client.call("getTransactionsForAddress", client.wallet, config)
+            assert (await spent())["total"] == cost
+        await client.call("getTransactionsForAddress", client.wallet, {"limit": 1000})
+        assert (await spent())["total"] == 10
+        ws = await client.connect()
+        asked = {"accountInclude": [client.wallet]}
+        config = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+        await ws.call("transactionSubscribe", asked, config)
+        await client.call("simAppend", client.wallet, 5)
+        assert await spent() == {"connection": 1, "websocket_bytes": 2, "total": 3}
+
+    served(test)
+
+
+def test_a_refused_call_costs_nothing(served: Any) -> None:
+    async def test(client: Any) -> None:
+        await client.call("simFault", {"kind": "503"})
+        await client.post(request("getSlot", []))
+        assert (await client.call("simStatistics"))["credits"] == {"total": 0}
+
+    served(test)
+
+
 def test_prices_have_the_shape_of_defillama(served: Any) -> None:
     async def test(client: Any) -> None:
         coin, stable, unknown = f"solana:{SOL}", f"solana:{USDC}", f"solana:{STRANGER}"
