@@ -92,7 +92,8 @@ class Control:
         self._faults.clear()
         self._faults.strikes.clear()
         self._rpc.requests.clear()
-        self._hub.sent.clear()
+        self._hub.clear()
+        self._forks.count = 0
         self._webhooks.counts.clear()
         self._bill.clear()
         self.rate_limited = 0
@@ -114,13 +115,7 @@ class Control:
             "faults": dict(self._faults.strikes),
             "forks": self._forks.count,
             "notifications": dict(self._hub.sent),
-            "websockets": {
-                "open": self._hub.connections,
-                "opened": self._hub.opened,
-                "refused": self._hub.refused_connections,
-                "slow": self._hub.slow,
-                "subscriptions": self._hub.subscriptions,
-            },
+            "websockets": self._hub.statistics(),
             "webhooks": dict(self._webhooks.counts),
             "credits": self._bill.spent(),
         }

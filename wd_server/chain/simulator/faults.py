@@ -7,7 +7,7 @@ its first strike on, one with neither until it is cleared.
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -27,6 +27,9 @@ FaultKind = Literal[
     "null_results",
     "missing_batch_items",
     "shuffled_batch",
+]
+# Not of requests but of connections, of what is notified, and of the chain.
+LiveKind = Literal[
     "block_time_missing",
     "ws_refuse",
     "ws_disconnect",
@@ -37,22 +40,9 @@ FaultKind = Literal[
     "delay",
     "fork",
 ]
-# Not of requests but of connections, of what is notified, and of the chain.
-LIVE = frozenset[FaultKind](
-    (
-        "block_time_missing",
-        "ws_refuse",
-        "ws_disconnect",
-        "ws_silent",
-        "missing",
-        "duplicate",
-        "reorder",
-        "delay",
-        "fork",
-    )
-)
+LIVE: Final = frozenset[str](get_args(LiveKind))
 # Of which `share` says how many are struck.
-SHARED = frozenset[FaultKind](("missing", "duplicate", "reorder", "delay", "fork"))
+SHARED: Final = frozenset[LiveKind](("missing", "duplicate", "reorder", "delay", "fork"))
 OF_BATCHES = frozenset[FaultKind](("missing_batch_items", "shuffled_batch"))
 
 
@@ -64,7 +54,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     this transaction. `delay`: seconds. `depth`: slots that a fork abandons. `all`: a disconnect
     strikes every connection."""
 
-    kind: FaultKind
+    kind: FaultKind | LiveKind
     count: int | None = None
     seconds: float | None = None
     method: str | None = None
@@ -121,7 +111,7 @@ class Faults:
         """The fault that hits this request: the oldest that matches and isn't used up."""
         return self._first(lambda fault: fault.matches(method, batch, body))
 
-    def befall(self, kind: FaultKind, method: str) -> Fault | None:
+    def befall(self, kind: LiveKind, method: str) -> Fault | None:
         """The fault of this kind that hits a connection (`method` is `connect`), a notification
         of this method, a delivery (`webhook`) or a slot (`slot`)."""
         if not self._active:
@@ -131,7 +121,7 @@ class Faults:
             chance=self._rng.random if kind in SHARED else lambda: 0.0,
         )
 
-    def lasting(self, kind: FaultKind) -> Fault | None:
+    def lasting(self, kind: LiveKind) -> Fault | None:
         """A fault of this kind that goes on, without striking."""
         for active in self._active:
             if active.fault.kind == kind and not self._used_up(active):

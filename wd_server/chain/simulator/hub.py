@@ -68,33 +68,34 @@ class Hub:
         self._slots: set[int] = set()
         self._slot_timer: asyncio.TimerHandle | None = None
         self.sent: Counter[str] = Counter()
-        self.opened = self.refused_connections = self.slow = 0
+        self.counts: Counter[str] = Counter()
         feed.listen("processed", lambda entries: self._tell("processed", entries))
         feed.listen("confirmed", lambda entries: self._tell("confirmed", entries))
         feed.listen("finalized", lambda entries: self._tell("finalized", entries))
 
     # Connections
 
-    @property
-    def connections(self) -> int:
-        return len(self._peers)
+    def statistics(self) -> dict[str, int]:
+        """What is there now, and what was since the last `clear`."""
+        past = {name: self.counts[name] for name in ("opened", "refused", "slow")}
+        return {"open": len(self._peers), "subscriptions": len(self._owners), **past}
 
-    @property
-    def subscriptions(self) -> int:
-        return len(self._owners)
+    def clear(self) -> None:
+        self.sent.clear()
+        self.counts.clear()
 
     def refusal(self) -> tuple[int, str] | None:
         """Status and reason for which one more connection isn't taken."""
         if self._faults.befall("ws_refuse", "connect") is not None:
-            self.refused_connections += 1
+            self.counts["refused"] += 1
             return 503, "Service Unavailable"
         if self._plan is not None and len(self._peers) >= self._plan.connections:
-            self.refused_connections += 1
+            self.counts["refused"] += 1
             return 429, "Too Many Connections"
         return None
 
     def join(self, peer: Peer) -> None:
-        self.opened += 1
+        self.counts["opened"] += 1
         self._bill.connection()
         self._peers[peer] = {}
 

@@ -84,7 +84,7 @@ class SubscriptionHandler(WebSocketHandler):
             return
         self._backlog += len(message)
         if self._backlog > LONGEST_BACKLOG:
-            self._hub.slow += 1
+            self._hub.counts["slow"] += 1
             self.drop()
             return
         try:

@@ -81,8 +81,12 @@ class Client:
         answer = json.loads((await self.post(request(method, given))).body)
         return answer.get("error") or answer["result"]
 
-    async def connect(self, query: str = "", **options: float) -> Socket:
-        connection = await websocket_connect(f"ws{self.url[4:]}/{query}", **options)
+    async def connect(
+        self, query: str = "", ping_interval: float | None = None, ping_timeout: float | None = None
+    ) -> Socket:
+        connection = await websocket_connect(
+            f"ws{self.url[4:]}/{query}", ping_interval=ping_interval, ping_timeout=ping_timeout
+        )
         self.sockets.append(Socket(connection))
         return self.sockets[-1]
 

@@ -15,6 +15,8 @@ from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.simulator.wallet import SimulatedWallet
 
+WSOL = "So11111111111111111111111111111111111111112"
+RENT = 2_039_280
 START = 1_788_220_800
 CONFIRMED = {"commitment": "confirmed"}
 FULL = {**CONFIRMED, "maxSupportedTransactionVersion": 0}
@@ -33,12 +35,14 @@ def follow_on_each_other(wallet: SimulatedWallet) -> None:
         if left.native is not None:
             assert left.native[0] == lamports
             lamports = left.native[1]
-        for account, (_, before, after) in left.tokens.items():
+        # Whoever names an account that is there says what is in it.
+        assert not held.keys() & set(left.keys) - left.tokens.keys()
+        for account, (mint, before, after) in left.tokens.items():
             assert held.pop(account, None) == before
             if after is not None:
                 held[account] = after
-        opened = {name for name, one in left.tokens.items() if one.before is None}
-        assert not opened & held.keys() - left.tokens.keys()
+            if mint == WSOL and after is not None:
+                assert meta["postBalances"][left.keys.index(account)] == after + RENT
     assert lamports == wallet.lamports
 
 
@@ -104,6 +108,18 @@ def test_some_land_in_another_order_and_some_are_lost() -> None:
         assert landed >= 40
 
     forked(3, test)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_wrapped_sol_follows_on_itself_too(seed: int) -> None:
+    async def test(market: Market, wallet: SimulatedWallet, seconds: list[float]) -> None:
+        for _ in range(4):
+            await market.append(wallet.address, 150)
+            market.fork(market.clock.slot() - 1)
+            seconds[0] += 4
+        follow_on_each_other(wallet)
+
+    forked(seed, test)
 
 
 def test_what_happened_before_the_start_is_no_fork_s() -> None:
