@@ -1,5 +1,6 @@
 """The whole simulated chain: wallets by address, transactions by signature."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -10,7 +11,7 @@ from wd_server.chain.simulator.entry import Entry
 from wd_server.chain.simulator.mints import Mints
 from wd_server.chain.simulator.scene import World
 from wd_server.chain.simulator.truth import Truth
-from wd_server.chain.simulator.wallet import SimulatedWallet
+from wd_server.chain.simulator.wallet import SLICE, SimulatedWallet
 
 # Of a fork's transactions so many never land again, and of its wallets so many in another order.
 LOST: Final = 0.25
@@ -80,10 +81,15 @@ class Market:
         wallet = await self.wallet(address)
         if wallet is None:
             raise KeyError(address)
-        entries = wallet.append(count, moment)
-        self._index(entries)
-        self._tell(entries)
-        return entries
+        made: list[Entry] = []
+        while len(made) < count:
+            if made:
+                await asyncio.sleep(0)
+            entries = wallet.append(min(SLICE, count - len(made)), moment)
+            self._index(entries)
+            self._tell(entries)
+            made += entries
+        return made
 
     async def append_anywhere(self, moment: float | None = None) -> None:
         """One more transaction by some wallet that has traded before."""

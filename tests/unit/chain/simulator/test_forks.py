@@ -204,10 +204,11 @@ def test_a_fault_forks_now_and_then(served: Any) -> None:
         ws = await client.connect()
         asked = {"accountInclude": [client.wallet], "tokenAccounts": "all"}
         await ws.call("transactionSubscribe", asked, FULL)
-        signatures = await client.call("simAppend", client.wallet, 40)
-        told = [(await ws.notified())["params"]["result"] for _ in range(60)]
-        assert [one["signature"] for one in told[:40]] == signatures
-        assert all(one["slot"] > told[0]["slot"] for one in told[40:])
+        signatures = await client.call("simAppend", client.wallet, 30)
+        told = [(await ws.notified())["params"]["result"] for _ in range(40)]
+        assert [one["signature"] for one in told[:30]] == signatures
+        assert {one["signature"] for one in told[30:]} < set(signatures)
+        assert all(one["slot"] > told[0]["slot"] for one in told[30:])
         statistics = await client.call("simStatistics")
         assert statistics["forks"] == statistics["faults"]["fork"] == 1
 

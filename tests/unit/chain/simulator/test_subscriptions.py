@@ -1,5 +1,6 @@
 """Subscriptions, as a WebSocket client of the simulator meets them."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -252,6 +253,18 @@ def test_what_is_no_request_is_refused_and_the_connection_stays(served: Any) -> 
             await ws.connection.write_message(text)
             assert (await ws.notified())["error"]["code"] in (-32700, -32600)
         assert isinstance(await ws.call("slotSubscribe"), int)
+
+    served(test)
+
+
+def test_many_transactions_at_once_reach_who_reads(served: Any) -> None:
+    async def test(client: Any) -> None:
+        ws = await client.connect()
+        await ws.call("transactionSubscribe", everything(client), FULL)
+        appending = asyncio.ensure_future(client.call("simAppend", client.wallet, 1_500))
+        told = [(await ws.notified())["params"]["result"]["signature"] for _ in range(1_500)]
+        assert told == await appending
+        assert (await client.call("simStatistics"))["websockets"]["slow"] == 0
 
     served(test)
 
