@@ -212,11 +212,11 @@ class RedisJournal:
     def _written(self, held: Held, task: asyncio.Task[Any]) -> None:
         self._writes.discard(task)
         self._statistics.queued -= 1
-        error = task.exception()
-        self._statistics.failing = isinstance(error, StoreUnavailable)
-        self._statistics.failures += self._statistics.failing
-        if self._statistics.failing and not isinstance(error, StoreFull):
-            self._leases.give_up(held)
+        if isinstance(task.exception(), StoreUnavailable):
+            self._leases.failing = True
+            self._statistics.failures += 1
+            if not isinstance(task.exception(), StoreFull):
+                self._leases.give_up(held)
 
     # Being told
 
@@ -230,6 +230,7 @@ class RedisJournal:
         self._feed.vacant(wallet)
 
     def statistics(self) -> JournalStatistics:
+        self._statistics.failing = self._leases.failing
         self._statistics.leases = len(self._leases)
         self._statistics.leases_lost = self._leases.lost
         self._statistics.listened = len(self._feed)

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
-from wd_server.errors import StoreAway
+from wd_server.errors import StoreUnavailable
 from wd_server.redis_shards import STORE_SECONDS, Address, Shards
 
 # Seconds between two pings on a connection that may be silent for hours, and without an answer
@@ -135,7 +135,7 @@ class _Ear:
     async def _look_again(self, fails: int) -> None:
         least, most = AGAIN_SECONDS
         await asyncio.sleep(self._random.uniform(least, min(most, least * 2**fails)))
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):  # who calls is told; here it is tried again
             await self._announcements.shards.look()
         self._announcements.sort()
 

@@ -74,6 +74,8 @@ class Leases:
     ) -> None:
         self.node = secrets.token_hex(8)
         self.lost = 0
+        # The last write failed. A heartbeat is one, so this is never older than that.
+        self.failing = False
         self._link = link
         self._pace = pace
         self._on_vacant = on_vacant
@@ -246,10 +248,13 @@ class Leases:
     async def _beat_on(self) -> None:
         while True:
             await asyncio.sleep(self._pace.heartbeat)
-            with suppress(StoreUnavailable):  # the link counts and logs it
+            try:
                 if not await self._beat():
                     await self._verify()
                 await self._look_for_dead()
+                self.failing = False
+            except StoreUnavailable:  # the link counts and logs it
+                self.failing = True
 
     async def _beat(self) -> bool:
         """Whether nobody can have taken this node for dead since the last time."""

@@ -12,6 +12,7 @@ from wd_server.errors import StoreAway, StoreFull, StoreUnavailable
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import Entry, EventId, Head, Lease, LeaseLost, NewEntry
 from wd_server.journal.redis import RedisJournal
+from wd_server.redis_lane import Script
 from wd_server.secret import Secret
 
 WALLET = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
@@ -214,6 +215,34 @@ def test_a_node_that_was_taken_for_dead_finds_out_what_it_lost(redis: RedisServe
     asyncio.run(scenario())
 
 
+def test_a_write_that_is_sent_again_is_stored_once(redis: RedisServer) -> None:
+    """As the link does it when a connection is lost before the answer is there."""
+
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            lease, run = await begun(journal)
+            link, run_script = journal._link, journal._link.run
+
+            async def run_twice(script: Script, keys: object, arguments: object) -> object:
+                await run_script(script, keys, arguments)  # type: ignore[arg-type]
+                return await run_script(script, keys, arguments)  # type: ignore[arg-type]
+
+            link.run = run_twice  # type: ignore[assignment,method-assign]
+            assert await journal.begin(lease, NOW) > run
+            run = (await journal.head(WALLET) or Head(0, 0, "")).run
+            for last in (3, 4, 6):
+                head = await journal.append(lease, run, trades(last - 1, last), b"", NOW)
+            assert head == Head(run, 6, "trade")
+            entries = await journal.read(WALLET, run, 0, *ALL)
+            assert [int(entry.payload) for entry in entries] == [2, 3, 3, 4, 5, 6]
+            await journal.release(lease)
+            again = await journal.acquire(WALLET)
+            assert again is not None
+            assert (await journal.append(again, run, trades(7, 7), b"", NOW)).seq == 7
+
+    asyncio.run(scenario())
+
+
 # When Redis is away
 
 
@@ -295,6 +324,47 @@ def test_redis_that_comes_back_empty_begins_a_new_run(redis: RedisServer) -> Non
     asyncio.run(scenario())
 
 
+def test_who_listens_to_a_lost_wallet_that_nobody_reads_is_told_to_read_it(
+    redis: RedisServer,
+) -> None:
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            lease, run = await begun(journal)
+            told = Told(journal)
+            await journal.head(WALLET)
+            await journal.append(lease, run, trades(1, 3), b"3", NOW)
+            await journal.release(lease)
+            redis.call("FLUSHALL")
+            redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+            await told.vacancy()
+            assert await journal.head(WALLET) is None
+            again, later = await begun(journal)
+            assert later > run
+            await journal.append(again, later, trades(1, 1), b"1", NOW)
+            assert told.position == EventId(later, 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_that_was_asked_for_while_redis_hung_is_kept_from_nobody(
+    redis: RedisServer,
+) -> None:
+    async def scenario() -> None:
+        async with node(redis.url) as first, node(redis.url) as second:
+            told = Told(second)
+            with redis.stopped(), pytest.raises(StoreAway):
+                await first.acquire(WALLET)
+            while True:
+                try:
+                    if await second.acquire(WALLET) is not None:
+                        break
+                    await told.vacancy()
+                except StoreAway:
+                    continue
+
+    asyncio.run(scenario())
+
+
 def test_entries_that_were_told_of_and_lost_are_never_numbered_again(redis: RedisServer) -> None:
     """As after a failover to a replica that hadn't everything yet."""
 
@@ -363,6 +433,21 @@ def test_redis_without_memory_stores_nothing_by_half_and_goes_on_when_it_has_som
             await journal.release(lease)
             redis.call("CONFIG", "SET", "maxmemory", "0")
             assert await journal.acquire(WALLET) is not None
+
+    asyncio.run(scenario())
+
+
+def test_a_journal_fails_no_more_once_redis_answers_though_nothing_is_written(
+    redis: RedisServer,
+) -> None:
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            lease, run = await begun(journal)
+            with redis.stopped(), pytest.raises(StoreAway):
+                await journal.append(lease, run, trades(1, 1), b"", NOW)
+            assert journal.statistics().failing
+            while journal.statistics().failing:
+                await journal.head(WALLET)
 
     asyncio.run(scenario())
 
