@@ -23,8 +23,8 @@ _PAGE_HEAD = """\
 
 Environment variables, read once at the start. `wd-server --check` says what is wrong with them and
 exits; every wrong one is named at once. An empty variable counts as not set. Times are in seconds
-unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment, and
-that before a file of `--env-file`, which looks like `conf/env.example`.
+unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment,
+and that before a file of `--env-file`, which looks like `conf/env.example`.
 
 Written from `wd_server/settings.py` by `make docs`.
 """

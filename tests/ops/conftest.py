@@ -69,12 +69,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(
-                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__")
-                )
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, folder / part)
-        (folder / "wd_server/__init__.py").write_text(f'"""wd-server"""\n\n__version__ = "{version}"\n')
+        (folder / "wd_server/__init__.py").write_text(
+            f'"""wd-server"""\n\n__version__ = "{version}"\n'
+        )
         return folder
 
     return copy

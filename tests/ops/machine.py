@@ -1,4 +1,4 @@
-"""A machine with a real systemd: a container of this machine's own files, with a network of its own.
+"""A machine with a real systemd: a container of this one's files, with a network of its own.
 
 What is written there goes to memory and is gone at the end. Nothing of it is seen outside.
 """
@@ -55,9 +55,11 @@ class Machine:
         return done
 
     def command(self, *command: str) -> list[str]:
-        """For a process that goes on beside the test."""
-        # In all of its namespaces but the user's, which is this machine's too.
         return ["nsenter", f"--target={self._leader}", "--all", *command]
+
+    def client(self, *command: str | Path) -> list[str | Path]:
+        """For a process of this machine that sees the other one's network."""
+        return ["nsenter", f"--target={self._leader}", "--net", *command]
 
     @staticmethod
     def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
