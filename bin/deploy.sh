@@ -95,7 +95,7 @@ require_settings() { # file
     for name in "${needed[@]}"; do
         [ -n "$(setting "$1" "$name" '')" ] || missing+=("$name")
     done
-    [ ${#missing[@]} -eq 0 ] && return
+    [ ${#missing[@]} -eq 0 ] && return 0
     complain "missing: ${missing[*]}. Export them (docs/settings.md says what each is), or write them into $env_file."
     exit $CONFIG
 }
@@ -114,7 +114,7 @@ release_name() {
 # With a virtual environment of its own from the lock. What was interrupted begins anew.
 build() { # release
     local folder=$releases/$1
-    [ -e "$folder/.complete" ] && return
+    [ -e "$folder/.complete" ] && return 0
     say "Building $1."
     rm -rf "$folder"
     mkdir -p "$folder"
@@ -292,7 +292,7 @@ check_metrics() { # port
     token=$(setting "$env_file" METRICS_TOKEN '')
     answer=$(curl -sS --max-time 5 --config - "$(url "$1")/metrics" 2>&1 \
         <<<"${token:+header = \"Authorization: Bearer ${token//\"/\\\"}\"}") || true
-    grep -q '^walletdoctor_active_streams ' <<<"$answer" && return
+    grep -q '^walletdoctor_active_streams ' <<<"$answer" && return 0
     complain "$(url "$1")/metrics has no metrics: $(head -c 300 <<<"$answer")"
     return 1
 }
@@ -473,7 +473,7 @@ check_settings() { # release file
     for program in "$releases/$1" "$source"; do
         if [ -x "$program/.venv/bin/python" ]; then
             env -i PATH="$PATH" "$program/bin/wd-server" --check --env-file "$2" || exit $?
-            return
+            return 0
         fi
     done
     say "The settings' values are checked when the release is built."
@@ -520,7 +520,7 @@ main() {
     if [ "$dry_run" = yes ]; then
         check_settings "$release" "$merged"
         plan "$release"
-        return
+        return 0
     fi
     umask 022
     prepare_machine

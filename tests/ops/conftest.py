@@ -3,10 +3,10 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deployment import Checkout
 from processes import ROOT
 
 # What a checkout needs for a deployment.
@@ -28,14 +28,13 @@ DEPLOYED_PYTHON = "/usr/bin/python3"
 # Seconds for pip to get 17 packages, from a slow mirror.
 DOWNLOAD_SECONDS = 300
 
-Checkout = Callable[[str], Path]
-
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What requirements.lock names, got by pip in its ordinary way: the machines that tests deploy
     to have no network."""
     folder = tmp_path_factory.mktemp("wheels")
+    folder.chmod(0o755)  # whoever deploys reads it
     # For the Python that deployments run on, which isn't always the one that runs tests.
     made = folder / "python"
     pip = [made / "bin/pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
@@ -51,12 +50,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert done.returncode == 0, done.stderr
     return folder
-
-
-@pytest.fixture(scope="session")
-def offline() -> dict[str, str]:
-    """pip's own settings: packages come from where `wheels` is bound to."""
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/srv/wheels", "PIP_CONFIG_FILE": "/dev/null"}
 
 
 @pytest.fixture(scope="session")

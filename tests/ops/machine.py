@@ -101,9 +101,12 @@ def machine(folder: Path, binds: Mapping[Path, str]) -> Iterator[Machine]:
                 stderr=output,
             )
         try:
-            yield Machine(_leader(notified, process, console))
+            leader = _leader(notified, process, console)
+            try:
+                yield Machine(leader)
+            finally:
+                os.kill(leader, signal.SIGKILL)  # nothing there is worth a shutdown
         finally:
-            process.send_signal(signal.SIGTERM)  # nspawn ends the machine
             try:
                 process.wait(BOOT_SECONDS)
             except subprocess.TimeoutExpired:

@@ -14,20 +14,15 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from conftest import Checkout
-from machine import Machine, machine
+from deployment import PATIENCE, PORT, SETTINGS, Checkout, Deployment
+from machine import machine
 from processes import ROOT
 
-DEPLOY = "/srv/{}/bin/deploy.sh"
-PORT = 5000
 INSTANCES = (5000, 5001)
 # Half of them at each instance.
 CLIENTS = 200
-WALLETS = 4
 # Seconds that clients stay, unless the test sends them home: longer than any deployment takes.
 HOLD_SECONDS = 600
-# Seconds for what takes a few: only a broken server takes them.
-PATIENCE = 60
 # Seconds until the watchdog has seen a hung process, which has then started again.
 WATCHDOG_SECONDS = 60
 # Lower is better; the rating's own words are "OK" up to 4.9.
@@ -35,84 +30,19 @@ EXPOSURE_MAX = 1.5
 # sysexits.h: wrong settings.
 EXIT_CONFIG = 78
 
-SETTINGS = {
-    "ENV": "production",
-    "HELIUS_KEY": "0123456789abcdef",
-    "SECRET_KEY": 'it\'s "quoted", has $signs and \\ is long enough',
-    "REDIS_URL": "redis://127.0.0.1:6379/0",
-    "HELIUS_RPC_URL": "http://127.0.0.1:8899",
-    "UPSTREAM_PLAN": "professional",
-    "PRICE_SOURCE": "none",
-    "POLL_SECONDS": "1",
-    "DRAIN_SECONDS": "5",
-}
-
-
-class Deployment:
-    """A machine with what the server needs around it."""
-
-    def __init__(self, machine: Machine, offline: dict[str, str]) -> None:
-        self.machine = machine
-        self._offline = offline
-
-    def deploy(
-        self, version: str, *arguments: str, check: bool = True, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        env = self._offline | settings
-        return self.machine.run(DEPLOY.format(version), *arguments, env=env, check=check)
-
-    def version(self, port: int = PORT) -> str:
-        """Of what answers; it has a minute to do so."""
-        answer = self.machine.run(
-            *("curl", "-fsS", "--retry", "60", "--retry-all-errors", "--retry-delay", "1"),
-            f"http://127.0.0.1:{port}/health",
-        )
-        health = json.loads(answer.stdout)
-        assert health["status"] == "healthy"
-        return str(health["version"])
-
-    def current(self) -> str:
-        return self.machine.run("readlink", "/opt/wd-server/current").stdout.strip()
-
-    def keys(self, *arguments: str) -> Any:
-        program = "/opt/wd-server/current/bin/wd-keys"
-        made = self.machine.run(program, "--env-file", "/etc/wd-server/env", *arguments, "--json")
-        return json.loads(made.stdout)
-
-    def journal(self, unit: str) -> list[dict[str, Any]]:
-        """Entries of systemd's journal."""
-        text = self.machine.run("journalctl", "--unit", unit, "--output", "json").stdout
-        return [json.loads(line) for line in text.splitlines()]
-
-    def log(self, unit: str) -> list[dict[str, Any]]:
-        """Lines that the server wrote into it. What Python says when it is aborted is none."""
-        return [
-            json.loads(entry["MESSAGE"])
-            for entry in self.journal(unit)
-            if entry["_TRANSPORT"] == "stdout" and entry["MESSAGE"].startswith("{")
-        ]
-
-    def wait_for_streams(self, port: int, count: int) -> None:
-        """Returns when an instance has so many. Nothing tells of that, so this asks again."""
-        deadline = monotonic() + PATIENCE
-        health = ""
-        while f'"active_streams":{count},' not in health:
-            assert monotonic() < deadline, health
-            sleep(0.2)
-            address = f"http://127.0.0.1:{port}/health"
-            health = self.machine.run("curl", "-sS", address, check=False).stdout
-
 
 @pytest.fixture(scope="module")
 def deployment(
     tmp_path_factory: pytest.TempPathFactory,
     wheels: Path,
-    offline: dict[str, str],
     checkout: Checkout,
 ) -> Iterator[Deployment]:
     """From nothing to healthy, with what was exported, and once more with nothing exported."""
     broken = checkout("1.2.0")
-    (broken / "wd_server/looplag.py").write_text("raise SystemError('this version is broken')\n")
+    health = broken / "handlers/health.py"
+    asked = "health = self.services.health()"
+    assert asked in health.read_text()
+    health.write_text(health.read_text().replace(asked, "raise SystemError('a broken version')"))
     binds = {
         ROOT: "/srv/source",
         wheels: "/srv/wheels",
@@ -121,14 +51,8 @@ def deployment(
         broken: "/srv/1.2.0",
     }
     with machine(tmp_path_factory.mktemp("machine"), binds) as booted:
-        chain = ["/srv/source/.venv/bin/python", "-m", "wd_server.chain.simulator", "--port=8899"]
-        chain += ["--only", "--live=1", f"--wallets=60x{WALLETS}"]
-        for command in (["redis-server", "--save", ""], chain):
-            booted.run("systemd-run", "--quiet", "--working-directory=/srv/source", *command)
-        booted.run(
-            "curl", "-sS", "--retry", "60", "--retry-connrefused", SETTINGS["HELIUS_RPC_URL"]
-        )
-        started = Deployment(booted, offline)
+        started = Deployment(booted)
+        started.surround()
         said = started.deploy("1.0.0", **SETTINGS).stdout
         assert "http://127.0.0.1:5000 is healthy and has metrics." in said
         assert "bin/verify_deployment.sh" in said
@@ -269,16 +193,14 @@ def test_instances_are_replaced_one_after_the_other_under_resuming_clients(
     assert serving["timestamp"] < stopping["timestamp"]
 
 
-def test_a_broken_version_is_rolled_back(deployment: Deployment) -> None:
+def test_a_version_that_isnt_healthy_is_rolled_back(deployment: Deployment) -> None:
     release = deployment.current()
-    second = deployment.machine.pid("wd-server@5001")
-    failed = deployment.deploy("1.2.0", check=False)
+    failed = deployment.deploy("1.2.0", check=False, HEALTH_SECONDS="3")
     assert failed.returncode == 1
-    assert "this version is broken" in failed.stderr
+    assert "a broken version" in failed.stderr  # what the log says
     assert "runs again" in failed.stderr
     assert deployment.current() == release
     assert [deployment.version(port) for port in INSTANCES] == ["1.1.0", "1.1.0"]
-    assert second > 0
 
 
 def test_back_by_hand_and_forth_again(deployment: Deployment) -> None:
