@@ -75,10 +75,12 @@ class Deployment:
     def current(self) -> str:
         return self.machine.run("readlink", "/opt/wd-server/current").stdout.strip()
 
-    def keys(self, *arguments: str) -> Any:
-        program = "/opt/wd-server/current/bin/wd-keys"
-        made = self.machine.run(program, "--env-file", "/etc/wd-server/env", *arguments, "--json")
-        return json.loads(made.stdout)
+    def key(self) -> str:
+        """A new one, without limits."""
+        program = ["/opt/wd-server/current/bin/wd-keys", "--env-file", "/etc/wd-server/env"]
+        limits = ["--name", "test", "--streams", "0", "--requests", "0"]
+        made = json.loads(self.machine.run(*program, "create", "--json", *limits).stdout)
+        return str(made["key"])
 
     def journal(self, unit: str) -> list[dict[str, Any]]:
         """Entries of systemd's journal."""

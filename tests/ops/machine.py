@@ -20,6 +20,17 @@ DISK = "3g"
 _BOOT = """
 set -e
 mount -t tmpfs -o size={disk},mode=755 tmpfs {folder}
+# Control groups of its own: two machines in the same would end each other's processes.
+while IFS=: read -r _ hierarchy path; do
+    case $hierarchy in
+    name=systemd) base=/sys/fs/cgroup/systemd$path ;;
+    "") if [ -d /sys/fs/cgroup/unified ]; then base=/sys/fs/cgroup/unified$path
+        else base=/sys/fs/cgroup$path; fi ;;
+    *) continue ;;
+    esac
+    mkdir "$base/{name}"
+    echo $$ >"$base/{name}/cgroup.procs"
+done </proc/self/cgroup
 mkdir {folder}/upper {folder}/work {folder}/root
 mount -t overlay -o lowerdir=/,upperdir={folder}/upper,workdir={folder}/work overlay {folder}/root
 exec systemd-nspawn --quiet --directory={folder}/root --boot --register=no --keep-unit \\
@@ -80,22 +91,22 @@ class Machine:
 @contextmanager
 def machine(folder: Path, binds: Mapping[Path, str]) -> Iterator[Machine]:
     """Booted. `folder` is empty; `binds` are folders of this machine and where they are seen."""
+    name = f"wd-server-{os.getpid()}-{folder.parent.name}-{folder.name}"
     script = _BOOT.format(
         disk=DISK,
-        name=f"wd-server-{os.getpid()}",
+        name=name,
         folder=folder,
         binds=" ".join(f"--bind-ro={source}:{place}" for source, place in binds.items()),
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
-        address = f"wd-server-machine-{os.getpid()}-{folder.name}"
-        notified.bind("\0" + address)
+        notified.bind("\0" + name)
         notified.settimeout(BOOT_SECONDS)
         console = folder.with_suffix(".console")
         with console.open("wb") as output:
             # Mounts of a namespace of its own go away with the last process in it.
             process = subprocess.Popen(
                 ["unshare", "--mount", "--propagation=private", "bash", "-c", script],
-                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "@" + address},
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "@" + name},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -112,6 +123,9 @@ def machine(folder: Path, binds: Mapping[Path, str]) -> Iterator[Machine]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            for group in Path("/sys/fs/cgroup").glob(f"**/{name}"):
+                for inner in sorted(group.glob("**/"), reverse=True):
+                    inner.rmdir()
 
 
 def _leader(notified: socket.socket, process: subprocess.Popen[bytes], console: Path) -> int:

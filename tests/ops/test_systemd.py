@@ -109,7 +109,7 @@ def test_systemd_is_told_how_many_streams_there_are(deployment: Deployment) -> N
 
 def test_a_killed_process_comes_back(deployment: Deployment) -> None:
     before = deployment.machine.pid("walletdoctor")
-    deployment.machine.run("systemctl", "kill", "--signal=KILL", "walletdoctor")
+    deployment.machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "walletdoctor")
     assert deployment.version() == "1.0.0"
     assert deployment.machine.pid("walletdoctor") != before
 
@@ -117,7 +117,9 @@ def test_a_killed_process_comes_back(deployment: Deployment) -> None:
 def test_the_watchdog_ends_a_hung_process_and_its_clients_go_on(deployment: Deployment) -> None:
     before = deployment.machine.pid("walletdoctor")
     with _following(deployment, PORT, 10) as following:
-        deployment.machine.run("systemctl", "kill", "--signal=STOP", "walletdoctor")
+        deployment.machine.run(
+            "systemctl", "kill", "--kill-whom=main", "--signal=STOP", "walletdoctor"
+        )
         # Who comes meanwhile waits in the socket.
         waited = deployment.machine.run(
             *("curl", "-sS", "--max-time", str(WATCHDOG_SECONDS), "http://127.0.0.1:5000/health")
@@ -235,10 +237,9 @@ def test_the_journal_has_json_lines(deployment: Deployment) -> None:
 
 
 def test_the_verification_passes_with_a_key(deployment: Deployment) -> None:
-    made = deployment.keys("create", "--name", "verify", "--streams", "60", "--requests", "0")
     verified = deployment.machine.run(
         *("/srv/source/bin/verify_deployment.sh", "--no-integration", "--json"),
-        env={"VERIFY_AUTH": "true", "TEST_API_KEY": made["key"]},
+        env={"VERIFY_AUTH": "true", "TEST_API_KEY": deployment.key()},
     )
     result = json.loads(verified.stdout)
     assert result["failed"] == 0
@@ -247,6 +248,24 @@ def test_the_verification_passes_with_a_key(deployment: Deployment) -> None:
 
 def _last(lines: list[dict[str, Any]], event: str) -> dict[str, Any]:
     return [line for line in lines if line["event"] == event][-1]
+
+
+def test_every_line_of_the_checklist_holds(deployment: Deployment) -> None:
+    page = (ROOT / "docs/checklist.md").read_text().partition("## From elsewhere")[0]
+    lines = re.findall(r"^- \[ \] (.+?): `(.+)`$", page, re.MULTILINE)
+    assert len(lines) == page.count("- [ ]") > 20
+    env = {
+        "SERVICE": "walletdoctor",
+        "URL": "http://127.0.0.1:5000",
+        "TEST_API_KEY": deployment.key(),
+    }
+    failed = []
+    for what, command in lines:
+        script = f"cd /srv/1.1.0; {command}"
+        done = deployment.machine.run("bash", "-c", script, env=env, check=False)
+        if done.returncode:
+            failed.append(f"{what}: {command}\n{done.stdout}{done.stderr}")
+    assert not failed, "\n".join(failed)
 
 
 class Following:
@@ -279,7 +298,6 @@ class Following:
 
 @contextmanager
 def _following(deployment: Deployment, port: int, clients: int) -> Iterator[Following]:
-    key = deployment.keys("create", "--name", "load", "--streams", "0", "--requests", "0")["key"]
     truth = deployment.machine.run(
         *("curl", "-sS", "-H", "Content-Type: application/json", SETTINGS["HELIUS_RPC_URL"]),
         *("-d", '{"jsonrpc":"2.0","id":1,"method":"simWallets","params":[]}'),
@@ -296,7 +314,7 @@ def _following(deployment: Deployment, port: int, clients: int) -> Iterator[Foll
     load += [f"--wallet={wallet}" for wallet in wallets]
     process = subprocess.Popen(
         deployment.machine.client(*load),
-        env={**os.environ, "WD_LOAD_KEYS": key},
+        env={**os.environ, "WD_LOAD_KEYS": deployment.key()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
