@@ -121,7 +121,7 @@ build() { # release
     (cd "$source" && tar -cf - --exclude=__pycache__ "${PARTS[@]}") |
         tar -xf - -C "$folder" --no-same-owner
     "$source/.ci/venv" "$folder/.venv"
-    "$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
+    "$folder/.venv/bin/pip" install --quiet --disable-pip-version-check \
         --requirement "$folder/requirements.lock"
     (cd "$folder" && .venv/bin/pip install --quiet --disable-pip-version-check --no-deps \
         --no-build-isolation . && rm -rf build ./*.egg-info)
@@ -452,8 +452,11 @@ find_address() { # file
     *[!0-9.]*) [ "$mode" = process ] || fail "HOST is $host, but systemd listens on IP addresses only." ;;
     esac
     instances=''
-    if [ "$mode" = systemd ]; then
-        if [ "$asked_instances" = keep ]; then instances=$(installed_instances); else instances=$asked_instances; fi
+    if [ "$asked_instances" != keep ]; then
+        [ "$mode" = systemd ] || fail "--instances needs systemd: a background process is one."
+        instances=$asked_instances
+    elif [ "$mode" = systemd ]; then
+        instances=$(installed_instances)
     fi
     ports=$(xargs <<<"${instances:-$port}")
 }

@@ -53,6 +53,12 @@ def test_instances_are_ports(tmp_path: Path, ports: str) -> None:
     assert _deploy(tmp_path / "root", "--instances", ports, **COMPLETE).returncode == 2
 
 
+def test_a_background_process_has_no_instances(tmp_path: Path) -> None:
+    refused = _deploy(tmp_path / "root", "--instances", "5000 5001", **COMPLETE)
+    assert refused.returncode == 1
+    assert "needs systemd" in refused.stderr
+
+
 @pytest.mark.parametrize("given", [{}, {"HELIUS_KEY": "0123456789abcdef"}, {"ENV": "production"}])
 def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, given: dict[str, str]) -> None:
     refused = _deploy(tmp_path / "root", **given)
