@@ -38,6 +38,17 @@ def test_shellcheck_has_nothing_to_say(script: Path) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
+def test_one_process_and_one_of_several_differ_in_their_names_only() -> None:
+    single, several = (
+        [line for line in (ROOT / "conf" / name).read_text().splitlines() if line[:1] != "#"]
+        for name in ("walletdoctor.service", "wd-server@.service")
+    )
+    assert [line.replace("walletdoctor.socket", "wd-server@%i.socket") for line in single] == [
+        line.replace(" wd-server/%i", "").replace("/%i", "").replace(", port %i", "")
+        for line in several
+    ]
+
+
 @pytest.mark.parametrize("script", ["deploy.sh", "verify_deployment.sh"])
 def test_help_says_how_and_an_unknown_argument_is_refused(script: str) -> None:
     for argument, code in (("--help", 0), ("--what", 2)):
