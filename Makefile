@@ -5,15 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
-TEST_PACKAGES := chromium curl iproute2 nodejs openssl prometheus redis-server strace
+TEST_PACKAGES := chromium curl iproute2 logrotate nodejs openssl procps prometheus python3-venv redis-server shellcheck sqlite3 strace systemd systemd-container
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz check format bench docs lock clean
+.PHONY: help install run test test-ops fuzz check format bench docs lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.run ## the virtual environment with what the server needs
 
@@ -22,6 +22,9 @@ run: $(VENV)/.run ## the server with a simulated chain: no key, no network
 
 test: $(VENV)/.test ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-ops: $(VENV)/.test ## all tests of deployments, with those that take minutes
+	@$(BIN)/python -m pytest -m '' tests/ops $(ARGS)
 
 fuzz: $(VENV)/.test ## twenty times as many hostile inputs as the tests try
 	@FUZZ=20 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
-FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "logs"}
+FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "env_file", "logs"}
 LINK = {"redis_errors", "redis_lane", "redis_link", "redis_shards", "redis_url"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "secret": set(),
     "variable": {"secret"},
     "settings": {"errors", "secret", "variable", "redis_url"},
+    "env_file": {"settings"},
     "logs": {"errors", "secret"},
     "redis_url": {"secret", "variable"},
     # The connection to Redis, which the journal and the counters of access share.
@@ -41,10 +42,11 @@ MAY_IMPORT = {
     "handlers": FLAT | ROOMS | {"metrics"},
     "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag"},
     "listener": FLAT,
-    "server": FLAT | {"app", "listener", "streaming"},
+    "supervisor": FLAT,
+    "server": FLAT | {"app", "listener", "streaming", "supervisor"},
     "demo": FLAT,
     "load": FLAT,
-    "cli": FLAT | {"app", "demo", "server"},
+    "cli": FLAT | {"app", "demo", "server", "supervisor"},
 }
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.

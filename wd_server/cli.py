@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
-from wd_server import __version__, logs
+from wd_server import __version__, env_file, logs
 from wd_server.app import App, check_files
 from wd_server.demo import Demo, simulated_chain
 from wd_server.errors import StoreUnavailable
 from wd_server.secret import Secret
 from wd_server.server import Server
 from wd_server.settings import InvalidSettings, Settings
+from wd_server.supervisor import Supervisor
 
 # What the simulated chain allows a second is more than one wallet needs.
 DEMO_PLAN = "professional"
@@ -35,7 +36,8 @@ EXIT_OS = 71
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        settings = Settings.from_environment(os.environ, **_overrides(arguments, os.environ))
+        environ = {**env_file.read(arguments.env_file), **os.environ}
+        settings = Settings.from_environment(environ, **_overrides(arguments, environ))
         check_files(settings)
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
@@ -44,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write("The settings are valid.\n")
         return 0
     logs.configure(settings.log_level, settings.log_format, sys.stderr, settings.secrets())
+    supervisor = Supervisor(os.environ, os.getpid())
     if not arguments.demo:
-        serve = _serve(settings, None)
+        serve = _serve(settings, supervisor, None)
     else:
-        serve = _serve_demo(settings, keeps_journal=arguments.data_dir is not None)
+        serve = _serve_demo(settings, supervisor, keeps_journal=arguments.data_dir is not None)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve)
@@ -76,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", action="store_true", help="validate the settings, print what is wrong, and exit"
     )
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="NAME=value lines; what the environment sets, too, comes before them",
+    )
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (PORT)")
     parser.add_argument(
@@ -96,7 +105,7 @@ def _overrides(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Map
     return overrides
 
 
-async def _serve_demo(settings: Settings, *, keeps_journal: bool) -> None:
+async def _serve_demo(settings: Settings, supervisor: Supervisor, *, keeps_journal: bool) -> None:
     """The simulated chain begins anew with each start, and so does its journal unless a folder is
     named for it."""
     with TemporaryDirectory(prefix="wd-server-demo-") as folder:
@@ -106,11 +115,11 @@ async def _serve_demo(settings: Settings, *, keeps_journal: bool) -> None:
             settings = replace(
                 settings, helius_rpc_url=url, helius_ws_url=None, price_url=url, data_dir=data_dir
             )
-            await _serve(settings, demo)
+            await _serve(settings, supervisor, demo)
 
 
-async def _serve(settings: Settings, demo: Demo | None) -> None:
-    server = Server(App(settings, simulated=demo is not None))
+async def _serve(settings: Settings, supervisor: Supervisor, demo: Demo | None) -> None:
+    server = Server(App(settings, simulated=demo is not None), supervisor)
     await server.start()
     if demo is not None:
         sys.stdout.write(_welcome(f"http://{settings.host}:{server.port}", demo))

@@ -13,6 +13,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -82,6 +83,7 @@ class Listener:
         self._silent: dict[_Arrival, float] = {}
         self._requests: deque[tuple[_Arrival, bytes]] = deque()
         self._check: asyncio.TimerHandle | None = None
+        self._settled: asyncio.Event | None = None
 
     async def listen(self, sockets: Iterable[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
@@ -91,10 +93,23 @@ class Listener:
             )
         self._check = loop.call_later(SILENCE_CHECK_SECONDS, self._drop_silent)
 
-    def close(self) -> None:
-        """Accept no more, and drop who hasn't asked for anything yet."""
+    def stop_accepting(self) -> None:
+        """Let go of the listening sockets. Whoever else has them, has their queues too."""
         for server in self._servers:
             server.close()
+        self._servers.clear()
+
+    async def settle(self, seconds: float) -> None:
+        """Returns when nobody who has connected waits for an answer, or after `seconds`. Nobody
+        can tell whether a connection that Tornado keeps will be asked again, so it counts."""
+        self._settled = asyncio.Event()
+        self._look_if_settled()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), seconds)
+
+    def close(self) -> None:
+        """Accept no more, and drop who hasn't asked for anything yet."""
+        self.stop_accepting()
         if self._check is not None:
             self._check.cancel()
         for arrival in list(self._silent):
@@ -104,12 +119,12 @@ class Listener:
 
     def arrived(self, arrival: "_Arrival") -> None:
         self._silent[arrival] = asyncio.get_running_loop().time()
-        others = len(self._silent) + len(self._requests) + len(self._handed_on)
-        if others + self._streams() > self._most_connections:
+        if self.waiting + self._streams() > self._most_connections:
             self._make_room()
 
     def left(self, arrival: "_Arrival") -> None:
         self._silent.pop(arrival, None)
+        self._look_if_settled()
 
     def said(self, arrival: "_Arrival", data: bytes) -> None:
         """The first bytes of a connection."""
@@ -125,6 +140,16 @@ class Listener:
     def closed(self, stream: "_BegunStream") -> None:
         """A connection that was Tornado's."""
         self._handed_on.pop(stream, None)
+        self._look_if_settled()
+
+    @property
+    def waiting(self) -> int:
+        """Connections that are neither answered nor streams."""
+        return len(self._silent) + len(self._requests) + len(self._handed_on)
+
+    def _look_if_settled(self) -> None:
+        if self._settled is not None and not self.waiting:
+            self._settled.set()
 
     def _make_room(self) -> None:
         first = next(iter(self._silent))
@@ -142,6 +167,8 @@ class Listener:
         finally:  # whatever one request does, the others get their turn
             if self._requests:
                 asyncio.get_running_loop().call_soon(self._begin_requests)
+            else:
+                self._look_if_settled()
 
     def _begin(self, arrival: "_Arrival", head: bytes) -> None:
         peer = arrival.transport.get_extra_info("peername")

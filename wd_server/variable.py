@@ -23,12 +23,13 @@ _PAGE_HEAD = """\
 
 Environment variables, read once at the start. `wd-server --check` says what is wrong with them and
 exits; every wrong one is named at once. An empty variable counts as not set. Times are in seconds
-unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment.
+unless the meaning says otherwise. `--host`, `--port` and `--data-dir` come before the environment,
+and that before a file of `--env-file`, which looks like `conf/env.example`.
 
 Written from `wd_server/settings.py` by `make docs`.
 """
 _EXAMPLE_HEAD = """\
-# Settings of wd-server: one NAME=value a line, as systemd's EnvironmentFile reads them.
+# Settings of wd-server for `--env-file`: one NAME=value a line. Nothing in a value is expanded.
 # It will hold keys: let only the server's user read it (mode 0600). Not commented out is what
 # production needs. Written from wd_server/settings.py by `make docs`.
 """

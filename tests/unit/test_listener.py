@@ -1,11 +1,20 @@
 """What of a connection's first bytes is read without Tornado."""
 
+import asyncio
+import socket
+from collections.abc import Coroutine
+
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
 
-from wd_server.listener import HEAD_BYTES, is_plain
+from wd_server.listener import HEAD_BYTES, Listener, is_plain
 
+# Seconds to wait for what should come at once: only a broken program takes them.
+PATIENCE = 30
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 HEAD = f"GET /v4/wallet/{WALLET}/stream?follow=true HTTP/1.1\r\nHost: x\r\n".encode()
 
@@ -73,3 +82,68 @@ def test_whatever_is_put_into_a_head_it_stays_one_head_without_a_body(text: byte
         assert b"\0" not in head
         assert head.count(b"\n") == head.count(b"\r\n")
         assert b"content-length:" not in head.lower()
+
+
+class _Slow(RequestHandler):
+    """Answers when the test says so."""
+
+    def initialize(self, asked: asyncio.Event, may_answer: asyncio.Event) -> None:
+        self._asked, self._may_answer = asked, may_answer
+
+    async def get(self) -> None:
+        self._asked.set()
+        await self._may_answer.wait()
+        self.finish("late")
+
+
+def test_who_has_connected_is_heard_and_answered_before_the_listener_is_settled() -> None:
+    async def life() -> None:
+        asked, may_answer = asyncio.Event(), asyncio.Event()
+        given = {"asked": asked, "may_answer": may_answer}
+        application = Application([("/slow", _Slow, given)], log_function=lambda _: None)
+        listener = Listener(application, HTTPServer(application), 60, 1000, lambda: 0, lambda: b"")
+        sock = socket.create_server(("127.0.0.1", 0))
+        await listener.listen([sock])
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        await _accepted(listener)
+
+        listener.stop_accepting()
+        settled = asyncio.create_task(listener.settle(PATIENCE))
+        await asyncio.sleep(0)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await asked.wait()
+        assert not settled.done()
+        may_answer.set()
+        assert (await reader.read()).endswith(b"late")
+        await settled
+        writer.close()
+        listener.close()
+
+    _run(life())
+
+
+def test_a_silent_connection_holds_nobody_up_for_long() -> None:
+    async def life() -> None:
+        application = Application()
+        listener = Listener(application, HTTPServer(application), 60, 1000, lambda: 0, lambda: b"")
+        sock = socket.create_server(("127.0.0.1", 0))
+        await listener.listen([sock])
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        await _accepted(listener)
+        await listener.settle(0.01)
+        listener.close()
+        assert await reader.read() == b""
+        writer.close()
+
+    _run(life())
+
+
+async def _accepted(listener: Listener) -> None:
+    """Returns when somebody has connected, which nothing tells."""
+    while not listener.waiting:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def _run(life: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(life, PATIENCE))

@@ -8,13 +8,14 @@ import pwd
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wd_server import __version__
+from wd_server import __version__, env_file
 from wd_server.access import entrance, key_words
 from wd_server.access.keyring import KeyProblem, KeyRequest, Keyring, NewKey
 from wd_server.access.keys import ApiKey, SigningKeys
@@ -39,16 +40,16 @@ TABLE_WIDTH_MAX = 400
 VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD")
 
 _EPILOG = """\
-Uses the store that the server uses: REDIS_URL, else DATA_DIR, and SECRET_KEY, from the environment.
-A running server knows of every change within two seconds. Exit codes: 0 done, 1 refused, 2 wrong
-arguments, 69 the store doesn't answer, 78 wrong settings.
+Uses the store that the server uses: REDIS_URL, else DATA_DIR, and SECRET_KEY, from the environment
+or --env-file. A running server knows of every change within two seconds. Exit codes: 0 done,
+1 refused, 2 wrong arguments, 69 the store doesn't answer, 78 wrong settings.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        settings = _settings(os.environ)
+        settings = _settings({**env_file.read(arguments.env_file), **os.environ})
         _refuse_wrong_user(settings)
         return asyncio.run(_run(arguments, settings))
     except InvalidSettings as error:
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"wd-server {__version__}")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="the server's settings, NAME=value a line"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, help_text: str) -> argparse.ArgumentParser:
