@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
-TEST_PACKAGES := chromium curl iproute2 logrotate nodejs openssl procps prometheus python3-venv redis-server shellcheck sqlite3 strace systemd systemd-container
+TEST_PACKAGES := chromium curl haproxy iproute2 logrotate nginx nodejs openssl procps prometheus python3-venv redis-server rsyslog shellcheck sqlite3 strace systemd systemd-container
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
@@ -42,9 +42,10 @@ format: $(VENV)/.test ## rewrite the code as `make check` wants it
 bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## what is written from the code: docs/settings.md, conf/env.example
+docs: $(VENV)/.run ## what is written from code: docs/settings.md, conf/env.example, the dashboard
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.page(), end="")' >docs/settings.md
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.example(), end="")' >conf/env.example
+	@$(BIN)/python conf/grafana/dashboard.py >conf/grafana/wd-server.json
 
 lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock

@@ -66,7 +66,7 @@ class EventSource:
             block, end, rest = self._buffer.partition(b"\n\n")
             if end:
                 self._buffer = rest
-                yield _event(block)
+                yield read_event(block)
             elif not self.fill():
                 if self._buffer:
                     raise Torn(f"the stream ended within an event: {self._buffer!r}")
@@ -108,7 +108,7 @@ class EventSource:
         return int(status_line.split(" ")[1]), headers
 
 
-def _event(block: bytes) -> Event:
+def read_event(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
     assert fields.keys() <= {"event", "id", "data", "retry"}, fields
     retry = fields.get("retry")

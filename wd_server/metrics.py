@@ -16,6 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from wd_server import __version__, process
 from wd_server.access.door import Door
 from wd_server.analysis.analysis import Analysis
 from wd_server.chain.history import History
@@ -73,10 +74,13 @@ class _Reading(Collector):
             yield from _redis(self._measured.redis)
         lag = self._measured.loop_lag.histogram
         yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
+        yield from _process()
 
     def _streams(self) -> Iterator[Metric]:
         streams = self._measured.registry.statistics()
         yield _gauge("active_streams", "Streams open now.", streams.active)
+        limit = self._measured.registry.limits.max_streams
+        yield _gauge("streams_limit", "Streams that this process takes.", limit)
         yield _gauge("channels", "Wallets with at least one open stream.", streams.channels)
         yield _counter("total_streams", "Streams admitted.", streams.total)
         yield _counter("total_events", "Events written.", streams.events)
@@ -113,11 +117,8 @@ class _Reading(Collector):
         yield _gauge(
             "upstream_quota_exhausted", "1 while the plan is used up.", rpc.quota_exhausted
         )
-        mode = GaugeMetricFamily(
-            PREFIX + "upstream_mode", "1 for the way histories are read.", labels=("mode",)
-        )
-        mode.add_metric((self._measured.history.statistics().mode,), 1)
-        yield mode
+        mode = self._measured.history.statistics().mode
+        yield _gauge_of("upstream_mode", "1 for the way histories are read.", "mode", mode)
         quotes = self._measured.quotes.statistics()
         yield _counter("quote_requests", "Requests to the price source.", quotes.requests)
         yield _counters("quote_failures", "Those that failed.", "kind", quotes.failures)
@@ -168,8 +169,29 @@ def _redis(link: RedisLink) -> Iterator[Metric]:
     yield _histogram("redis_call_seconds", "One call, with its waiting.", calls.call_seconds)
 
 
+def _process() -> Iterator[Metric]:
+    """Under the names that all Prometheus clients give them."""
+    yield _gauge_of("build_info", "1 for the version that runs.", "version", __version__)
+    own = process.statistics()
+    for name, text, value in (
+        ("resident_memory_bytes", "Memory in use.", own.resident_bytes),
+        ("start_time_seconds", "When it started, in unix seconds.", own.started),
+        ("open_fds", "Open files.", own.open_files),
+        ("max_fds", "Files that it may open.", own.max_files),
+    ):
+        yield GaugeMetricFamily(f"process_{name}", text, value=value)
+    yield CounterMetricFamily("process_cpu_seconds", "User and system time.", own.cpu_seconds)
+
+
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(PREFIX + name, text, value=value)
+
+
+def _gauge_of(name: str, text: str, label: str, value: str) -> Metric:
+    """1 for this value of the label."""
+    family = GaugeMetricFamily(PREFIX + name, text, labels=(label,))
+    family.add_metric((value,), 1)
+    return family
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

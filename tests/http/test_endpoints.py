@@ -167,7 +167,7 @@ def test_the_metrics_are_prometheus_text(served: Server) -> None:
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     names = [each.name for each in text_string_to_metric_families(answer.body.decode())]
     assert len(names) == len(set(names))
-    assert all(re.fullmatch(r"walletdoctor_[a-z_]+", name) for name in names)
+    assert all(re.fullmatch(r"(walletdoctor|process)_[a-z_]+", name) for name in names)
 
 
 @pytest.mark.parametrize(("name", "kind"), ALSO_MEASURED.items())

@@ -1,12 +1,16 @@
 """What a scrape shows, read back with the client library's own parser."""
 
+import os
 import subprocess
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from psutil import Process
 
+from wd_server import __version__
 from wd_server.app import App
 from wd_server.histogram import Histogram
 from wd_server.metrics import exposition
@@ -97,6 +101,21 @@ def test_redis_is_shown_where_there_is_one(app: App, tmp_path: Path) -> None:
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
     )
     assert b"redis" not in checked.stdout + checked.stderr
+
+
+def test_the_process_is_shown_as_the_kernel_sees_it(app: App) -> None:
+    shown = {
+        sample.name: sample.value for each in families(app).values() for sample in each.samples
+    }
+    used = os.times()
+    rounding = 0.02  # two ticks
+    assert 0 < shown["process_cpu_seconds_total"] <= used.user + used.system + rounding
+    assert shown["process_start_time_seconds"] == pytest.approx(Process().create_time(), abs=1)
+    assert shown["process_resident_memory_bytes"] > 10_000_000
+    assert shown["process_max_fds"] == getrlimit(RLIMIT_NOFILE)[0]
+    assert shown["walletdoctor_streams_limit"] == app.registry.limits.max_streams
+    (build,) = families(app)["walletdoctor_build_info"].samples
+    assert build.labels == {"version": __version__}
 
 
 def test_an_observation_on_a_bound_counts_below_it() -> None:
