@@ -39,6 +39,12 @@ def wallet(_small_wallets: Iterator[str]) -> str:
     return next(_small_wallets)
 
 
+@pytest.fixture
+def wallets(_small_wallets: Iterator[str]) -> list[str]:
+    """A few that no other test has asked for."""
+    return [next(_small_wallets) for _ in range(3)]
+
+
 @pytest.fixture(scope="session")
 def _analysed(
     chain: Simulator, large_wallet: str, tmp_path_factory: pytest.TempPathFactory
