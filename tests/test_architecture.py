@@ -47,6 +47,7 @@ MAY_IMPORT = {
     # It is installed where the server's dependencies are not.
     "client": {""},
     "load": FLAT | {"client"},
+    "watch": FLAT | {"client"},
     "cli": FLAT | {"app", "demo", "server"},
 }
 
@@ -57,7 +58,8 @@ PURE = re.compile(
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
     r"|streaming\.(bundle_id|compression|event|lifecycle|sse|view|wheel)"
     r"|load\.(plan|frames|continuity|distribution|tally|job)"
-    r"|client\.(backoff|errors|events|frame|position|response))"
+    r"|client\.(backoff|errors|events|frame|position|response)"
+    r"|watch\.(board|figures|lines|records|screen))"
 )
 IMPURE_LIBRARIES = re.compile(
     r"(asyncio|concurrent|ctypes|http\.(client|server)|logging|multiprocessing|os|pycurl|random|redis"
