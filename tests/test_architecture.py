@@ -412,7 +412,9 @@ def texts() -> Iterator[tuple[Path, str]]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         hidden = any(part.startswith(".") and part not in (".ci", ".gitignore") for part in parts)
-        made = {"__pycache__", "build", "dist", "data", "wd_server.egg-info"} & set(parts)
+        made = {"__pycache__", "build", "dist", "data", "node_modules", "wd_server.egg-info"} & set(
+            parts
+        )
         if hidden or made or not path.is_file() or path == Path(__file__).resolve():
             continue
         try:

@@ -105,6 +105,8 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary(Event):
+    """Of what is in USD, None with `skip_pricing`."""
+
     cost_basis: str
     trades: int
     buys: int
@@ -113,13 +115,13 @@ class Summary(Event):
     priced_trades: int
     unpriced_trades: int
     volume_sol: Decimal
-    volume_usd: Decimal
+    volume_usd: Decimal | None
     realized_pnl_sol: Decimal
-    realized_pnl_usd: Decimal
+    realized_pnl_usd: Decimal | None
     fees_sol: Decimal
     net_pnl_sol: Decimal
     unmatched_sol: Decimal
-    unmatched_usd: Decimal
+    unmatched_usd: Decimal | None
     transferred_cost_sol: Decimal
     tokens_traded: int
     tokens_sold: int
