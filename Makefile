@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
 TEST_PACKAGES := chromium curl iproute2 nodejs openssl prometheus redis-server strace
 # Folders whose package-lock.json says what tests need of Node. Some systems' nodejs has npm in it.
-NODE_FOLDERS := clients/ts
+NODE_FOLDERS := clients/ts tests/others
 TEST_PACKAGES += $(if $(shell command -v npm),,npm)
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := nginx libnginx-mod-nchan
@@ -72,5 +72,5 @@ $(VENV)/.test: $(VENV)/.run requirements-dev.lock Makefile $(NODE_FOLDERS:%=%/pa
 	@$(if $(TEST_PACKAGES),.ci/debian $(TEST_PACKAGES))
 	@echo 'wd-server: installing what tests need'
 	@$(PIP) --requirement requirements-dev.lock
-	@for folder in $(NODE_FOLDERS); do npm --prefix $$folder ci --silent --no-audit --no-fund; done
+	@for folder in $(NODE_FOLDERS); do npm --prefix $$folder ci --silent --no-audit --no-fund || exit; done
 	@touch $@
