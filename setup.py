@@ -49,7 +49,7 @@ setup(
             "httpx",
             "httpx-sse",
             # The server against its own description; the documentation as a site.
-            "jsonschema",
+            "jsonschema-rs",
             "schemathesis",
             "mkdocs",
         ],

@@ -3,8 +3,13 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
+
+from jsonschema_rs import Draft202012Validator
+
+from wd_server.streaming import reference
 
 # Seconds without a byte after which a stream that should go on is taken for stuck.
 PATIENCE = 30
@@ -23,7 +28,7 @@ class Event(NamedTuple):
 
 class EventSource:
     """Opens a stream and reads its events. Parses strictly what the server is to send: one `data`
-    line an event, fields with one space after the colon."""
+    line an event, fields with one space after the colon, data as it is described."""
 
     def __init__(
         self,
@@ -66,7 +71,7 @@ class EventSource:
             block, end, rest = self._buffer.partition(b"\n\n")
             if end:
                 self._buffer = rest
-                yield _event(block)
+                yield parsed(block)
             elif not self.fill():
                 if self._buffer:
                     raise Torn(f"the stream ended within an event: {self._buffer!r}")
@@ -108,13 +113,22 @@ class EventSource:
         return int(status_line.split(" ")[1]), headers
 
 
-def _event(block: bytes) -> Event:
+def parsed(block: bytes) -> Event:
+    """An event without the blank line that ends it."""
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
     assert fields.keys() <= {"event", "id", "data", "retry"}, fields
     retry = fields.get("retry")
+    data = json.loads(fields["data"])
+    _validator(fields["event"]).validate(data)
     return Event(
         name=fields["event"],
         id=fields.get("id"),
-        data=json.loads(fields["data"]),
+        data=data,
         retry=int(retry) if retry is not None else None,
     )
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    """Of an event's data; nothing may be in it that isn't described."""
+    return Draft202012Validator(reference.validated(name))

@@ -56,7 +56,7 @@ PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|redis_url|secret"
     r"|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
-    r"|streaming\.(bundle_id|compression|event|lifecycle|sse|view|wheel)"
+    r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"
     r"|load\.(plan|frames|continuity|distribution|tally|job)"
     r"|client\.(backoff|errors|events|frame|position|response)"
     r"|watch\.(board|figures|lines|records|screen))"

@@ -17,6 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from handlers.admission import StreamingHandler
 from handlers.base import NotFoundHandler, Services, refusal
+from handlers.docs import AsyncApiHandler, DocsHandler, OpenApiHandler
 from handlers.health import HealthHandler, LivenessHandler, ReadinessHandler
 from handlers.home import HomeHandler
 from handlers.metrics import MetricsHandler
@@ -165,6 +166,9 @@ class App:
             (r"/v4/streams", StreamsHandler),
             (r"/v4/streams/([^/]+)", OwnStreamHandler),
             (r"/v4/auth/token", TokenHandler),
+            (r"/docs", DocsHandler),
+            (r"/openapi.json", OpenApiHandler),
+            (r"/asyncapi.json", AsyncApiHandler),
         ]
         return _Application(
             [(path, handler, given) for path, handler in routes],
