@@ -13,7 +13,7 @@ TEST_PACKAGES += $(if $(shell command -v npm),,npm)
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz check format bench docs lock clean
+.PHONY: help install run test fuzz check format bench docs site lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,13 @@ format: $(VENV)/.test ## rewrite the code as `make check` wants it
 bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## what is written from the code: docs/settings.md, conf/env.example
+docs: $(VENV)/.run ## what is written from the code: docs/settings.md, docs/events.md, conf/env.example
+	@$(BIN)/python -c 'from handlers import events_page; print(events_page.page(), end="")' >docs/events.md
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.page(), end="")' >docs/settings.md
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.example(), end="")' >conf/env.example
+
+site: $(VENV)/.test ## the documentation as a site, into build/site
+	@$(BIN)/mkdocs build --quiet --strict
 
 lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock

@@ -5,38 +5,11 @@ import re
 import select
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from demo import demo
 from eventsource import EventSource
-from processes import PATIENCE, ROOT, free_port
-
-
-@contextmanager
-def demo(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and what it printed."""
-    port = free_port()
-    command = [sys.executable, str(ROOT / "bin/wd-server"), "--demo", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, *arguments],
-        env={},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        printed = ""
-        while "Ctrl-C" not in printed:
-            line = process.stdout.readline()
-            assert line, "the demo ended"
-            printed += line
-        yield process, printed
-    finally:
-        process.kill()
-        process.communicate()
+from processes import PATIENCE
 
 
 def simulators_of(process: subprocess.Popen[str]) -> list[Path]:

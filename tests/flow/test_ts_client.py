@@ -4,25 +4,15 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import pytest
 from eventsource import EventSource
+from posted import chromium, page
 from processes import PATIENCE, ROOT, Server, Simulator, server
 
-CLIENT = ROOT / "clients" / "ts"
-TSC = CLIENT / "node_modules" / ".bin" / "tsc"
-CHROMIUM = (
-    *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-dev-shm-usage"),
-)
+TSC = ROOT / "clients/ts/node_modules/.bin/tsc"
 
 
 def run(*command: object, **environment: str) -> str:
@@ -39,24 +29,17 @@ def run(*command: object, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def built() -> Path:
-    """The folder of the built client."""
-    run(TSC, "--project", CLIENT)
-    return CLIENT / "dist"
-
-
-@pytest.fixture(scope="module")
 def served(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with server(tmp_path_factory.mktemp("ts"), chain.url) as started:
         yield started
 
 
 def test_its_own_tests_pass_against_the_real_server(
-    built: Path, served: Server, chain: Simulator, wallets: list[str], tmp_path: Path
+    ts_client: Path, served: Server, chain: Simulator, wallets: list[str], tmp_path: Path
 ) -> None:
     with server(tmp_path / "guarded", chain.url, API_KEY_REQUIRED="true") as guarded:
         report = run(
-            *("node", "--test", CLIENT / "test"),
+            *("node", "--test", ts_client / "test"),
             SERVER=served.url,
             GUARDED=guarded.url,
             KEY=guarded.key(),
@@ -67,13 +50,13 @@ def test_its_own_tests_pass_against_the_real_server(
 
 
 def test_a_server_that_is_killed_and_started_again_loses_nothing(
-    built: Path, chain: Simulator, analysed: Path, large_wallet: str
+    ts_client: Path, chain: Simulator, analysed: Path, large_wallet: str
 ) -> None:
     with server(analysed, chain.url) as started:
         with EventSource(started.stream(large_wallet)) as source:
             ids = [event.id for event in source if event.id]
         process = subprocess.Popen(
-            ["node", str(CLIENT / "examples" / "follow.mjs"), started.url, large_wallet],
+            ["node", str(ts_client / "examples" / "follow.mjs"), started.url, large_wallet],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -92,7 +75,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(
 
 
 def test_what_the_server_sends_has_the_types_that_are_declared(
-    built: Path, served: Server, wallets: list[str], tmp_path: Path
+    ts_client: Path, served: Server, wallets: list[str], tmp_path: Path
 ) -> None:
     """The compiler looks: nothing missing, nothing too much, nothing of another type."""
     streams = [
@@ -110,47 +93,12 @@ def test_what_the_server_sends_has_the_types_that_are_declared(
     }
     source_text = tmp_path / "sent.ts"
     source_text.write_text(
-        f'import type {{ StreamEvent }} from "{built}/index.js";\n'
+        f'import type {{ StreamEvent }} from "{ts_client}/dist/index.js";\n'
         f"export const sent: StreamEvent[] = {json.dumps(events)};\n"
     )
     strict = ("--strict", "--exactOptionalPropertyTypes", "--noEmit")
     modern = ("--target", "ES2022", "--module", "NodeNext", "--types", "")
     run(TSC, *strict, *modern, source_text)
-
-
-@contextmanager
-def page(text: str, files: Path) -> Iterator[tuple[str, Queue[Any]]]:
-    """A web server with this page and the client; its address, and what the page posts."""
-    posted: Queue[Any] = Queue()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path != "/":
-                super().do_GET()
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            posted.put(json.loads(body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(files)))
-    thread = Thread(target=made.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_address[1]}", posted
-    finally:
-        made.shutdown()
-        thread.join()
-        made.server_close()
 
 
 PAGE = """<!doctype html><script type="module">
@@ -167,25 +115,16 @@ await fetch("/", { method: "POST", body: JSON.stringify(found) });
 
 
 def test_a_page_of_another_origin_reads_a_stream_in_chromium(
-    built: Path, chain: Simulator, wallet: str, tmp_path: Path
+    ts_client: Path, chain: Simulator, wallet: str, tmp_path: Path
 ) -> None:
-    with page(PAGE, built) as (origin, posted):
+    with page(PAGE, ts_client / "dist") as (origin, posted):
         settings = {"ALLOWED_ORIGINS": origin, "API_KEY_REQUIRED": "true"}
         with server(tmp_path / "data", chain.url, **settings) as started:
             key = started.key()
             with EventSource(started.stream(wallet), {"X-API-Key": key}) as source:
                 ids = [event.id for event in source if event.id]
             wish = json.dumps({"SERVER": started.url, "WALLET": wallet, "KEY": key})
-            profile = f"--user-data-dir={tmp_path / 'profile'}"
-            browser = subprocess.Popen(
-                [*CHROMIUM, profile, "--remote-debugging-port=0", f"{origin}/#{wish}"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            try:
+            with chromium(f"{origin}/#{wish}", tmp_path / "profile"):
                 found = posted.get(timeout=2 * PATIENCE)
-            finally:
-                browser.terminate()
-                browser.wait(PATIENCE)
     assert [each["id"] for each in found if each["id"]] == ids
     assert found[-1]["event"] == "complete"
