@@ -1,6 +1,7 @@
 """A server of event streams that does what the test says, right or wrong."""
 
 import socket
+import ssl
 from collections.abc import Sequence
 from threading import Thread
 from typing import NamedTuple, Self
@@ -17,13 +18,16 @@ class ScriptedServer:
     """Answers each connection with the next of these bytes and then closes it; the last one it
     leaves to the client where it `stays`. `requests` are those it got."""
 
-    def __init__(self, answers: Sequence[bytes], *, stays: bool = True) -> None:
+    def __init__(
+        self, answers: Sequence[bytes], *, stays: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._stays = stays
         self.requests: list[Request] = []
         self._answers = answers
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(PATIENCE)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = Thread(target=self._serve)
 
     def __enter__(self) -> Self:
@@ -37,6 +41,11 @@ class ScriptedServer:
     def _serve(self) -> None:
         for number, answer in enumerate(self._answers, 1):
             connection, (source, _) = self._listener.accept()
+            if self._tls is not None:
+                try:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
+                except ssl.SSLError:  # the client doesn't trust it
+                    continue
             with connection:
                 connection.settimeout(PATIENCE)
                 head = b""

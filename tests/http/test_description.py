@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from eventsource import EventSource, parsed
-from jsonschema_rs import Draft202012Validator, ValidationError, meta
+from jsonschema_rs import Draft7Validator, Draft202012Validator, ValidationError, meta
 from processes import ROOT, Server, Simulator, server
 from wire import exchange
 
@@ -62,6 +62,13 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(
             found = found[part]
     for schema in document["components"]["schemas"].values():
         meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+
+def test_it_is_asyncapi_as_its_makers_define_it(asyncapi: Any) -> None:
+    """Schemathesis says so of OpenAPI."""
+    schemas = ROOT / "tests/others/node_modules/@asyncapi/specs/schemas"
+    definition = json.loads((schemas / f"{asyncapi['asyncapi']}-without-$id.json").read_text())
+    Draft7Validator(definition).validate(asyncapi)
 
 
 def test_every_path_that_is_served_is_described(openapi: Any) -> None:

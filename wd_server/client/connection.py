@@ -61,7 +61,8 @@ class Connection:
         self._found: list[Fields] = []
 
     def close(self) -> None:
-        self._writer.close()
+        """At once: a farewell by TLS would have to be waited for, and nobody needs it."""
+        self._writer.transport.abort()
 
     async def read(self, silence: float) -> list[Fields]:
         """The events that came together; none at the stream's end. Raises Unreachable when the
@@ -107,13 +108,15 @@ async def connect(target: Target, path: str, headers: Mapping[str, str]) -> Conn
             return answered
     except TimeoutError:
         raise Unreachable(f"{target.authority} doesn't answer.") from None
+    except ssl.SSLCertVerificationError as error:
+        raise BadAnswer(f"{target.authority} isn't trusted ({error.verify_message}).") from error
     except OSError as error:
         raise Unreachable(f"{target.authority} can't be reached ({error}).") from error
     except BadResponse as error:
         raise BadAnswer(f"The answer can't be read: {error}.") from None
     finally:
         if answered is None and writer is not None:
-            writer.close()
+            writer.transport.abort()
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection | None:

@@ -18,7 +18,8 @@ class Unreachable(StreamError):
 
 
 class BadAnswer(StreamError):
-    """Something answers, and it is no wd-server: the URL is wrong, or a proxy is in the way."""
+    """Something answers, and it is no wd-server that can be trusted: the URL or the certificate is
+    wrong, or a proxy is in the way."""
 
 
 class Refused(StreamError):
