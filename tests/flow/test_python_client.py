@@ -86,8 +86,9 @@ def test_a_whole_history_comes_as_typed_events_and_ends(served: Server, wallet: 
 
 def test_the_last_id_of_another_process_goes_on_from_there(served: Server, wallet: str) -> None:
     trades = of(Trade, read(stream(served.url, wallet)))
-    rest = of(Trade, read(stream(served.url, wallet, last_event_id=trades[9].id)))
-    assert [trade.id for trade in rest] == [trade.id for trade in trades[10:]]
+    events = read(stream(served.url, wallet, last_event_id=trades[9].id))
+    assert of(Connected, events)[0].resumed
+    assert [trade.id for trade in of(Trade, events)] == [trade.id for trade in trades[10:]]
 
 
 def test_who_has_everything_is_told_nothing_more(served: Server, wallet: str) -> None:

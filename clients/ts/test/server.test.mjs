@@ -31,6 +31,7 @@ test("a whole history comes in order and ends", { skip }, async () => {
 test("an id of another process goes on from there, the last one to nothing", { skip }, async () => {
   const whole = ids(await read(stream(SERVER, WALLET)));
   const rest = await read(stream(SERVER, WALLET, { lastEventId: whole[9] }));
+  assert.equal(rest[0].data.resumed, true);
   assert.deepEqual(ids(rest), whole.slice(10));
   assert.deepEqual(await read(stream(SERVER, WALLET, { lastEventId: whole.at(-1) })), []);
 });
