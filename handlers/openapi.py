@@ -17,8 +17,9 @@ ABOUT: Final = (
     "A Solana wallet's trades, oldest first, each with its realized profit or loss, as server-sent "
     "events or as JSON."
 )
-# What any request under /v4 may be answered with.
-_REFUSALS: Final = (400, 401, 403, 429, 431, 500, 503)
+# What any request may be refused with, and what those under /v4 may be beyond.
+_ALWAYS: Final = (400, 405, 431, 500)
+_REFUSALS: Final = (401, 403, 429, 503)
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 
@@ -88,7 +89,7 @@ _STATUSES: Final = {
 
 def _paths(security: list[Mapping[str, list[str]]]) -> Document:
     guarded = {
-        path: {method: {**operation, "security": security} for method, operation in methods.items()}
+        path: {method: _guarded(operation, security) for method, operation in methods.items()}
         for path, methods in (_stream_paths() | _json_paths()).items()
     }
     return guarded | _open_paths()
@@ -98,15 +99,17 @@ def _stream_paths() -> Document:
     asked = (*parameters.STREAM, parameters.POSITION)
     one, several = (parameters.ADDRESS, *asked), (parameters.WALLETS, *asked)
     return {
-        "/v4/wallet/{address}/stream": {"get": _guarded("A wallet's events", _stream(), one)},
+        "/v4/wallet/{address}/stream": {"get": _operation("A wallet's events", _stream(), one)},
         "/v4/stream": {
-            "get": _guarded("Events of several wallets on one connection", _stream(), several),
+            "get": _operation("Events of several wallets on one connection", _stream(), several),
         },
         "/v4/streams": {
-            "get": _guarded("The key's own open streams on this server", _json(_ref("OwnStreams"))),
+            "get": _operation(
+                "The key's own open streams on this server", _json(_ref("OwnStreams"))
+            ),
         },
         "/v4/streams/{stream_id}": {
-            "delete": _guarded(
+            "delete": _operation(
                 "Close one of them",
                 {"204": {"description": "It is closed, with a `bye`."}},
                 (parameters.STREAM_ID,),
@@ -121,7 +124,7 @@ def _json_paths() -> Document:
     report = _json(_ref("WalletReport"))
     return {
         "/v4/wallet/{address}": {
-            "get": _guarded(
+            "get": _operation(
                 "Summary and open positions",
                 {**report, "202": {**report["200"], "description": "The analysis is under way."}},
                 (address,),
@@ -129,7 +132,7 @@ def _json_paths() -> Document:
             ),
         },
         "/v4/wallet/{address}/trades": {
-            "get": _guarded(
+            "get": _operation(
                 "Trades as pages, oldest first",
                 _json(_ref("TradePage")),
                 (address, *parameters.PAGE),
@@ -137,7 +140,7 @@ def _json_paths() -> Document:
             ),
         },
         "/v4/auth/token": {
-            "post": _guarded(
+            "post": _operation(
                 "A short-lived token for a key", _json(_ref("Token")), body=_ref("TokenRequest")
             ),
         },
@@ -169,16 +172,10 @@ def _open_paths() -> Document:
     }
 
 
-def _guarded(
-    summary: str,
-    answers: Mapping[str, Any],
-    given: Iterable[Parameter] = (),
-    *,
-    refusals: Iterable[int] = (),
-    body: Mapping[str, Any] | None = None,
-) -> Document:
+def _guarded(operation: Document, security: list[Mapping[str, list[str]]]) -> Document:
     """Only for who may."""
-    return _operation(summary, answers, given, refusals=(*_REFUSALS, *refusals), body=body)
+    responses = {**operation["responses"], **_refused(_REFUSALS)}
+    return {**operation, "responses": dict(sorted(responses.items())), "security": security}
 
 
 def _operation(
@@ -189,19 +186,18 @@ def _operation(
     refusals: Iterable[int] = (),
     body: Mapping[str, Any] | None = None,
 ) -> Document:
-    always = (400, 405, 431, 500)
-    refused = {
-        str(status): {"$ref": f"#/components/responses/{status}"}
-        for status in sorted({*always, *refusals})
-        if str(status) not in answers
-    }
-    made: Document = {"summary": summary, "responses": {**answers, **refused}}
+    responses = {**_refused((*_ALWAYS, *refusals)), **answers}
+    made: Document = {"summary": summary, "responses": dict(sorted(responses.items()))}
     listed = [_parameter(each) for each in given]
     if listed:
         made["parameters"] = listed
     if body is not None:
         made["requestBody"] = {"content": {"application/json": {"schema": body}}}
     return made
+
+
+def _refused(statuses: Iterable[int]) -> Document:
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
 
 
 def _parameter(each: Parameter) -> Document:

@@ -120,6 +120,7 @@ def parsed(block: bytes) -> Event:
     retry = fields.get("retry")
     data = json.loads(fields["data"])
     _validator(fields["event"]).validate(data)
+    assert ("id" in fields) == (fields["event"] in reference.WITH_ID), fields
     return Event(
         name=fields["event"],
         id=fields.get("id"),

@@ -16,15 +16,24 @@ from wd_server.trading.trade import Trade
 
 Schema = dict[str, Any]
 
+# Events that are entries of the journal, and those that are about the connection.
+WITH_ID: Final = frozenset({"trade", "trades", "complete", "retract"})
+OF_CONNECTION: Final = frozenset({"connected", "heartbeat", "bye"})
+
 
 class Described(NamedTuple):
-    """An event. `of_wallet`: it names its wallet where there are several."""
-
     name: str
     data: type[Struct]
-    has_id: bool
-    of_wallet: bool
     about: str
+
+    @property
+    def has_id(self) -> bool:
+        return self.name in WITH_ID
+
+    @property
+    def names_wallet(self) -> bool:
+        """Where there are several."""
+        return self.name not in OF_CONNECTION
 
     @property
     def component(self) -> str:
@@ -34,52 +43,64 @@ class Described(NamedTuple):
 
 EVENTS: Final = (
     Described(
-        *("connected", event.Connected, False, False),
+        "connected",
+        event.Connected,
         "The stream is open: who it is and how it was taken up.",
     ),
     Described(
-        *("preview", event.Preview, False, True),
+        "preview",
+        event.Preview,
         "Up to 25 of the newest trades, without P&L, while a long history is still being listed. "
         "It may come twice, the second time with names and prices.",
     ),
     Described(
-        *("progress", event.Progress, False, True),
+        "progress",
+        event.Progress,
         "How far the analysis is; at most four a second.",
     ),
     Described(
-        *("trade", Trade, True, True),
+        "trade",
+        Trade,
         "One trade, in the order of the chain and final: its P&L is known.",
     ),
     Described(
-        *("trades", event.Trades, True, True),
+        "trades",
+        event.Trades,
         "A batch of trades, where `batch` was asked for. Its id is the last one's.",
     ),
     Described(
-        *("summary", Summary, False, True),
+        "summary",
+        Summary,
         "The wallet's totals after new trades, for who follows; at most one a second.",
     ),
     Described(
-        *("complete", event.Complete, True, True),
+        "complete",
+        event.Complete,
         "The whole history was sent. A stream that doesn't follow ends here.",
     ),
     Described(
-        *("retract", event.Retract, True, True),
+        "retract",
+        event.Retract,
         "A trade left the chain with a fork, or comes again with other numbers: take it back.",
     ),
     Described(
-        *("heartbeat", event.Heartbeat, False, False),
+        "heartbeat",
+        event.Heartbeat,
         "Nothing else was sent for `heartbeat_seconds`.",
     ),
     Described(
-        *("gap", event.Gap, False, True),
+        "gap",
+        event.Gap,
         "What you hold can't be continued: discard it, the whole history follows.",
     ),
     Described(
-        *("error", event.Error, False, True),
+        "error",
+        event.Error,
         "Something went wrong; the stream ends. With `retry_after` it is worth coming back.",
     ),
     Described(
-        *("bye", event.Bye, False, False),
+        "bye",
+        event.Bye,
         "You are sent away; the stream ends. A `retry:` line says when to come back.",
     ),
 )
@@ -116,7 +137,7 @@ def errors() -> Iterator[type[WalletDoctorError]]:
 
 def _of_event(each: Described, schema: Schema) -> Schema:
     properties = dict(schema["properties"])
-    if each.of_wallet:
+    if each.names_wallet:
         wallet = {"type": "string", "description": MEANINGS["Event"]["wallet"]}
         properties = {"wallet": wallet, **properties}
     return {**schema, "title": each.name, "description": each.about, "properties": properties}
