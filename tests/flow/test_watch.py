@@ -88,28 +88,40 @@ def test_in_a_pipe_it_is_lines_without_colour(served: Server, wallet: str) -> No
     assert sum(" -> " in line for line in out.splitlines()) == len(trades)
 
 
-def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wallet: str) -> None:
+def in_terminal(url: str, wallet: str, kind: str) -> str:
+    """What a terminal of this kind, a hundred columns wide, is sent until the end."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--url", served.url, wallet],
-        env={"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "100"},
+        [*COMMAND, "--url", url, wallet],
+        env={"PATH": os.environ["PATH"], "TERM": kind, "COLUMNS": "100", "LINES": "24"},
         stdout=theirs,
         stderr=theirs,
     )
     os.close(theirs)
-    shown = b""
+    sent = b""
     try:
         while piece := os.read(ours, 65536):
-            shown += piece
+            sent += piece
     except OSError:  # Linux's end of a terminal
         pass
     finally:
         os.close(ours)
         assert process.wait(PATIENCE) == 0
-    text = shown.decode()
+    return sent.decode()
+
+
+def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wallet: str) -> None:
+    text = in_terminal(served.url, wallet, "xterm-256color")
     assert "\x1b[" in text
     for part in ("complete", wallet, "P&L SOL", "realized P&L", "open positions"):
         assert part in text
+
+
+def test_a_terminal_that_can_do_nothing_gets_lines(served: Server, wallet: str) -> None:
+    text = in_terminal(served.url, wallet, "dumb")
+    assert "\x1b" not in text
+    assert " -> " in text
+    assert "realized P&L" in text
 
 
 def test_a_server_that_is_killed_and_started_again_is_picked_up_where_it_was(

@@ -19,6 +19,7 @@ from wd_server.client import stream
 from wd_server.client.errors import Refused, StreamError
 from wd_server.client.events import Event
 from wd_server.watch.board import Board
+from wd_server.watch.figures import printable
 from wd_server.watch.lines import lines
 from wd_server.watch.records import as_csv, as_json, csv_head
 from wd_server.watch.screen import screen
@@ -75,7 +76,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return 0
     except StreamError as error:
         said = f" ({error.code})" if isinstance(error, Refused) else ""
-        sys.stderr.write(f"wd-watch: {error}{said}\n")
+        sys.stderr.write(f"wd-watch: {printable(str(error))}{said}\n")
         return EXIT_GIVEN_UP if error.passing else EXIT_REFUSED
 
 
@@ -144,7 +145,7 @@ async def _watch(
 
 async def _show(events: AsyncGenerator[Event, None], board: Board) -> None:
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         await _follow(events, board, lambda event: _write(_text(event)))
         return
 

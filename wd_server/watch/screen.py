@@ -18,7 +18,7 @@ from wd_server.watch.board import Board, reason
 GAIN, LOSS, FAINT, WARNING = "bright_cyan", "dark_orange", "bright_black", "yellow"
 # Lines beside the trades: state, bar, table head, totals, and one to spare for the cursor.
 OTHER_LINES = 10
-LEAST_ROWS = 3
+LEAST_ROWS = 1
 # Widths in columns from which more fits beside a trade's time, side and P&L.
 WITH_TOKEN, WITH_BOTH, WITH_DATE, WITH_DEX = 40, 66, 84, 104
 
@@ -52,7 +52,7 @@ def _state(board: Board, now: float) -> Text:
     words, style = state(board, now)
     shown = Text(no_wrap=True, overflow="ellipsis")
     shown.append("● " if style == GAIN else "○ ", style=style)
-    shown.append(words, style=style)
+    shown.append(figures.printable(words), style=style)
     shown.append(f"  {board.wallet}", style=FAINT)
     return shown
 
