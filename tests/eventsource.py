@@ -119,8 +119,7 @@ def parsed(block: bytes) -> Event:
     assert fields.keys() <= {"event", "id", "data", "retry"}, fields
     retry = fields.get("retry")
     data = json.loads(fields["data"])
-    _validator(fields["event"]).validate(data)
-    assert ("id" in fields) == (fields["event"] in reference.WITH_ID), fields
+    check(fields["event"], data, has_id="id" in fields)
     return Event(
         name=fields["event"],
         id=fields.get("id"),
@@ -129,7 +128,12 @@ def parsed(block: bytes) -> Event:
     )
 
 
+def check(name: str, data: Any, *, has_id: bool) -> None:
+    """Raises ValidationError for data that isn't as described, or has what isn't described."""
+    _validator(name).validate(data)
+    assert has_id == (name in reference.WITH_ID), name
+
+
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    """Of an event's data; nothing may be in it that isn't described."""
     return Draft202012Validator(reference.validated(name))
