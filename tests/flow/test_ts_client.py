@@ -39,7 +39,7 @@ def test_its_own_tests_pass_against_the_real_server(
 ) -> None:
     with server(tmp_path / "guarded", chain.url, API_KEY_REQUIRED="true") as guarded:
         report = run(
-            *("node", "--test", ts_client / "test"),
+            *("node", "--test", *sorted((ts_client / "test").glob("*.test.mjs"))),
             SERVER=served.url,
             GUARDED=guarded.url,
             KEY=guarded.key(),
