@@ -184,6 +184,7 @@ def test_schemathesis_finds_the_server_as_it_is_described(
                 *("--max-examples", "10", "--workers", "1", "--seed", "1", "--no-color"),
                 *("--header", f"X-API-Key: {key}"),
                 *("--request-timeout", "20", "--continue-on-failure"),
+                *("--suppress-health-check", "too_slow"),
             ],
             cwd=tmp_path,
             capture_output=True,
