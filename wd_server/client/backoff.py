@@ -29,7 +29,7 @@ class Backoff:
 
     def told(self, seconds: float) -> None:
         """The server says when to come back the next time."""
-        self._told = seconds
+        self._told = max(0.0, seconds)
 
     def succeeded(self) -> None:
         """Something stored came."""

@@ -175,13 +175,18 @@ class Gap(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorDetails:
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Error(Event):
     """What the server says before it ends the stream. `stream` raises it or waits and comes back,
     and doesn't yield it."""
 
     error: str
     code: str
-    details: Mapping[str, Any]
+    details: ErrorDetails
     timestamp: int
 
 
@@ -229,7 +234,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
 def read(name: str, event_id: str | None, text: bytes) -> Event:
     """Raises BadAnswer for data that isn't what the contract says."""
     try:
-        data = json.loads(text, parse_float=Decimal)
+        data = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
         kind = EVENTS.get(name)
         if kind is None:
             return Other(name=name, id=event_id, wallet=data.get("wallet"), data=data)
@@ -286,8 +291,11 @@ def _maker(hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is tuple:
         make = _maker(get_args(hint)[0])
         return lambda value: tuple(map(make, value))
-    return _as_it_is
+    kind = hint
 
+    def checked(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{type(value).__name__} where {kind.__name__} should be")
+        return value
 
-def _as_it_is(value: Any) -> Any:
-    return value
+    return checked

@@ -157,11 +157,10 @@ class _Visit:
         elif isinstance(event, Complete):
             self._completed.add(event.wallet)
         elif isinstance(event, Error):
-            wait = event.details.get("retry_after")
             raise refused(
                 event.error,
                 event.code,
-                retry_after=None if wait is None else float(wait),
+                retry_after=event.details.retry_after,
                 wallet=event.wallet,
             )
         return event

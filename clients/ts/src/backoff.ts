@@ -27,7 +27,7 @@ export class Backoff {
 
   /** The server says when to come back the next time. */
   told(seconds: number): void {
-    this.#told = seconds;
+    if (seconds >= 0) this.#told = seconds; // and so not what is no number
   }
 
   /** Something stored came. */

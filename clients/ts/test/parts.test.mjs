@@ -47,6 +47,9 @@ test("waits double up to a bound, what was told holds once, and patience ends", 
   eternal.succeeded();
   eternal.told(8);
   assert.deepEqual([eternal.wait(0), eternal.wait(0)], [8, 2]);
+  eternal.succeeded();
+  eternal.told(NaN);
+  assert.equal(eternal.wait(0), 1);
   const short = new Backoff(10, () => 1);
   assert.deepEqual([short.wait(0), short.wait(9)], [1.25, null]);
 });

@@ -1,15 +1,28 @@
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from wd_server.client.errors import BadAnswer
-from wd_server.client.events import EVENTS, Event, Gap, Other, RunMetrics, Token, Trade, read
+from wd_server.client.events import (
+    EVENTS,
+    ErrorDetails,
+    Event,
+    Gap,
+    Other,
+    RunMetrics,
+    Token,
+    Trade,
+    read,
+)
 from wd_server.streaming import event
 from wd_server.trading.summary import Summary
 from wd_server.trading.trade import TokenAmount
@@ -32,6 +45,7 @@ def sent() -> Iterator[tuple[type[Any], type[Struct]]]:
     yield Trade, SentTrade
     yield Token, TokenAmount
     yield RunMetrics, event.RunMetrics
+    yield ErrorDetails, event.ErrorDetails
     yield EVENTS["summary"], Summary
     for kind in event.Event.__subclasses__():
         yield EVENTS[kind.__name__.lower()], kind
@@ -90,3 +104,32 @@ def test_data_that_is_not_what_was_agreed_is_said_so(text: bytes) -> None:
 def test_an_amount_that_is_none_is_said_so() -> None:
     with pytest.raises(BadAnswer):
         read("trade", "7-1", json.dumps({**TRADE, "fee_sol": "much"}).encode())
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([*EVENTS, "weather"]), st.data())
+def test_whatever_comes_is_an_event_or_said_to_be_none(name: str, data: st.DataObject) -> None:
+    kind = EVENTS.get(name, Event)
+    names = [each.metadata.get("name", each.name) for each in fields(kind)]
+    value = data.draw(ANYTHING | st.fixed_dictionaries(dict.fromkeys(names, ANYTHING)))
+    with suppress(BadAnswer):
+        assert isinstance(read(name, None, json.dumps(value).encode()), Event)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bye", b'{"reason":"slow","reconnect_after_ms":"soon"}'),
+        ("error", b'{"error":"No.","code":"X","details":[],"timestamp":1}'),
+        ("heartbeat", b'{"timestamp":true}'),
+    ],
+)
+def test_a_value_of_another_type_is_said_so(name: str, text: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        read(name, None, text)
