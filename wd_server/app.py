@@ -161,14 +161,14 @@ class App:
             (r"/health/live", LivenessHandler),
             (r"/health/ready", ReadinessHandler),
             (r"/metrics", MetricsHandler),
+            (r"/docs", DocsHandler),
+            (r"/openapi.json", OpenApiHandler),
+            (r"/asyncapi.json", AsyncApiHandler),
             (r"/v4/wallet/([^/]+)/trades", TradesHandler),
             (r"/v4/wallet/([^/]+)", WalletHandler),
             (r"/v4/streams", StreamsHandler),
             (r"/v4/streams/([^/]+)", OwnStreamHandler),
             (r"/v4/auth/token", TokenHandler),
-            (r"/docs", DocsHandler),
-            (r"/openapi.json", OpenApiHandler),
-            (r"/asyncapi.json", AsyncApiHandler),
         ]
         return _Application(
             [(path, handler, given) for path, handler in routes],

@@ -56,6 +56,16 @@ class Preview(Event):
     timestamp: int
 
 
+class Trades(Event):
+    """A batch. `View` writes it around stored trades, which are encoded already."""
+
+    trades: Sequence[Trade]
+    batch_num: int
+    total_yielded: int
+    has_more: bool
+    timestamp: int
+
+
 class Progress(Event):
     message: str
     percentage: int
@@ -84,16 +94,6 @@ class Complete(Event):
     summary: Summary
     metrics: RunMetrics
     truncated: bool
-    timestamp: int
-
-
-class Trades(Event):
-    """A batch. `View` writes it around stored trades, which are encoded already."""
-
-    trades: Sequence[Trade]
-    batch_num: int
-    total_yielded: int
-    has_more: bool
     timestamp: int
 
 
