@@ -71,7 +71,7 @@ class EventSource:
             block, end, rest = self._buffer.partition(b"\n\n")
             if end:
                 self._buffer = rest
-                yield parsed(block)
+                yield read_event(block)
             elif not self.fill():
                 if self._buffer:
                     raise Torn(f"the stream ended within an event: {self._buffer!r}")
@@ -113,8 +113,7 @@ class EventSource:
         return int(status_line.split(" ")[1]), headers
 
 
-def parsed(block: bytes) -> Event:
-    """An event without the blank line that ends it."""
+def read_event(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
     assert fields.keys() <= {"event", "id", "data", "retry"}, fields
     retry = fields.get("retry")

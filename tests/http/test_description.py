@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eventsource import EventSource, parsed
+from eventsource import EventSource, read_event
 from jsonschema_rs import Draft7Validator, Draft202012Validator, ValidationError, meta
 from processes import ROOT, Server, Simulator, server
 from wire import exchange
@@ -142,7 +142,7 @@ def test_what_is_not_described_is_found() -> None:
 
 def test_a_test_that_reads_an_event_which_is_not_as_described_fails() -> None:
     with pytest.raises(ValidationError):
-        parsed(b'event: heartbeat\ndata: {"timestamp":"now"}')
+        read_event(b'event: heartbeat\ndata: {"timestamp":"now"}')
 
 
 def test_the_page_is_a_page_of_its_own(served: Server) -> None:
