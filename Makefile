@@ -6,11 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 # Debian packages that tests start programs of.
 TEST_PACKAGES := chromium curl haproxy iproute2 logrotate nginx nodejs openssl procps prometheus python3-venv redis-server rsyslog shellcheck sqlite3 strace systemd systemd-container
+# Folders whose package-lock.json says what tests need of Node. Some systems' nodejs has npm in it.
+NODE_FOLDERS := clients/ts tests/others
+TEST_PACKAGES += $(if $(shell command -v npm),,npm)
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := nginx libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-ops fuzz check format bench docs lock clean
+.PHONY: help install run test test-ops fuzz check format bench docs site lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,10 +45,14 @@ format: $(VENV)/.test ## rewrite the code as `make check` wants it
 bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## what is written from code: docs/settings.md, conf/env.example, the dashboard
+docs: $(VENV)/.run ## what is written from code: settings, events, conf/env.example, the dashboard
+	@$(BIN)/python -c 'from handlers import events_page; print(events_page.page(), end="")' >docs/events.md
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.page(), end="")' >docs/settings.md
 	@$(BIN)/python -c 'from wd_server import settings; print(settings.example(), end="")' >conf/env.example
 	@$(BIN)/python conf/grafana/dashboard.py >conf/grafana/wd-server.json
+
+site: $(VENV)/.test ## the documentation as a site, into build/site
+	@$(BIN)/mkdocs build --quiet --strict
 
 lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock
@@ -69,8 +76,9 @@ $(VENV)/.bench: $(VENV)/.test requirements-bench.lock
 	@$(PIP) --requirement requirements-bench.lock
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run requirements-dev.lock Makefile
+$(VENV)/.test: $(VENV)/.run requirements-dev.lock Makefile $(NODE_FOLDERS:%=%/package-lock.json)
 	@$(if $(TEST_PACKAGES),.ci/debian $(TEST_PACKAGES))
 	@echo 'wd-server: installing what tests need'
 	@$(PIP) --requirement requirements-dev.lock
+	@for folder in $(NODE_FOLDERS); do npm --prefix $$folder ci --silent --no-audit --no-fund || exit; done
 	@touch $@

@@ -39,7 +39,22 @@ setup(
     ],
     extras_require={
         # pytest-tornado doesn't work with pytest 10, nor without setuptools' pkg_resources.
-        "test": ["pytest<10", "pytest-tornado", "setuptools<81", "hypothesis", "psutil", "h2"],
+        "test": [
+            "pytest<10",
+            "pytest-tornado",
+            "setuptools<81",
+            "hypothesis",
+            "psutil",
+            # Many streams on one connection, as browsers open them.
+            "h2",
+            # Clients of others that are tried as they are.
+            "httpx",
+            "httpx-sse",
+            # The server against its own description; the documentation as a site.
+            "jsonschema-rs",
+            "schemathesis",
+            "mkdocs",
+        ],
         # What it is measured against; with httptools uvicorn is at its fastest.
         "bench": ["sse-starlette", "uvicorn", "httptools"],
         "dev": ["ruff", "mypy", "types-pycurl", "types-psutil"],

@@ -19,6 +19,9 @@ class HomeHandler(BaseHandler):
                     "token": "/v4/auth/token",
                     "health": "/health",
                     "metrics": "/metrics",
+                    "docs": "/docs",
+                    "openapi": "/openapi.json",
+                    "asyncapi": "/asyncapi.json",
                 },
             }
         )

@@ -8,6 +8,8 @@ from time import monotonic
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from eventsource import check
+
 # Seconds without a byte after which a stream that should go on is taken for stuck.
 PATIENCE = 60
 
@@ -104,6 +106,7 @@ def _event(block: bytes) -> Event:
         assert name not in fields, f"a field twice in one event: {block!r}"
         fields[name] = value
     assert fields.keys() <= {"event", "id", "data", "retry"}, block
+    check(fields["event"], json.loads(fields["data"]), has_id="id" in fields)
     retry = fields.get("retry")
     return Event(
         name=fields["event"],

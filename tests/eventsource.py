@@ -3,8 +3,13 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
+
+from jsonschema_rs import Draft202012Validator
+
+from wd_server.streaming import reference
 
 # Seconds without a byte after which a stream that should go on is taken for stuck.
 PATIENCE = 30
@@ -23,7 +28,7 @@ class Event(NamedTuple):
 
 class EventSource:
     """Opens a stream and reads its events. Parses strictly what the server is to send: one `data`
-    line an event, fields with one space after the colon."""
+    line an event, fields with one space after the colon, data as it is described."""
 
     def __init__(
         self,
@@ -112,9 +117,22 @@ def read_event(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
     assert fields.keys() <= {"event", "id", "data", "retry"}, fields
     retry = fields.get("retry")
+    data = json.loads(fields["data"])
+    check(fields["event"], data, has_id="id" in fields)
     return Event(
         name=fields["event"],
         id=fields.get("id"),
-        data=json.loads(fields["data"]),
+        data=data,
         retry=int(retry) if retry is not None else None,
     )
+
+
+def check(name: str, data: Any, *, has_id: bool) -> None:
+    """Raises ValidationError for data that isn't as described, or has what isn't described."""
+    _validator(name).validate(data)
+    assert has_id == (name in reference.WITH_ID), name
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(reference.validated(name))

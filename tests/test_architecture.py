@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ MAY_IMPORT = {
     "supervisor": FLAT,
     "server": FLAT | {"app", "listener", "streaming", "supervisor"},
     "demo": FLAT,
-    "load": FLAT,
+    # It is installed where the server's dependencies are not.
+    "client": {""},
+    "load": FLAT | {"client"},
+    "watch": FLAT | {"client"},
     "cli": FLAT | {"app", "demo", "server", "supervisor"},
 }
 
@@ -55,8 +59,10 @@ PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(pacing|payloads|faults)|journal\.base|errors|redis_url|secret"
     r"|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
-    r"|streaming\.(bundle_id|compression|event|lifecycle|sse|view|wheel)"
-    r"|load\.(plan|frames|response|continuity|distribution|tally|job))"
+    r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"
+    r"|load\.(plan|frames|continuity|distribution|tally|job)"
+    r"|client\.(backoff|errors|events|frame|position|response)"
+    r"|watch\.(board|figures|lines|records|screen))"
 )
 IMPURE_LIBRARIES = re.compile(
     r"(asyncio|concurrent|ctypes|http\.(client|server)|logging|multiprocessing|os|pycurl|random|redis"
@@ -88,6 +94,8 @@ CALENDAR = {
     "wd_server.access.cli": "hands the clock in",
     "wd_server.chain.simulator.cli": "hands the clock in",
 }
+# Packages whose names are what others import.
+FACES = {"wd_server.client": "a library: what its users name stands in one place"}
 # Names that say nothing of what is inside, and so attract everything.
 EMPTY_NAMES = {"common", "helper", "helpers", "misc", "util", "utils", "tools", "shared"}
 
@@ -285,6 +293,16 @@ def test_only_sse_knows_how_a_frame_is_written() -> None:
     ]
 
 
+def test_the_client_needs_nothing_but_python() -> None:
+    assert not [
+        f"{module.name}:{line} imports {name}"
+        for module in modules()
+        if module.place == "client"
+        for name, line in module.imports()
+        if name.partition(".")[0] not in sys.stdlib_module_names | {"wd_server"}
+    ]
+
+
 def test_redis_is_known_to_the_journal_and_to_access_only() -> None:
     assert not [
         module.name
@@ -343,7 +361,7 @@ def test_packages_have_empty_init_files_but_for_the_version() -> None:
     assert not [
         module.name
         for module in modules()
-        if module.path.name == "__init__.py"
+        if module.path.name == "__init__.py" and module.name not in FACES
         for node in module.tree.body
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not ast.unparse(node).startswith("__version__ =")
@@ -376,7 +394,7 @@ def test_functions_keep_their_budget_of_code_lines() -> None:
 
 
 def test_every_exception_from_a_rule_has_a_reason() -> None:
-    for table in (LONG_MODULES, LONG_FUNCTIONS, CATCH_ALL, ENVIRONMENT, CALENDAR):
+    for table in (LONG_MODULES, LONG_FUNCTIONS, CATCH_ALL, ENVIRONMENT, CALENDAR, FACES):
         assert all(reason.strip() for reason in table.values())
 
 
@@ -397,7 +415,9 @@ def texts() -> Iterator[tuple[Path, str]]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         hidden = any(part.startswith(".") and part not in (".ci", ".gitignore") for part in parts)
-        made = {"__pycache__", "build", "dist", "data", "wd_server.egg-info"} & set(parts)
+        made = {"__pycache__", "build", "dist", "data", "node_modules", "wd_server.egg-info"} & set(
+            parts
+        )
         if hidden or made or not path.is_file() or path == Path(__file__).resolve():
             continue
         try:

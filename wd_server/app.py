@@ -17,6 +17,7 @@ from tornado.web import Application, RequestHandler
 
 from handlers.admission import StreamingHandler
 from handlers.base import NotFoundHandler, Services, refusal
+from handlers.docs import AsyncApiHandler, DocsHandler, OpenApiHandler
 from handlers.health import HealthHandler, LivenessHandler, ReadinessHandler
 from handlers.home import HomeHandler
 from handlers.metrics import MetricsHandler
@@ -160,6 +161,9 @@ class App:
             (r"/health/live", LivenessHandler),
             (r"/health/ready", ReadinessHandler),
             (r"/metrics", MetricsHandler),
+            (r"/docs", DocsHandler),
+            (r"/openapi.json", OpenApiHandler),
+            (r"/asyncapi.json", AsyncApiHandler),
             (r"/v4/wallet/([^/]+)/trades", TradesHandler),
             (r"/v4/wallet/([^/]+)", WalletHandler),
             (r"/v4/streams", StreamsHandler),

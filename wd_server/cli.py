@@ -27,6 +27,8 @@ DEMO_UNLIMITED = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_STREAMING_CONNECTIONS")
 
 # Transactions of the wallet that the demo proposes: enough to see something, done at once.
 EXAMPLE_SIZE = 200
+# Wallets that are named: the example and the largest.
+SHOWN_WALLETS = 3
 
 # Exit codes: the operator's settings are wrong; the machine refused (sysexits.h).
 EXIT_CONFIG = 78
@@ -128,23 +130,21 @@ async def _serve(settings: Settings, supervisor: Supervisor, demo: Demo | None) 
 
 
 def _welcome(base: str, demo: Demo) -> str:
-    wallets = "\n".join(
-        f"  {wallet.transactions:>6,} transactions: {wallet.address}" for wallet in demo.wallets
+    example, *others = sorted(demo.wallets, key=lambda each: abs(each.transactions - EXAMPLE_SIZE))
+    larger = sorted(others, key=lambda each: -each.transactions)[: SHOWN_WALLETS - 1]
+    shown = "\n".join(
+        f"  {each.address}  {each.transactions:,} transactions" for each in (example, *larger[::-1])
     )
-    example = min(demo.wallets, key=lambda wallet: abs(wallet.transactions - EXAMPLE_SIZE))
     return f"""
-wd-server is running at {base}/ with a simulated chain. Wallets to try:
+wd-server is running with a simulated chain. Open {base}/ or try one of its wallets:
 
-{wallets}
-
-Watch one:
+{shown}
 
   curl -N {base}/v4/wallet/{example.address}/stream
+  bin/wd-watch {example.address} --follow --url {base}
+  bin/wd-load {base} --wallet {example.address} --streams 100
 
-and stay for its new trades, one every few seconds:
-
-  curl -N '{base}/v4/wallet/{example.address}/stream?follow=true'
-
-Ctrl-C stops the server.
+The first shows the events, the second stays for new trades, one every few seconds, and the third
+checks that a hundred streams get every event once. Ctrl-C stops the server.
 
 """

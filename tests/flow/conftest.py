@@ -1,12 +1,13 @@
 """What the flows share: a simulated chain, and a journal with its largest wallet in it."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
 import pytest
 from eventsource import EventSource
-from processes import Simulator, server, simulator
+from processes import PATIENCE, ROOT, Simulator, server, simulator
 
 # Enough that 5,000 of them are trades.
 LARGE = 7200
@@ -37,6 +38,22 @@ def _small_wallets(chain: Simulator) -> Iterator[str]:
 def wallet(_small_wallets: Iterator[str]) -> str:
     """A small wallet that no other test has asked for."""
     return next(_small_wallets)
+
+
+@pytest.fixture
+def wallets(_small_wallets: Iterator[str]) -> list[str]:
+    """A few that no other test has asked for."""
+    return [next(_small_wallets) for _ in range(3)]
+
+
+@pytest.fixture(scope="session")
+def ts_client() -> Path:
+    """The folder of the TypeScript client, which is built."""
+    folder = ROOT / "clients/ts"
+    command = [str(folder / "node_modules/.bin/tsc"), "--project", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout
+    return folder
 
 
 @pytest.fixture(scope="session")

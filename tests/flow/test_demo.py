@@ -3,40 +3,16 @@
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
+from demo import demo
 from eventsource import EventSource
-from processes import PATIENCE, ROOT, free_port
-
-
-@contextmanager
-def demo(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and what it printed."""
-    port = free_port()
-    command = [sys.executable, str(ROOT / "bin/wd-server"), "--demo", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, *arguments],
-        env={},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        printed = ""
-        while "Ctrl-C" not in printed:
-            line = process.stdout.readline()
-            assert line, "the demo ended"
-            printed += line
-        yield process, printed
-    finally:
-        process.kill()
-        process.communicate()
+from processes import PATIENCE, ROOT
 
 
 def simulators_of(process: subprocess.Popen[str]) -> list[Path]:
@@ -57,6 +33,28 @@ def test_the_printed_command_shows_trades_in_dollars_and_ctrl_c_ends_everything(
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
         assert not children[0].exists()
+
+
+def test_it_greets_with_its_page_three_wallets_and_a_line_for_each_tool() -> None:
+    with demo() as (_, printed):
+        (page,) = set(re.findall(r"Open (\S+) ", printed))
+        wallets = re.findall(r"(?m)^  (\w{32,44})  [\d,]+ transactions$", printed)
+        lines = re.findall(r"(?m)^  ((?:curl|bin/wd-\w+) .*)$", printed)
+        with urlopen(page, timeout=PATIENCE) as answer:
+            assert answer.status == 200
+        assert len(set(wallets)) == 3
+        assert [line.split()[0] for line in lines] == ["curl", "bin/wd-watch", "bin/wd-load"]
+        for line in (lines[1].replace("--follow", ""), lines[2]):
+            done = subprocess.run(
+                [sys.executable, *shlex.split(line)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=2 * PATIENCE,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout
 
 
 def test_a_demo_that_is_killed_takes_its_simulator_with_it() -> None:

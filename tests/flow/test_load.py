@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import psutil
 import pytest
 from eventsource import EventSource
 from processes import PATIENCE, ROOT, Simulator, server
+from scripted_server import ScriptedServer
 
 STREAMS = 60
 # Transactions that each wallet does while the test runs.
@@ -56,12 +56,6 @@ class Load:
         assert not error
         found: dict[str, Any] = json.loads(out)
         return found
-
-
-@pytest.fixture
-def wallets(_small_wallets: Iterator[str]) -> list[str]:
-    """A few that no other test has asked for."""
-    return [next(_small_wallets) for _ in range(3)]
 
 
 def of(wallets: Sequence[str]) -> list[str]:
@@ -165,48 +159,6 @@ def _trades(url: str) -> int:
 
 
 # Against a server that does what the test says.
-
-
-class Request(NamedTuple):
-    headers: dict[str, str]
-    source: str
-
-
-class ScriptedServer:
-    """Answers each connection with the next of these bytes and then closes it; the last one it
-    leaves to the client where it `stays`. `requests` are those it got."""
-
-    def __init__(self, answers: Sequence[bytes], *, stays: bool = True) -> None:
-        self._stays = stays
-        self.requests: list[Request] = []
-        self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(PATIENCE)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = Thread(target=self._serve)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-        self._listener.close()
-
-    def _serve(self) -> None:
-        for number, answer in enumerate(self._answers, 1):
-            connection, (source, _) = self._listener.accept()
-            with connection:
-                connection.settimeout(PATIENCE)
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    head += connection.recv(4096)
-                lines = head.decode().split("\r\n")[1:-2]
-                headers = dict(line.split(": ", 1) for line in lines)
-                self.requests.append(Request(headers, source))
-                connection.sendall(answer)
-                if self._stays and number == len(self._answers):
-                    connection.recv(1)  # until the client leaves
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

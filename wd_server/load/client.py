@@ -8,11 +8,12 @@ from typing import Protocol, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from wd_server.client.frame import END, cut
+from wd_server.client.response import BadResponse, Body, Head, body_of, read_head
 from wd_server.load.continuity import Continuity
-from wd_server.load.frames import END, Block, Blocks, Item, cut
+from wd_server.load.frames import Block, Blocks, Item
 from wd_server.load.job import Habits
 from wd_server.load.plan import Assignment
-from wd_server.load.response import BadResponse, Body, Head, body_of, read_head
 from wd_server.load.tally import Tally, bump
 
 NEVER = math.inf

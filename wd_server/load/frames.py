@@ -5,9 +5,9 @@ it read: for most of what arrives, reading is one look into a table.
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-END: Final = b"\n\n"
+from wd_server.client.frame import END, fields
 
 _CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE = b"connected", b"gap", b"complete", b"error", b"bye"
 _TRADE, _TRADES, _RETRACT = b"trade", b"trades", b"retract"
@@ -96,20 +96,6 @@ class Blocks(dict[bytes, Block]):
         return block
 
 
-def cut(data: bytes) -> tuple[bytes, bytes]:
-    """Whole events, with LF as the end of each line, and the beginning of the next one."""
-    held = b""
-    if b"\r" in data:
-        if data.endswith(b"\r"):  # its LF may be on its way
-            data, held = data[:-1], b"\r"
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    end = data.rfind(END)
-    if end < 0:
-        return b"", data + held
-    end += len(END)
-    return data[:end], data[end:] + held
-
-
 def parse(data: bytes, frames: Frames) -> Block:
     """`data` is whole events (WHATWG HTML, section 9.2.6), their lines ended by LF."""
     events = trades = 0
@@ -130,7 +116,7 @@ def parse(data: bytes, frames: Frames) -> Block:
 
 def read(text: bytes) -> Frame:
     """A frame without the blank line that ends it."""
-    name, event_id, payload, retry = _fields(text)
+    name, event_id, payload, retry = fields(text)
     if payload is None:
         return Frame(0, 0, None if retry is None else Item("", retry=retry), ())
     moments = tuple(map(float, _EMITTED.findall(payload))) if name in _WITH_TRADES else ()
@@ -138,24 +124,6 @@ def read(text: bytes) -> Frame:
     moves = event_id or retry is not None or name in _STEERING
     item = _item(name, event_id, trades, payload, retry) if moves else None
     return Frame(1, trades, item, moments)
-
-
-def _fields(frame: bytes) -> tuple[bytes, bytes, bytes | None, int | None]:
-    """Name, id, data and retry of an event; data is None when it has none, and it is no event."""
-    name, event_id, payload, retry = b"message", b"", None, None
-    for line in frame.split(b"\n"):
-        field, _, value = line.partition(b":")
-        if value[:1] == b" ":
-            value = value[1:]
-        if field == b"data":
-            payload = value if payload is None else payload + b"\n" + value
-        elif field == b"id":
-            event_id = value
-        elif field == b"event":
-            name = value
-        elif field == b"retry" and value.isdigit():
-            retry = int(value)
-    return name, event_id, payload, retry
 
 
 def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:

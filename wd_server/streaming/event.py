@@ -56,6 +56,16 @@ class Preview(Event):
     timestamp: int
 
 
+class Trades(Event):
+    """A batch. `View` writes it around stored trades, which are encoded already."""
+
+    trades: Sequence[Trade]
+    batch_num: int
+    total_yielded: int
+    has_more: bool
+    timestamp: int
+
+
 class Progress(Event):
     message: str
     percentage: int
@@ -85,6 +95,12 @@ class Complete(Event):
     metrics: RunMetrics
     truncated: bool
     timestamp: int
+
+
+class Retract(Event):
+    """A trade that left the chain, or that comes again with other numbers."""
+
+    signature: str
 
 
 class Heartbeat(Event):

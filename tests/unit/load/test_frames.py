@@ -1,6 +1,7 @@
 import pytest
 
-from wd_server.load.frames import REMEMBERED_BYTES, Block, Blocks, Frames, Item, cut
+from wd_server.client.frame import cut
+from wd_server.load.frames import REMEMBERED_BYTES, Block, Blocks, Frames, Item
 from wd_server.load.frames import parse as parse_with
 
 

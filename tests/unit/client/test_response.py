@@ -1,6 +1,6 @@
 import pytest
 
-from wd_server.load.response import (
+from wd_server.client.response import (
     HEAD_BYTES,
     BadResponse,
     Chunked,

@@ -1,0 +1,3 @@
+export { BadAnswer, NotAllowed, Refused, SentAway, StreamError, Unreachable } from "./errors.js";
+export type { EventData, Step, StreamEvent, Summary, Token, Trade } from "./events.js";
+export { type StreamOptions, stream } from "./stream.js";

@@ -1,0 +1,70 @@
+"""The events described in AsyncAPI 3.0, from the definitions that the code uses."""
+
+from functools import cache
+from typing import Any, Final
+
+from handlers import parameters
+from handlers.openapi import ABOUT
+from wd_server import __version__
+from wd_server.streaming import reference
+
+PREFIX: Final = "#/components/schemas/"
+
+
+@cache
+def document() -> dict[str, Any]:
+    names = [each.name for each in reference.EVENTS]
+    messages = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "wd-server",
+            "version": __version__,
+            "description": ABOUT,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "wallet": {
+                "address": "/v4/wallet/{address}/stream",
+                "description": "One wallet's events.",
+                "parameters": {"address": {"description": parameters.ADDRESS.about}},
+                "messages": messages,
+            },
+            "several": {
+                "address": "/v4/stream",
+                "description": "Events of several wallets on one connection.",
+                "messages": messages,
+            },
+        },
+        "operations": {
+            channel: {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{channel}"},
+                "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
+            }
+            for channel in ("wallet", "several")
+        },
+        "components": {
+            "messages": {each.name: _message(each) for each in reference.EVENTS},
+            "schemas": reference.components(PREFIX),
+        },
+    }
+
+
+def _message(each: reference.Described) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "name": each.name,
+        "title": each.name,
+        "summary": each.about,
+        "contentType": "application/json",
+        "payload": {"$ref": PREFIX + each.component},
+    }
+    if each.has_id:
+        said = "The `id:` line: send it as `Last-Event-ID` to go on after this event."
+        message["headers"] = {
+            "type": "object",
+            "properties": {"id": {"type": "string", "description": said}},
+            "required": ["id"],
+        }
+    return message

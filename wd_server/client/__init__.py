@@ -1,0 +1,57 @@
+"""A client of wd-server that needs nothing but Python:
+
+async for event in stream("http://127.0.0.1:5000", address, follow=True): ...
+"""
+
+from wd_server.client.errors import (
+    BadAnswer,
+    NotAllowed,
+    Refused,
+    SentAway,
+    StreamError,
+    Unreachable,
+)
+from wd_server.client.events import (
+    Away,
+    Bye,
+    Complete,
+    Connected,
+    Event,
+    Gap,
+    Heartbeat,
+    Other,
+    Preview,
+    Progress,
+    Retract,
+    Summary,
+    Token,
+    Trade,
+    Trades,
+)
+from wd_server.client.stream import stream, stream_sync
+
+__all__ = [
+    "Away",
+    "BadAnswer",
+    "Bye",
+    "Complete",
+    "Connected",
+    "Event",
+    "Gap",
+    "Heartbeat",
+    "NotAllowed",
+    "Other",
+    "Preview",
+    "Progress",
+    "Refused",
+    "Retract",
+    "SentAway",
+    "StreamError",
+    "Summary",
+    "Token",
+    "Trade",
+    "Trades",
+    "Unreachable",
+    "stream",
+    "stream_sync",
+]

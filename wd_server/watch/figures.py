@@ -1,0 +1,59 @@
+"""Numbers and texts of a trade for the eye: short, with a sign where that matters, and harmless.
+
+Symbols are whatever a token's maker chose, so they may hold anything.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from wd_server.client.events import Token
+
+NOTHING = "-"
+# Characters of a symbol that are shown; mints that have none stand for themselves and are longer.
+SYMBOL_CHARS = 10
+_LARGE = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"))
+
+
+def amount(value: Decimal | None) -> str:
+    """With about five digits."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    for step, suffix in _LARGE:
+        if size >= step:
+            return f"{value / step:,.2f}{suffix}"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 1 or not value:
+        return f"{value:,.2f}"
+    digits = min(12, 2 - size.adjusted())
+    return f"{value:.{digits}f}"
+
+
+def signed(value: Decimal | None) -> str:
+    text = amount(value)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def token(token: Token) -> str:
+    return f"{amount(token.amount)} {symbol(token)}"
+
+
+def symbol(token: Token) -> str:
+    shown = printable(token.symbol)
+    if len(shown) > SYMBOL_CHARS:
+        shown = f"{shown[: SYMBOL_CHARS - 1]}…"
+    return shown
+
+
+def printable(text: str) -> str:
+    """Without what would steer a terminal."""
+    return "".join(each if each.isprintable() else "�" for each in text)
+
+
+def percent(share: Decimal | None) -> str:
+    return NOTHING if share is None else f"{share:.0%}"
+
+
+def moment(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")

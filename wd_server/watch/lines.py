@@ -1,0 +1,45 @@
+"""A stream as lines of text, for a pipe or a log."""
+
+from collections.abc import Iterator
+
+from wd_server.client.events import (
+    Away,
+    Complete,
+    Event,
+    Gap,
+    Progress,
+    Retract,
+    Summary,
+    Trade,
+    Trades,
+)
+from wd_server.watch import figures
+from wd_server.watch.board import reason
+from wd_server.watch.screen import totals
+
+
+def lines(event: Event) -> Iterator[str]:
+    match event:
+        case Trade():
+            yield _trade(event)
+        case Trades():
+            yield from map(_trade, event.trades)
+        case Progress():
+            yield f"{event.percentage:>3} %  {event.message}"
+        case Complete():
+            for name, text, _ in totals(event.summary):
+                yield f"{name:<15} {text}"
+        case Summary():
+            yield f"realized P&L    {figures.signed(event.realized_pnl_sol)} SOL"
+        case Retract():
+            yield f"taken back: {event.signature}"
+        case Gap():
+            yield "What came before doesn't count: the history begins anew."
+        case Away():
+            yield f"away, back in {event.seconds:.0f} s: {figures.printable(reason(event))}"
+
+
+def _trade(trade: Trade) -> str:
+    gave, got = figures.token(trade.token_in), figures.token(trade.token_out)
+    pnl = "" if trade.pnl_sol is None else f"  {figures.signed(trade.pnl_sol)} SOL"
+    return f"{figures.moment(trade.timestamp)}  {trade.action:<4}  {gave} -> {got}{pnl}"

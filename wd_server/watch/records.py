@@ -1,0 +1,84 @@
+"""Events for other programs: a line of JSON each, or a row of CSV for each change of the trades."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import msgspec
+
+from wd_server.client.events import Away, Event, Gap, Other, Retract, Trade, Trades
+from wd_server.watch.board import reason
+from wd_server.watch.figures import moment
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+COLUMNS = (
+    *("event", "id", "time", "slot", "signature", "action"),
+    *("gave", "gave_mint", "gave_symbol", "got", "got_mint", "got_symbol"),
+    *("price_usd", "value_usd", "value_sol", "fee_sol", "pnl_usd", "pnl_sol"),
+    *("unmatched_amount", "position_amount", "dex", "confidence"),
+)
+# A spreadsheet takes a text that begins so for a formula, and symbols are anybody's.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_json(event: Event) -> str:
+    """`event`, `id` where it has one, and `data` as the server sent it."""
+    if isinstance(event, Away):
+        data = {"seconds": round(event.seconds, 3), "reason": reason(event)}
+        return _line({"event": "away", "data": data})
+    name = event.name if isinstance(event, Other) else type(event).__name__.lower()
+    identified = {"id": event.id} if event.id is not None else {}
+    return _line({"event": name, **identified, "data": event.data})
+
+
+def csv_head() -> str:
+    return _row(COLUMNS)
+
+
+def as_csv(event: Event) -> str:
+    """No rows, one, or those of a batch. After `gap` what came before doesn't count; `retract`
+    takes the trade of its signature back."""
+    if isinstance(event, Trade):
+        return _row(_trade(event))
+    if isinstance(event, Trades):
+        return "".join(_row(_trade(trade)) for trade in event.trades)
+    if isinstance(event, Retract):
+        return _row(("retract", event.id, "", "", event.signature))
+    if isinstance(event, Gap):
+        return _row(("gap",))
+    return ""
+
+
+def _trade(trade: Trade) -> Sequence[object]:
+    sold, bought = trade.token_in, trade.token_out
+    return (
+        *("trade", trade.id, moment(trade.timestamp), trade.slot, trade.signature, trade.action),
+        *(sold.amount, sold.mint, _harmless(sold.symbol)),
+        *(bought.amount, bought.mint, _harmless(bought.symbol)),
+        *(trade.price_usd, trade.value_usd, trade.value_sol, trade.fee_sol),
+        *(trade.pnl_usd, trade.pnl_sol, trade.unmatched_amount, trade.position_amount),
+        *(_harmless(trade.dex), trade.confidence),
+    )
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _row(values: Sequence[object]) -> str:
+    text = io.StringIO()
+    padded = [*values, *[""] * (len(COLUMNS) - len(values))]
+    csv.writer(text, lineterminator="\n").writerow(map(_plain, padded))
+    return text.getvalue()
+
+
+def _plain(value: object) -> str:
+    """Numbers without an exponent."""
+    if value is None:
+        return ""
+    return f"{value:f}" if hasattr(value, "as_tuple") else str(value)
+
+
+def _line(record: dict[str, object]) -> str:
+    return _encoder.encode(record).decode() + "\n"
