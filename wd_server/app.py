@@ -4,13 +4,12 @@ import asyncio
 import random
 import resource
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import structlog
-from tornado.curl_httpclient import CurlAsyncHTTPClient
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
@@ -25,16 +24,17 @@ from handlers.stream import StreamHandler
 from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
+from handlers.webhook import WebhookHandler
 from wd_server import __version__
 from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
-from wd_server.analysis.run import Sources
-from wd_server.chain.assets import Assets
-from wd_server.chain.history import Fetched, History
+from wd_server.analysis.sources import Sources
+from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
 from wd_server.chain.price_sources import Birdeye, DefiLlama
 from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
-from wd_server.chain.rpc import RpcClient, upstream_http_client
+from wd_server.chain.rpc import upstream_http_client
+from wd_server.chain.upstream import Upstream
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.base import Journal
 from wd_server.journal.redis import RedisJournal
@@ -68,22 +68,16 @@ class App:
         self._redis = entrance.redis_link(settings)
         self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
-        self._rpc = _rpc(settings, self._http)
-        history = History(self._rpc)
+        self._upstream = Upstream(settings, self._http)
         quotes = _quotes(settings, self._http)
-        self._assets = Assets(self._rpc)
         self.journal = self._journal()
-        sources = Sources(
-            journal=self.journal,
-            history=history if settings.helius_rpc_url is not None else _NoHistory(),
-            quotes=quotes,
-            assets=self._assets,
-            clock=time.time,
-            cost_basis=settings.cost_basis,
-            max_wallet_size=settings.max_wallet_size,
-        )
         self.analysis = Analysis(
-            sources, poll_seconds=settings.poll_seconds, linger_seconds=settings.run_linger
+            self._sources(quotes),
+            live=self._upstream.live,
+            account=self._upstream.account,
+            poll_seconds=settings.poll_seconds,
+            check_seconds=settings.check_seconds,
+            linger_seconds=settings.run_linger,
         )
         self.registry = StreamRegistry(
             _limits(settings), self.journal, self.analysis, time.time, random.Random()
@@ -92,8 +86,7 @@ class App:
         self._measured = Measured(
             registry=self.registry,
             analysis=self.analysis,
-            rpc=self._rpc,
-            history=history,
+            upstream=self._upstream,
             quotes=quotes,
             journal=self.journal,
             door=self.door,
@@ -108,6 +101,7 @@ class App:
                 await self._redis.open()
             await self.journal.open()
             await self.door.open()
+            await self._upstream.open(self.analysis.following)
         except BaseException:
             await self._close_stores()
             raise
@@ -120,10 +114,10 @@ class App:
         """Drop what is still open and stop all work; stored events stay."""
         self.registry.close()
         await self.analysis.close()
+        await self._upstream.close()
         if self._expiry is not None:
             self._expiry.cancel()
         self._loop_lag.stop()
-        await self._assets.close()
         await self._close_stores()
         self._http.close()
 
@@ -139,6 +133,18 @@ class App:
             return SqliteJournal(settings.data_dir / "journal.db")
         return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
 
+    def _sources(self, quotes: Quotes) -> Sources:
+        settings, upstream = self.settings, self._upstream
+        return Sources(
+            journal=self.journal,
+            history=upstream.history if settings.helius_rpc_url is not None else _NoHistory(),
+            quotes=quotes,
+            assets=upstream.assets,
+            clock=time.time,
+            cost_basis=settings.cost_basis,
+            max_wallet_size=settings.max_wallet_size,
+        )
+
     def application(self) -> Application:
         services = Services(
             settings=self.settings,
@@ -146,6 +152,7 @@ class App:
             analysis=self.analysis,
             registry=self.registry,
             door=self.door,
+            deliveries=self._upstream.deliveries,
             health=self.health,
             metrics=lambda: exposition(self._measured),
             clock=time.time,
@@ -165,6 +172,7 @@ class App:
             (r"/v4/streams", StreamsHandler),
             (r"/v4/streams/([^/]+)", OwnStreamHandler),
             (r"/v4/auth/token", TokenHandler),
+            (r"/v4/webhooks/helius", WebhookHandler),
         ]
         return _Application(
             [(path, handler, given) for path, handler in routes],
@@ -207,7 +215,7 @@ class App:
     def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
         if self.settings.helius_rpc_url is None:
             return "missing"
-        rpc = self._rpc.statistics()
+        rpc = self._upstream.rpc.statistics()
         if rpc.quota_exhausted or rpc.failing:
             return "unavailable"
         return "simulated" if self._simulated else "configured"
@@ -230,16 +238,6 @@ class App:
             except StoreUnavailable as error:
                 _log.warning("journals can't be expired", error=error.message)
             await asyncio.sleep(EXPIRY_SECONDS)
-
-
-def _rpc(settings: Settings, http: CurlAsyncHTTPClient) -> RpcClient:
-    url = settings.helius_rpc_url
-    return RpcClient(
-        url.reveal() if url is not None else "",
-        http,
-        rpc_per_second=settings.upstream_rates.rpc,
-        das_per_second=settings.upstream_rates.das,
-    )
 
 
 def _limits(settings: Settings) -> Limits:
@@ -282,13 +280,20 @@ class _NoHistory:
     """Stands where no Solana RPC is configured, so that the server starts and says so."""
 
     async def read(
-        self, wallet: str, after: Cursor | None, limit: int
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Fetched, None]:
+        await self.final_slot()
+        yield Fetched([], 0)  # an async generator like the real one
+
+    async def final_slot(self) -> float:
         raise UpstreamRejected(
             "This server has no Solana RPC to ask. Its operator sets HELIUS_KEY or "
             "HELIUS_RPC_URL, or starts it with --demo."
         )
-        yield  # an async generator like the real one
 
 
 def _quotes(settings: Settings, http: AsyncHTTPClient) -> Quotes:

@@ -16,6 +16,7 @@ from wd_server.trading.trade import Trade
 
 TRADE = "trade"
 COMPLETE = "complete"
+RETRACT = "retract"
 
 Step = Literal[
     "initializing",
@@ -85,6 +86,12 @@ class Complete(Event):
     metrics: RunMetrics
     truncated: bool
     timestamp: int
+
+
+class Retract(Event):
+    """A trade that left the chain, or that comes again with other numbers."""
+
+    signature: str
 
 
 class Heartbeat(Event):

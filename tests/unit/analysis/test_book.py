@@ -3,13 +3,15 @@
 import asyncio
 from decimal import Decimal
 from functools import cache
+from math import inf
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wd_server.analysis.book import Book, mints_of, previewed, prices_for
+from wd_server.analysis.book import Book
+from wd_server.analysis.read import mints_of, previewed, prices_for
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
@@ -31,6 +33,7 @@ def wallet() -> tuple[str, list[Transaction]]:
 
 
 def entries_of(book: Book, transactions: list[Transaction]) -> list[NewEntry]:
+    book.final_slot = inf
     return book.record(book.read(transactions, 0), {}, {}, NOW)
 
 
