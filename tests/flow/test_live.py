@@ -3,15 +3,20 @@ and resumes ends with what the chain says in the end."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from processes import Server, Simulator, server, simulator
+from redis_server import redis_server
 
 WALLETS, HISTORY = 200, 20
 TRADES = 10_000
+FEW_WALLETS, FEW_TRADES = 40, 1500
+LIVE = {"CHECK_SECONDS": 2, "POLL_SECONDS": 5}
+SECRET = "a secret that all nodes have, of 32 or more characters"
 # Transactions that a wallet does at once, and about what share of them are trades.
 TOGETHER, TRADING = 8, 0.75
 FINAL_SECONDS = 2
@@ -33,8 +38,8 @@ LEAVES = 0.004
 class Follower:
     """Keeps what it is told by one wallet's stream, and now and then breaks off and resumes."""
 
-    def __init__(self, started: Server, wallet: str, random: Random) -> None:
-        self._port = started.port
+    def __init__(self, nodes: Sequence[Server], wallet: str, random: Random) -> None:
+        self._ports = [node.port for node in nodes]
         self._path = f"/v4/wallet/{wallet}/stream?follow=true"
         self._random = random
         self.trades: dict[str, Any] = {}
@@ -69,7 +74,8 @@ class Follower:
             assert name in ("progress", "preview", "heartbeat"), (name, data)
 
     async def _events(self) -> AsyncIterator[tuple[str, str | None, dict[str, Any]]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
+        port = self._random.choice(self._ports)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
         try:
             head = f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\n"
             if self._last_id is not None:
@@ -85,33 +91,56 @@ class Follower:
 
 
 def test_every_follower_ends_with_the_truth_whatever_goes_wrong(tmp_path: Path) -> None:
-    options = ("--only", "--warm", "--wallets", f"{HISTORY}x{WALLETS}", "--end-time", "now")
-    with simulator(*options, "--finalized", str(FINAL_SECONDS)) as chain:
-        with server(tmp_path / "a", chain.url, CHECK_SECONDS=2, POLL_SECONDS=5) as started:
-            followers = asyncio.run(_market(chain, started))
-            metrics = started.metrics()
-            totals = {w: started.get(f"/v4/wallet/{w}")["summary"] for w in followers}
-            pages = {wallet: _pages(started, wallet) for wallet in followers}
-        with server(tmp_path / "b", chain.url) as anew:
-            expected = {wallet: asyncio.run(_read(anew, wallet)) for wallet in followers}
-    for wallet, follower in followers.items():
-        assert _told(follower.trades.values()) == _told(expected[wallet]), wallet
-        assert _told(pages[wallet]) == _told(expected[wallet])
-        realized = sum(each["pnl_sol"] or 0 for each in follower.trades.values())
-        assert abs(realized - totals[wallet]["realized_pnl_sol"]) < 1e-6
-        assert totals[wallet]["trades"] == len(follower.trades)
-    trades = sum(len(follower.trades) for follower in followers.values())
-    assert trades >= TRADES
+    with _chain(WALLETS) as chain, server(tmp_path / "a", chain.url, **LIVE) as started:
+        followers = asyncio.run(_market(chain, [started], TRADES))
+        _hold_against_the_chain(chain, started, followers, tmp_path)
+        metrics = started.metrics()
+    assert sum(len(follower.trades) for follower in followers.values()) >= TRADES
     assert sum(follower.resumes for follower in followers.values()) > WALLETS / 4
     assert sum(follower.retracted for follower in followers.values()) > 0
     assert metrics["upstream_breaks_total"] > 0
     assert metrics["analysis_pushed_total"] > TRADES / 2
 
 
-async def _market(chain: Simulator, started: Server) -> dict[str, Follower]:
+def test_followers_may_change_nodes_of_which_one_reads_each_wallet(tmp_path: Path) -> None:
+    with _chain(FEW_WALLETS) as chain, redis_server() as redis, ExitStack() as stack:
+        shared = {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": SECRET}
+        nodes = [
+            stack.enter_context(server(tmp_path / name, chain.url, **shared, **LIVE))
+            for name in ("first", "second")
+        ]
+        followers = asyncio.run(_market(chain, nodes, FEW_TRADES))
+        for node in nodes:
+            _hold_against_the_chain(chain, node, followers, tmp_path)
+        pushed = [node.metrics()["analysis_pushed_total"] for node in nodes]
+    assert sum(follower.resumes for follower in followers.values()) > 0
+    assert all(count > 0 for count in pushed)
+
+
+def _chain(wallets: int) -> AbstractContextManager[Simulator]:
+    sizes = ("--wallets", f"{HISTORY}x{wallets}", "--end-time", "now")
+    return simulator("--only", "--warm", *sizes, "--finalized", str(FINAL_SECONDS))
+
+
+def _hold_against_the_chain(
+    chain: Simulator, started: Server, followers: Mapping[str, Follower], folder: Path
+) -> None:
+    """What everybody has, and what JSON says, is what a server says that reads the chain anew."""
+    with server(folder / f"anew{started.port}", chain.url) as anew:
+        expected = {wallet: asyncio.run(_read(anew, wallet)) for wallet in followers}
+    for wallet, follower in followers.items():
+        assert _told(follower.trades.values()) == _told(expected[wallet]), wallet
+        assert _told(_pages(started, wallet)) == _told(expected[wallet])
+        realized = sum(each["pnl_sol"] or 0 for each in follower.trades.values())
+        summary = started.get(f"/v4/wallet/{wallet}")["summary"]
+        assert abs(realized - summary["realized_pnl_sol"]) < 1e-6
+        assert summary["trades"] == len(follower.trades)
+
+
+async def _market(chain: Simulator, nodes: Sequence[Server], trades: int) -> dict[str, Follower]:
     random = Random(6)
     wallets = [address for address, _ in chain.wallets]
-    followers = {wallet: Follower(started, wallet, Random(wallet)) for wallet in wallets}
+    followers = {wallet: Follower(nodes, wallet, Random(wallet)) for wallet in wallets}
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(follower.follow()) for follower in followers.values()]
         await asyncio.gather(
@@ -119,7 +148,7 @@ async def _market(chain: Simulator, started: Server) -> dict[str, Follower]:
         )
         for fault in FAULTS:
             await asyncio.to_thread(chain.call, "simFault", fault)
-        appends = int(TRADES / TRADING / TOGETHER)
+        appends = int(trades / TRADING / TOGETHER)
         for number in range(appends):
             await asyncio.to_thread(chain.call, "simAppend", random.choice(wallets), TOGETHER)
             if number % (appends // 5) == 0:
@@ -188,7 +217,7 @@ def _pages(started: Server, wallet: str) -> list[dict[str, Any]]:
 
 
 async def _read(started: Server, wallet: str) -> list[dict[str, Any]]:
-    reader = Follower(started, wallet, Random(0))
+    reader = Follower([started], wallet, Random(0))
     reader.stays = True
     async with asyncio.TaskGroup() as group:
         task = group.create_task(reader.follow())
