@@ -29,6 +29,7 @@ from wd_server import __version__
 from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.sources import Sources
+from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
 from wd_server.chain.price_sources import Birdeye, DefiLlama
@@ -48,6 +49,8 @@ from wd_server.streaming.registry import StreamRegistry
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
+# The line on which nodes tell each other what the webhook brought: no wallet has such an address.
+DELIVERIES_LINE = "webhook"
 # Seconds between two looks for journals that were not used for JOURNAL_DAYS.
 EXPIRY_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -102,6 +105,8 @@ class App:
             await self.journal.open()
             await self.door.open()
             await self._upstream.open(self.analysis.following)
+            deliveries = self._upstream.deliveries
+            deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
         except BaseException:
             await self._close_stores()
             raise
@@ -274,6 +279,16 @@ class _Application(Application):
             with suppress(ValueError):  # what is no URL is no path of ours
                 request.path = urlsplit(request.path).path or "/"
         return super().find_handler(request, **kwargs)
+
+
+class _Heard:
+    """What other nodes say of deliveries."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.on_notice = deliveries.hear
+
+    def on_vacant(self) -> None:
+        """Nobody has a lease of this line."""
 
 
 class _NoHistory:

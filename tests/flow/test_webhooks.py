@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from eventsource import EventSource
 from processes import ROOT, Server, Simulator, server, simulator
+from redis_server import redis_server
 
 SECRET = "a-secret-that-only-helius-and-we-know"
 PATH = "/v4/webhooks/helius"
@@ -34,8 +36,9 @@ def receiving(delivering: Simulator, tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def _server(chain: Simulator, folder: Path) -> Any:
-    return server(folder, chain.url, WEBHOOK_SECRET=SECRET, POLL_SECONDS=3600, CHECK_SECONDS=3600)
+def _server(chain: Simulator, folder: Path, **settings: Any) -> Any:
+    rarely = {"POLL_SECONDS": 3600, "CHECK_SECONDS": 3600}
+    return server(folder, chain.url, WEBHOOK_SECRET=SECRET, **rarely, **settings)
 
 
 def _deliver(
@@ -155,6 +158,24 @@ def test_transactions_of_wallets_that_nobody_follows_are_dropped(
     receiving.wait_for("webhook_transactions_total", 1)
     receiving.wait_for("webhook_waiting", 0)
     assert receiving.metrics()['webhook_outcomes_total{outcome="told"}'] == 0
+
+
+def test_a_delivery_reaches_the_node_that_reads_its_wallet(
+    delivering: Simulator, tmp_path: Path
+) -> None:
+    wallet = delivering.wallets[3][0]
+    with redis_server() as redis, ExitStack() as stack:
+        shared = {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": SECRET}
+        reading, other = [
+            stack.enter_context(_server(delivering, tmp_path / name, **shared))
+            for name in ("reading", "other")
+        ]
+        with EventSource(reading.stream(wallet, "follow=true")) as stream:
+            stream.until("complete")
+            new = delivering.append(wallet, 5)
+            body = json.dumps([_transaction(delivering, signature) for signature in new]).encode()
+            assert _deliver(other, body)[0] == 200
+            assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
 
 
 def test_what_was_stored_is_worked_on_after_a_crash(

@@ -15,13 +15,15 @@ from msgspec import Raw, Struct
 from wd_server.chain.credits import DELIVERY_CREDITS, Credits
 from wd_server.chain.live import Pushed
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, Transaction
-from wd_server.chain.spool import Spool
+from wd_server.chain.spool import DELIVERIES_MAX, Spool
 from wd_server.errors import InvalidParameter, StoreUnavailable
 
 # Signatures of which is remembered that they came: deliveries are repeated within seconds. 10 MB.
 REMEMBERED = 50_000
 # Transactions read in one go, about 2 ms.
 SLICE = 20
+# Bytes of a delivery that other nodes are told of. A larger one they find in the history.
+RELAYED_BYTES = 1024 * 1024
 # Bytes that are looked through on the loop, in a millisecond; more is done in a thread.
 LOOKED_THROUGH_HERE = 1024 * 1024
 
@@ -43,19 +45,19 @@ class DeliveryStatistics(Struct):
 
 
 class Deliveries:
-    """`relay` hands a delivery that came here to other nodes, which call `tell` with it."""
+    """`relay` hands a delivery that came here to other nodes, which `hear` it."""
 
     def __init__(
         self,
         spool: Spool,
         account: Credits,
-        relay: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._spool = spool
         self._account = account
-        self._relay = relay
+        self.relay: Callable[[bytes], None] = lambda _: None
         self._told: Pushed | None = None
-        self._queue: asyncio.Queue[tuple[Path, bytes | None]] = asyncio.Queue()
+        # What is stored, and None for the path of what another node has stored.
+        self._queue: asyncio.Queue[tuple[Path | None, bytes | None]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[str, None] = {}
         self._statistics = DeliveryStatistics()
@@ -86,19 +88,26 @@ class Deliveries:
         self._queue.put_nowait((path, body))
         return count
 
+    def hear(self, body: bytes) -> None:
+        """A delivery that came to another node; of too much at once some is dropped."""
+        if self._queue.qsize() < DELIVERIES_MAX:
+            self._queue.put_nowait((None, body))
+
     async def _work(self) -> None:
         while True:
             path, body = await self._queue.get()
             try:
-                if body is None:
-                    body = await self._spool.read(path)
-                self._relay(body)
-                await self.tell(body)
-                await self._spool.remove(path)
+                if path is not None:
+                    body = await self._spool.read(path) if body is None else body
+                    if len(body) <= RELAYED_BYTES:
+                        self.relay(body)
+                await self._tell(body or b"")
+                if path is not None:
+                    await self._spool.remove(path)
             except (StoreUnavailable, InvalidParameter) as error:
                 _log.warning("a delivery was left", error=error.message)
 
-    async def tell(self, body: bytes) -> None:
+    async def _tell(self, body: bytes) -> None:
         """Tell who follows of what is in there. Raises InvalidParameter."""
         elements = await _elements(body)
         for start in range(0, len(elements), SLICE):
