@@ -1,7 +1,12 @@
-"""Transactions that were only told of: each is fetched as soon as it is heard of, many at once."""
+"""Transactions that were only told of: each is fetched as soon as it is heard of, many at once.
+
+They are handed on in the order in which they were heard of, which is the chain's more often than
+not; but one that isn't there yet keeps nobody waiting.
+"""
 
 import asyncio
 import random as chance
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -28,10 +33,14 @@ WAITING_MAX = 10_000
 _log = structlog.get_logger("upstream")
 
 
-class _Lookup(Struct):
+class _Lookup(Struct, eq=False):
+    """`done`: there is a transaction, or nobody is to wait for it."""
+
     signature: str
     wallets: list[str]
     tries: int = 0
+    done: bool = False
+    transaction: Transaction | None = None
 
 
 class Lookups:
@@ -53,6 +62,7 @@ class Lookups:
         self._random = random
         self._sleep = sleep
         self._waiting: dict[str, _Lookup] = {}
+        self._heard: deque[_Lookup] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._batches = 0
         self._size = BATCH
@@ -64,7 +74,8 @@ class Lookups:
         elif len(self._waiting) >= WAITING_MAX:
             self._missed([wallet])
         else:
-            self._waiting[signature] = _Lookup(signature, [wallet])
+            self._waiting[signature] = lookup = _Lookup(signature, [wallet])
+            self._heard.append(lookup)
             self._go_on()
 
     async def close(self) -> None:
@@ -85,25 +96,33 @@ class Lookups:
         task.add_done_callback(self._tasks.discard)
 
     async def _look(self, lookups: list[_Lookup]) -> None:
+        transactions: list[Transaction | None] = [None] * len(lookups)
+        hopeless = False
         try:
             transactions = await self._ask(lookups)
         except BatchRefused:
             self._size = max(1, len(lookups) // 2)
-            transactions = [None] * len(lookups)
         except (UpstreamError, msgspec.MsgspecError) as error:
             _log.warning("transactions can't be fetched", kind=type(error).__name__)
-            self._missed([wallet for each in lookups for wallet in each.wallets])
-            return
+            hopeless = True
         finally:
             self._batches -= 1
             asyncio.get_running_loop().call_soon(self._go_on)
         for lookup, transaction in zip(lookups, transactions, strict=True):
-            if transaction is not None:
+            lookup.done, lookup.transaction = True, transaction
+            if transaction is not None and lookup.tries:  # out of its turn
                 self._found(transaction, lookup.wallets)
-            elif lookup.tries >= TRIES:
+            elif transaction is None and (hopeless or lookup.tries >= TRIES):
                 self._missed(lookup.wallets)
-            else:
+            elif transaction is None:
                 self._start(self._again(lookup))
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self._heard and self._heard[0].done:
+            lookup = self._heard.popleft()
+            if lookup.transaction is not None and not lookup.tries:
+                self._found(lookup.transaction, lookup.wallets)
 
     async def _ask(self, lookups: list[_Lookup]) -> list[Transaction | None]:
         params = [[each.signature, TRANSACTION_OPTIONS] for each in lookups]
