@@ -198,3 +198,20 @@ def _transaction(chain: Simulator, signature: str) -> Mapping[str, Any]:
     options = {"maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
     found: Mapping[str, Any] = chain.call("getTransaction", signature, options)
     return found
+
+
+def test_the_command_says_whose_fault_it_is(delivering: Simulator, tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"]}
+    command = [sys.executable, str(ROOT / "bin/wd-webhook"), "list"]
+    key = "a-key-that-nobody-must-see-0123456789"
+    for changes, code in (
+        ({}, 78),
+        ({"HELIUS_API_URL": f"http://127.0.0.1:9/?api-key={key}"}, 69),
+        ({"HELIUS_API_URL": f"{delivering.url}/nowhere?api-key={key}"}, 1),
+    ):
+        ended = subprocess.run(
+            command, env=environ | changes, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode == code, ended.stderr
+        assert ended.stderr
+        assert key not in ended.stderr + ended.stdout

@@ -17,7 +17,7 @@ QUIET_SECONDS = 300.0
 RETRY_SECONDS_MAX = 60.0
 # Seconds that what was pushed waits for what belongs before it on the chain. What comes later is
 # put in its place all the same, and what changes by it is sent again.
-HOLD_SECONDS = 0.005
+HOLD_SECONDS = 0.003
 # Pushed transactions that wait for a pass to end; beyond it the history has to do.
 PUSHED_MAX = 1000
 
