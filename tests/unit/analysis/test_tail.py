@@ -1,7 +1,6 @@
 """Whatever order transactions are told of in, and whatever leaves the chain again: what a client
 has in the end is what one reading of the chain gives."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import cache
 from random import Random
@@ -11,14 +10,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import simulated
 
 from wd_server.analysis import book as booking
 from wd_server.analysis.book import Book, retracted_in
 from wd_server.analysis.read import Read
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
-from wd_server.chain.simulator.clock import Clock
-from wd_server.chain.simulator.market import Market
 from wd_server.journal.base import NewEntry
 from wd_server.streaming import event
 
@@ -28,12 +26,7 @@ SIZE = 80
 
 @cache
 def chain() -> tuple[str, list[Transaction]]:
-    market = Market(11, (SIZE,), Clock(1_788_220_800, lambda: 0.0))
-    address = market.wallets[0].address
-    simulated = asyncio.run(market.wallet(address))
-    assert simulated is not None
-    decoder = msgspec.json.Decoder(Transaction)
-    made = [decoder.decode(b"{" + entry.body) for entry in simulated.entries]
+    address, made = simulated(SIZE)
     for number, transaction in enumerate(made):
         transaction.slot = 1000 + number // 2
         transaction.transaction_index = number % 2
