@@ -21,10 +21,10 @@ WALLETS, SIZE = 1000, 20
 # Transactions a second; three of four are trades.
 RATE = 267
 SECONDS = 20
-# Seconds for all wallets to be read for the first time, and then until all are subscribed to and
-# their gaps are filled.
+# Seconds for all wallets to be read twice: at first, and when their subscriptions stand.
 PATIENCE = 120
-SUBSCRIBED_SECONDS = 3
+PASSES = 'analyses_total{outcome="complete"}'
+LOOK_SECONDS = 0.5
 
 P99_MS = 25
 
@@ -62,7 +62,6 @@ def rows(seen: Seen, wallets: int) -> list[Row]:
 async def _watch(chain: Simulator, server: Server, seconds: float) -> Seen:
     notified: dict[str, float] = {}
     told: dict[str, float] = {}
-    read = asyncio.Semaphore(0)
     wallets = [address for address, _ in chain.wallets]
 
     async def follow(wallet: str) -> None:
@@ -78,8 +77,6 @@ async def _watch(chain: Simulator, server: Server, seconds: float) -> Seen:
                 told.setdefault(
                     block.partition(b'"signature":"')[2].partition(b'"')[0].decode(), now
                 )
-            elif block.find(b"event: complete\n") >= 0:
-                read.release()
 
     async def listen() -> None:
         socket = await websocket_connect(chain.url.replace("http", "ws", 1))
@@ -95,11 +92,10 @@ async def _watch(chain: Simulator, server: Server, seconds: float) -> Seen:
             notified.setdefault(signature, now)
 
     tasks = [asyncio.create_task(follow(wallet)) for wallet in wallets]
-    async with asyncio.timeout(PATIENCE):
-        for _ in wallets:
-            await read.acquire()
     tasks.append(asyncio.create_task(listen()))
-    await asyncio.sleep(SUBSCRIBED_SECONDS)
+    async with asyncio.timeout(PATIENCE):
+        while (await asyncio.to_thread(server.metrics)).get(PASSES, 0) < 2 * len(wallets):
+            await asyncio.sleep(LOOK_SECONDS)
     before, started = deployment.cpu(server), perf_counter()
     await asyncio.sleep(seconds)
     took, used = perf_counter() - started, deployment.cpu(server).since(before).total
