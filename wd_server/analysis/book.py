@@ -45,7 +45,7 @@ class Counts(Struct):
     unpriced: int = 0
 
 
-class Recent(Struct, gc=False):
+class Recent(Struct, array_like=True, gc=False):
     """One of the tail. `seq`: of its trade in the journal, 0 if it is none."""
 
     read: Read

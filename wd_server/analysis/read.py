@@ -22,7 +22,7 @@ COMMITMENT = "confirmed"
 STAMP_SECONDS = 2
 
 
-class Read(Struct, gc=False):
+class Read(Struct, array_like=True, gc=False):
     """Which transaction, whether it failed, and what it meant for the wallet. `index`: its place
     in the block, where that is known. `stamped`: its time is that of its receipt."""
 

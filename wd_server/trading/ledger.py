@@ -49,7 +49,7 @@ NO_PRICES: Final[Mapping[str, Decimal]] = MappingProxyType({})
 FINGERPRINT_BYTES = 8
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
     """What a trade did to the book.
 
     `pnl_*` (lamports, nanodollars) is None for a buy; `pnl_nanousd` also where rule 6 says so.
