@@ -13,6 +13,7 @@ from bench import (
     heartbeats,
     hundred_thousand,
     latency,
+    live,
     memory,
     newcomer,
     opening,
@@ -37,6 +38,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "hundred_thousand": hundred_thousand.measure,
     "backfill": backfill.measure,
     "latency": latency.measure,
+    "live": live.measure,
     "access": access.measure,
 }
 

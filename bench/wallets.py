@@ -51,7 +51,11 @@ def measure(streams: int = STREAMS, seconds: float = SECONDS) -> list[Row]:
     with (
         deployment.chain("--only", "--wallets", f"{SIZE}x{streams}") as chain,
         deployment.deployed(
-            chain, POLL_SECONDS=POLL_SECONDS, UPSTREAM_PLAN="professional"
+            chain,
+            POLL_SECONDS=POLL_SECONDS,
+            UPSTREAM_PLAN="professional",
+            # Nothing listens there: what isn't pushed has to be looked for.
+            HELIUS_WS_URL="ws://127.0.0.1:9/",
         ) as server,
         Readers() as readers,
     ):

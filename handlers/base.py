@@ -18,6 +18,7 @@ from wd_server.access.door import Door
 from wd_server.access.principal import Principal
 from wd_server.access.windows import UNLIMITED, Usage
 from wd_server.analysis.analysis import Analysis
+from wd_server.chain.deliveries import Deliveries
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
 from wd_server.journal.base import Journal
 from wd_server.settings import Settings
@@ -54,6 +55,7 @@ class Services:
     analysis: Analysis
     registry: StreamRegistry
     door: Door
+    deliveries: Deliveries
     health: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     clock: Callable[[], float]

@@ -5,8 +5,9 @@ from tornado.web import HTTPError
 
 from handlers.base import GuardedHandler
 from handlers.query import page_query
+from wd_server.analysis.book import retracted_in
 from wd_server.errors import UnknownWallet
-from wd_server.journal.base import EventId
+from wd_server.journal.base import Entry, EventId
 from wd_server.streaming import event
 from wd_server.trading.wallet import WalletAddress
 
@@ -28,8 +29,16 @@ class WalletHandler(GuardedHandler):
     head = get
 
 
+class _Retracted(msgspec.Struct):
+    signature: str
+
+
+_retracted = msgspec.json.Decoder(_Retracted)
+
+
 class TradesHandler(GuardedHandler):
-    """The stored trades, oldest first; `next` is the `after` of the next page, null at the end."""
+    """The stored trades, oldest first; `next` is the `after` of the next page, null at the end.
+    `retracted`: signatures of trades that earlier pages had and that count no more."""
 
     async def get(self, text: str) -> None:
         wallet = str(WalletAddress.parse(text))
@@ -44,20 +53,31 @@ class TradesHandler(GuardedHandler):
                 410, reason="This position is no longer stored. Start again without `after`."
             )
         position = after.seq if after else 0
-        trades: list[msgspec.Raw] = []
-        while len(trades) < limit and position < head.seq:
-            entries = await journal.read(
-                wallet, head.run, position, limit - len(trades), PAGE_BYTES
-            )
+        read: list[Entry] = []
+        while len(read) < limit and position < head.seq:
+            entries = await journal.read(wallet, head.run, position, limit - len(read), PAGE_BYTES)
             if not entries:
                 break
             position = entries[-1].seq
-            trades += [msgspec.Raw(entry.payload) for entry in entries if entry.kind == event.TRADE]
+            read += entries
+        # Only now, so that it knows of everything that was read.
+        gone = retracted_in(await journal.checkpoint(wallet) or b"")
+        trades = [
+            msgspec.Raw(entry.payload)
+            for entry in read
+            if entry.kind == event.TRADE and entry.seq not in gone
+        ]
+        retracted = [
+            _retracted.decode(entry.payload).signature
+            for entry in read
+            if entry.kind == event.RETRACT
+        ]
         more = position < head.seq
         self.send_json(
             {
                 "wallet": wallet,
                 "trades": trades,
+                "retracted": retracted,
                 "next": str(EventId(head.run, position)) if more else None,
             }
         )

@@ -191,6 +191,12 @@ class Server:
             assert monotonic() < deadline, f"{metric} is {seen}, not {value}"
             sleep(0.02)
 
+    def wait_for_at_least(self, metric: str, value: float, patience: float = PATIENCE) -> None:
+        deadline = monotonic() + patience
+        while (seen := self.metrics().get(metric, 0)) < value:
+            assert monotonic() < deadline, f"{metric} is {seen}, below {value}"
+            sleep(0.02)
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()

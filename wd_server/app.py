@@ -4,13 +4,12 @@ import asyncio
 import random
 import resource
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import structlog
-from tornado.curl_httpclient import CurlAsyncHTTPClient
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
@@ -26,16 +25,18 @@ from handlers.stream import StreamHandler
 from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
+from handlers.webhook import WebhookHandler
 from wd_server import __version__
 from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
-from wd_server.analysis.run import Sources
-from wd_server.chain.assets import Assets
-from wd_server.chain.history import Fetched, History
+from wd_server.analysis.sources import Sources
+from wd_server.chain.deliveries import Deliveries
+from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
 from wd_server.chain.price_sources import Birdeye, DefiLlama
 from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
-from wd_server.chain.rpc import RpcClient, upstream_http_client
+from wd_server.chain.rpc import upstream_http_client
+from wd_server.chain.upstream import Upstream
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.base import Journal
 from wd_server.journal.redis import RedisJournal
@@ -49,6 +50,8 @@ from wd_server.streaming.registry import StreamRegistry
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
+# The line on which nodes tell each other what the webhook brought: no wallet has such an address.
+DELIVERIES_LINE = "webhook"
 # Seconds between two looks for journals that were not used for JOURNAL_DAYS.
 EXPIRY_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -69,22 +72,16 @@ class App:
         self._redis = entrance.redis_link(settings)
         self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
-        self._rpc = _rpc(settings, self._http)
-        history = History(self._rpc)
+        self._upstream = Upstream(settings, self._http)
         quotes = _quotes(settings, self._http)
-        self._assets = Assets(self._rpc)
         self.journal = self._journal()
-        sources = Sources(
-            journal=self.journal,
-            history=history if settings.helius_rpc_url is not None else _NoHistory(),
-            quotes=quotes,
-            assets=self._assets,
-            clock=time.time,
-            cost_basis=settings.cost_basis,
-            max_wallet_size=settings.max_wallet_size,
-        )
         self.analysis = Analysis(
-            sources, poll_seconds=settings.poll_seconds, linger_seconds=settings.run_linger
+            self._sources(quotes),
+            live=self._upstream.live,
+            account=self._upstream.account,
+            poll_seconds=settings.poll_seconds,
+            check_seconds=settings.check_seconds,
+            linger_seconds=settings.run_linger,
         )
         self.registry = StreamRegistry(
             _limits(settings), self.journal, self.analysis, time.time, random.Random()
@@ -93,8 +90,7 @@ class App:
         self._measured = Measured(
             registry=self.registry,
             analysis=self.analysis,
-            rpc=self._rpc,
-            history=history,
+            upstream=self._upstream,
             quotes=quotes,
             journal=self.journal,
             door=self.door,
@@ -109,6 +105,9 @@ class App:
                 await self._redis.open()
             await self.journal.open()
             await self.door.open()
+            await self._upstream.open(self.analysis.following)
+            deliveries = self._upstream.deliveries
+            deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
         except BaseException:
             await self._close_stores()
             raise
@@ -121,10 +120,10 @@ class App:
         """Drop what is still open and stop all work; stored events stay."""
         self.registry.close()
         await self.analysis.close()
+        await self._upstream.close()
         if self._expiry is not None:
             self._expiry.cancel()
         self._loop_lag.stop()
-        await self._assets.close()
         await self._close_stores()
         self._http.close()
 
@@ -140,6 +139,18 @@ class App:
             return SqliteJournal(settings.data_dir / "journal.db")
         return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
 
+    def _sources(self, quotes: Quotes) -> Sources:
+        settings, upstream = self.settings, self._upstream
+        return Sources(
+            journal=self.journal,
+            history=upstream.history if settings.helius_rpc_url is not None else _NoHistory(),
+            quotes=quotes,
+            assets=upstream.assets,
+            clock=time.time,
+            cost_basis=settings.cost_basis,
+            max_wallet_size=settings.max_wallet_size,
+        )
+
     def application(self) -> Application:
         services = Services(
             settings=self.settings,
@@ -147,6 +158,7 @@ class App:
             analysis=self.analysis,
             registry=self.registry,
             door=self.door,
+            deliveries=self._upstream.deliveries,
             health=self.health,
             metrics=lambda: exposition(self._measured),
             clock=time.time,
@@ -169,6 +181,7 @@ class App:
             (r"/v4/streams", StreamsHandler),
             (r"/v4/streams/([^/]+)", OwnStreamHandler),
             (r"/v4/auth/token", TokenHandler),
+            (r"/v4/webhooks/helius", WebhookHandler),
         ]
         return _Application(
             [(path, handler, given) for path, handler in routes],
@@ -211,7 +224,7 @@ class App:
     def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
         if self.settings.helius_rpc_url is None:
             return "missing"
-        rpc = self._rpc.statistics()
+        rpc = self._upstream.rpc.statistics()
         if rpc.quota_exhausted or rpc.failing:
             return "unavailable"
         return "simulated" if self._simulated else "configured"
@@ -234,16 +247,6 @@ class App:
             except StoreUnavailable as error:
                 _log.warning("journals can't be expired", error=error.message)
             await asyncio.sleep(EXPIRY_SECONDS)
-
-
-def _rpc(settings: Settings, http: CurlAsyncHTTPClient) -> RpcClient:
-    url = settings.helius_rpc_url
-    return RpcClient(
-        url.reveal() if url is not None else "",
-        http,
-        rpc_per_second=settings.upstream_rates.rpc,
-        das_per_second=settings.upstream_rates.das,
-    )
 
 
 def _limits(settings: Settings) -> Limits:
@@ -282,17 +285,34 @@ class _Application(Application):
         return super().find_handler(request, **kwargs)
 
 
+class _Heard:
+    """What other nodes say of deliveries."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.on_notice = deliveries.hear
+
+    def on_vacant(self) -> None:
+        """Nobody has a lease of this line."""
+
+
 class _NoHistory:
     """Stands where no Solana RPC is configured, so that the server starts and says so."""
 
     async def read(
-        self, wallet: str, after: Cursor | None, limit: int
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Fetched, None]:
+        await self.final_slot()
+        yield Fetched([], 0)  # an async generator like the real one
+
+    async def final_slot(self) -> float:
         raise UpstreamRejected(
             "This server has no Solana RPC to ask. Its operator sets HELIUS_KEY or "
             "HELIUS_RPC_URL, or starts it with --demo."
         )
-        yield  # an async generator like the real one
 
 
 def _quotes(settings: Settings, http: AsyncHTTPClient) -> Quotes:

@@ -30,7 +30,8 @@ async def simulated_chain() -> AsyncIterator[Demo]:
         sys.executable,
         "-m",
         "wd_server.chain.simulator",
-        *("--port", "0", "--json", "--live", str(LIVE_RATE), "--until-eof"),
+        *("--port", "0", "--json", "--end-time", "now"),
+        *("--live", str(LIVE_RATE), "--until-eof"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         # A Ctrl-C at the terminal is for the server, which needs the simulator while it drains.

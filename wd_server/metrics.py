@@ -19,9 +19,8 @@ from prometheus_client.registry import Collector
 from wd_server import __version__, process
 from wd_server.access.door import Door
 from wd_server.analysis.analysis import Analysis
-from wd_server.chain.history import History
 from wd_server.chain.quotes import Quotes
-from wd_server.chain.rpc import RpcClient
+from wd_server.chain.upstream import Upstream
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
@@ -40,8 +39,7 @@ class Measured:
 
     registry: StreamRegistry
     analysis: Analysis
-    rpc: RpcClient
-    history: History
+    upstream: Upstream
     quotes: Quotes
     journal: Journal
     door: Door
@@ -108,7 +106,7 @@ class _Reading(Collector):
             yield _histogram(f"{name}_seconds", text, histogram)
 
     def _chain(self) -> Iterator[Metric]:
-        rpc = self._measured.rpc.statistics()
+        rpc = self._measured.upstream.rpc.statistics()
         calls = _labelled("upstream_calls", "Requests to the Solana RPC.", ("method", "outcome"))
         for (method, outcome), count in sorted(rpc.calls.items()):
             calls.add_metric((method, outcome), count)
@@ -117,15 +115,29 @@ class _Reading(Collector):
         yield _gauge(
             "upstream_quota_exhausted", "1 while the plan is used up.", rpc.quota_exhausted
         )
-        mode = self._measured.history.statistics().mode
+        mode = self._measured.upstream.history.statistics().mode
         yield _gauge_of("upstream_mode", "1 for the way histories are read.", "mode", mode)
+        yield from self._pushes()
         quotes = self._measured.quotes.statistics()
         yield _counter("quote_requests", "Requests to the price source.", quotes.requests)
         yield _counters("quote_failures", "Those that failed.", "kind", quotes.failures)
 
+    def _pushes(self) -> Iterator[Metric]:
+        live = self._measured.upstream.live.statistics()
+        yield _gauge("upstream_connections", "WebSockets to the Solana RPC.", live.connections)
+        yield _gauge("upstream_subscriptions", "Subscriptions there.", live.subscriptions)
+        yield _counter("upstream_notifications", "Messages that told something.", live.notified)
+        yield _counter("upstream_breaks", "Subscriptions that were lost.", live.breaks)
+        came = self._measured.upstream.deliveries.statistics()
+        outcomes = {"told": came.told, "repeated": came.repeated, "unread": came.unread}
+        yield _counter("webhook_transactions", "Transactions delivered.", came.transactions)
+        yield _counters("webhook_outcomes", "What became of them.", "outcome", outcomes)
+        yield _gauge("webhook_waiting", "Deliveries stored and not worked on.", came.waiting)
+
     def _analysis(self) -> Iterator[Metric]:
         analysis = self._measured.analysis.statistics()
         yield _gauge("analyses_running", "Wallets being read now.", analysis.running)
+        yield _counter("analysis_pushed", "Transactions taken without a pass.", analysis.pushed)
         yield _counters("analyses", "Passes over wallets.", "outcome", analysis.outcomes)
         backfill = _labelled_histogram(
             "backfill_duration_seconds",

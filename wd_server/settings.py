@@ -25,18 +25,20 @@ T = TypeVar("T")
 
 
 class Rates(NamedTuple):
-    """Requests a second of the upstream's two groups. DAS: assets, and what else counts there."""
+    """Requests a second of the upstream's two groups. DAS: assets, and what else counts there.
+    `connections`: WebSockets at a time."""
 
     rpc: int
     das: int
+    connections: int
 
 
 # As published in autumn 2026.
 PLANS: Final = {
-    "free": Rates(10, 2),
-    "developer": Rates(50, 10),
-    "business": Rates(200, 50),
-    "professional": Rates(500, 100),
+    "free": Rates(10, 2, 5),
+    "developer": Rates(50, 10, 150),
+    "business": Rates(200, 50, 250),
+    "professional": Rates(500, 100, 1000),
 }
 
 
@@ -82,6 +84,11 @@ def _rpc_url(others: Others) -> str | None:
     return f"https://mainnet.helius-rpc.com/?api-key={key.reveal()}" if key else None
 
 
+def _api_url(others: Others) -> str | None:
+    key = others["helius_key"]
+    return f"https://api.helius.xyz/?api-key={key.reveal()}" if key else None
+
+
 def _ws_url(others: Others) -> str | None:
     url = others["helius_rpc_url"]
     return "ws" + url.reveal().removeprefix("http") if url else None
@@ -114,12 +121,24 @@ class Settings:
         Derived("`HELIUS_RPC_URL` as `wss://` or `ws://`", _ws_url),
         "The same RPC's WebSocket.",
     )
+    helius_api_url: Secret | None = optional(
+        variable.url("https", "http"),
+        Derived("Helius' API with `HELIUS_KEY`", _api_url),
+        "Where `wd-webhook` manages the webhook.",
+    )
     upstream_plan: Literal["free", "developer", "business", "professional"] = setting(
         variable.one_of(*PLANS),
         "free",
         "Whose rate limits to keep: "
         + ", ".join(f"{name} {rates.rpc} and {rates.das}" for name, rates in PLANS.items())
         + " (RPC and DAS requests a second).",
+    )
+    # Ten million are the monthly credits of a common plan; a day's budget is far below the largest.
+    upstream_daily_credits: int = setting(
+        variable.whole(0, 1_000_000_000),
+        "0",
+        "Credits that this process may spend on a day (UTC); 0: no limit. At 95 % of it wallets "
+        "aren't followed any more, at all of it nothing is asked.",
     )
     secret_key: Secret | None = optional(
         variable.secret(),
@@ -279,6 +298,13 @@ class Settings:
         "3",
         "Time between two looks for new trades of a followed wallet, a quarter more or less, and "
         "longer when there are more wallets than the plan allows; each costs a credit.",
+    )
+    # A transaction is final some 13 seconds after it is confirmed.
+    check_seconds: int = setting(
+        variable.whole(1, 3600),
+        "30",
+        "Time after which transactions that were pushed are held against the wallet's history, "
+        "which shows what was missed and what has left the chain; each costs as much as a look.",
     )
 
     @classmethod

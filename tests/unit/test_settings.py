@@ -262,8 +262,8 @@ def test_what_is_wrong_with_redis_is_said() -> None:
 
 
 def test_a_plan_stands_for_its_rates() -> None:
-    assert Settings.from_environment({}).upstream_rates == Rates(rpc=10, das=2)
-    assert Settings.from_environment({"UPSTREAM_PLAN": "Business"}).upstream_rates == (200, 50)
+    assert Settings.from_environment({}).upstream_rates == Rates(rpc=10, das=2, connections=5)
+    assert Settings.from_environment({"UPSTREAM_PLAN": "Business"}).upstream_rates == (200, 50, 250)
 
 
 def test_birdeye_needs_its_key() -> None:

@@ -7,21 +7,25 @@ is there any more it stops: at once between two passes, after a while within one
 
 import asyncio
 import random as chance
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from math import inf
 from time import monotonic
 from typing import Any
 
 import structlog
 
 from wd_server.analysis.attendance import Attendance
+from wd_server.analysis.following import Following, take
+from wd_server.analysis.freshness import Freshness
 from wd_server.analysis.polls import Polls
 from wd_server.analysis.relay import Audience, Relay
-from wd_server.analysis.report import WalletReport, report_of
-from wd_server.analysis.run import Run, Sources
+from wd_server.analysis.report import WalletReport, report_of, restored
+from wd_server.analysis.run import Run
+from wd_server.analysis.sources import Sources
+from wd_server.analysis.statistics import Statistics
+from wd_server.chain.credits import Credits
+from wd_server.chain.live import Pushes
+from wd_server.chain.quotes import present_prices
 from wd_server.errors import (
     InternalError,
     StoreAway,
@@ -30,20 +34,13 @@ from wd_server.errors import (
     UpstreamRejected,
     WalletDoctorError,
 )
-from wd_server.histogram import Histogram
-from wd_server.journal.base import Head, Lease, LeaseLost
+from wd_server.journal.base import Lease, LeaseLost
 from wd_server.streaming import event
 
-# Seconds in which a wallet that was just read to its end isn't read again for a newcomer.
-FRESH_SECONDS = 2.0
 # Wallets that are read for the first time at a time. What each holds while it waits for the
 # upstream would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some
 # large ones don't keep the small ones waiting.
 FIRST_READS = 256
-# Wallets of which is remembered when they were read last.
-FRESH_WALLETS = 100_000
-# Seconds at most between two tries of a follower's wallet whose upstream fails.
-RETRY_SECONDS_MAX = 60.0
 # Seconds after which a node asks again whether it may read a wallet that another reads, where
 # somebody waits for its end, and where all follow. What ends the wait is told; this is for when
 # that got lost.
@@ -53,42 +50,38 @@ FOLLOWING_AGAIN_SECONDS = 30.0
 # several.
 AGAIN_SECONDS = (0.25, 4.0)
 
-# First passes by the most transactions they read, and the upper ends of their buckets in seconds.
-PASS_SIZES = {"100": 100.0, "1000": 1_000.0, "10000": 10_000.0, "more": inf}
-PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
 _log = structlog.get_logger("analysis")
 
 
-@dataclass
-class Statistics:
-    """`running` is now, the rest since the start. `outcomes`: passes by what they ended with;
-    `first_pass_seconds`: whole first passes by the size of the wallet, in transactions."""
-
-    running: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    first_pass_seconds: dict[str, Histogram] = field(
-        default_factory=lambda: {size: Histogram(PASS_BUCKETS) for size in PASS_SIZES}
-    )
-
-
 class Analysis:
-    """`poll_seconds`: how often a follower's wallet is read; `linger_seconds`: how long a pass
-    goes on that nobody waits for; `random` gives [0, 1)."""
+    """`poll_seconds`: how often a follower's wallet is read that isn't pushed, `check_seconds`: how
+    soon what was pushed is held against the history; `linger_seconds`: how long a pass goes on that
+    nobody waits for; `random` gives [0, 1)."""
 
     def __init__(
         self,
         sources: Sources,
+        live: Pushes,
+        account: Credits,
         poll_seconds: float,
+        check_seconds: float,
         linger_seconds: float,
         random: Callable[[], float] = chance.random,
     ) -> None:
         self._sources = sources
-        self._poll_seconds = poll_seconds
+        self._account = account
         self._linger_seconds = linger_seconds
         self._attended: dict[str, Attendance] = {}
-        self._fresh: dict[str, float] = {}
+        self._fresh = Freshness()
         self._polls = Polls(self._poll, random)
+        self.following = Following(
+            live,
+            self._attended,
+            self._polls,
+            self._work,
+            poll_seconds=poll_seconds,
+            check_seconds=check_seconds,
+        )
         self._closed = False
         self._first_reads = asyncio.Semaphore(FIRST_READS)
         self._statistics = Statistics()
@@ -107,13 +100,14 @@ class Analysis:
         attendance.cancel_linger()
         if follow:
             attendance.followers += 1
+            self.following.begin(attendance)
         else:
             attendance.others += 1
         if attendance.run is not None:
             return
         if follow and attendance.due is not None:
             return  # it is looked at every few seconds anyway
-        if not follow and self._is_fresh(wallet):
+        if not follow and wallet in self._fresh:
             audience.on_settled()
             return
         if not follow:
@@ -127,6 +121,8 @@ class Analysis:
         attendance = self._attended[wallet]
         if follow:
             attendance.followers -= 1
+            if not attendance.followers:
+                self.following.end(attendance)
         else:
             attendance.others -= 1
         if not attendance.deserted:
@@ -151,7 +147,7 @@ class Analysis:
             return
         if attendance.run is not None:
             attendance.wanted = True
-        elif self._is_fresh(wallet):
+        elif wallet in self._fresh:
             attendance.relay.on_settled()
         else:
             attendance.wanted = attendance.news = True
@@ -162,7 +158,7 @@ class Analysis:
         if attendance is not None and attendance.lease is None:
             attendance.news, attendance.settled = False, settled
             if settled:
-                self._mark_fresh(wallet)
+                self._fresh.mark(wallet, True)
 
     def on_vacant(self, wallet: str) -> None:
         attendance = self._attended.get(wallet)
@@ -179,10 +175,14 @@ class Analysis:
             return None
         progress = run.report.latest if run is not None else None
         reads = run is not None or await self._sources.journal.held(wallet)
-        # A thousand positions take 10 ms, which the loop hasn't got.
-        return await asyncio.to_thread(
-            report_of, wallet, stored, self._sources.cost_basis, reads, progress
-        )
+        sources = self._sources
+        # What takes 10 ms for a thousand positions, which the loop hasn't got.
+        book = await asyncio.to_thread(restored, wallet, sources.cost_basis, stored)
+        if book is None and not reads:
+            return None
+        held = [] if book is None else book.ledger.held()
+        prices = await present_prices(sources.quotes, held, sources.clock())
+        return await asyncio.to_thread(report_of, wallet, book, reads, progress, prices)
 
     async def close(self) -> None:
         """Stop all work; what is journaled stays, and the next run goes on there."""
@@ -248,6 +248,7 @@ class Analysis:
 
     async def _give_back(self, attendance: Attendance) -> None:
         lease, attendance.lease, attendance.known = attendance.lease, None, None
+        self.following.end(attendance)
         if lease is not None:
             try:
                 await self._sources.journal.release(lease)
@@ -270,10 +271,10 @@ class Analysis:
         """Seconds until the wallet is looked at again."""
         if attendance.lease is None:
             return WAITING_AGAIN_SECONDS if attendance.others else FOLLOWING_AGAIN_SECONDS
-        return float(min(self._poll_seconds * 2**attendance.failures, RETRY_SECONDS_MAX))
+        return self.following.pause(attendance)
 
     async def _keep_reading(self, attendance: Attendance) -> None:
-        while attendance.news and not attendance.deserted:
+        while (attendance.news or attendance.pushed) and not attendance.deserted:
             try:
                 if not await self._read_once(attendance):
                     return
@@ -293,16 +294,40 @@ class Analysis:
                 if attendance.others:
                     attendance.relay.want()
                 return False
+            self.following.begin(attendance)
             return True
-        attendance.news = False
-        async with self._first_reads if attendance.known is None else nullcontext():
-            finished = await self._pass(attendance, attendance.lease)
+        if not (attendance.others or attendance.wanted):
+            self._account.check_following()
+        if attendance.pushed and not attendance.news and attendance.known is not None:
+            finished = await self._take(attendance, attendance.lease)
+        else:
+            attendance.news = False
+            async with self._first_reads if attendance.known is None else nullcontext():
+                finished = await self._pass(attendance, attendance.lease)
         if finished is None:
             attendance.failures += 1
+            attendance.pushed.clear()  # the history has it
         else:
             attendance.failures = attendance.interrupted = 0
             attendance.news |= not finished and attendance.others + attendance.wanted > 0
         return True
+
+    async def _take(self, attendance: Attendance, lease: Lease) -> bool | None:
+        """Take what was pushed. Returns as `_pass`."""
+        run = Run(self._sources, lease, attendance.relay, attendance.known)
+        try:
+            new = await take(attendance, run)
+        except (LeaseLost, StoreAway):
+            raise
+        except WalletDoctorError as error:
+            self._statistics.failed(lease.wallet, error)
+            return None
+        finally:
+            attendance.keep(run)
+        if new:
+            self._fresh.mark(lease.wallet, False)
+            self._statistics.pushed += new
+        return run.known is not None and run.known.head.kind == event.COMPLETE
 
     async def _pass(self, attendance: Attendance, lease: Lease) -> bool | None:
         """One pass; whether the journal's newest entry is a `complete` now, None if it failed."""
@@ -316,45 +341,19 @@ class Analysis:
             raise
         except WalletDoctorError as error:
             hopeless = run.first or isinstance(error, UpstreamQuota | UpstreamRejected)
-            self._statistics.outcomes[error.code] += 1
-            _log.warning("analysis failed", wallet=lease.wallet, code=error.code, error=str(error))
+            self._statistics.failed(lease.wallet, error)
             attendance.wanted = False
             attendance.relay.on_failed(error, hopeless)
             return None
         finally:
             attendance.run = None
-            attendance.known = run.known
-        self._count(run, head, lease.wallet, monotonic() - started)
+            attendance.unsettled_since = None
+            attendance.keep(run)
+        self._statistics.passed(lease.wallet, run, head, monotonic() - started)
         finished = head.kind == event.COMPLETE
-        if finished:
-            self._mark_fresh(lease.wallet)
-        else:
-            self._fresh.pop(lease.wallet, None)
+        self._fresh.mark(lease.wallet, finished)
         if finished or not (attendance.others or attendance.wanted):
             if run.known is not known or not attendance.settled or attendance.wanted:
                 attendance.relay.on_settled()
             attendance.settled, attendance.wanted = True, False
         return finished
-
-    def _count(self, run: Run, head: Head, wallet: str, seconds: float) -> None:
-        self._statistics.outcomes["complete"] += 1
-        if run.transactions:
-            _log.info(
-                "wallet read",
-                wallet=wallet,
-                transactions=run.transactions,
-                position=f"{head.run}-{head.seq}",
-                seconds=round(seconds, 3),
-            )
-        if run.first:
-            size = next(size for size, most in PASS_SIZES.items() if run.transactions <= most)
-            self._statistics.first_pass_seconds[size].observe(seconds)
-
-    def _is_fresh(self, wallet: str) -> bool:
-        return monotonic() - self._fresh.get(wallet, -FRESH_SECONDS) < FRESH_SECONDS
-
-    def _mark_fresh(self, wallet: str) -> None:
-        self._fresh.pop(wallet, None)
-        self._fresh[wallet] = monotonic()
-        if len(self._fresh) > FRESH_WALLETS:
-            del self._fresh[next(iter(self._fresh))]

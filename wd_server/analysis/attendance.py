@@ -1,10 +1,12 @@
 """Who is there for one wallet, and what is kept of the wallet between two passes."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 from wd_server.analysis.relay import Relay
 from wd_server.analysis.run import Known, Run
+from wd_server.chain.payloads import AnyTransaction
 from wd_server.journal.base import Lease
 
 
@@ -35,10 +37,20 @@ class Attendance:
     failures: int = 0
     interrupted: int = 0
     due: float | None = None
+    pushed: list[AnyTransaction] = field(default_factory=list)
+    unsettled_since: float | None = None
 
     @property
     def deserted(self) -> bool:
         return not (self.followers or self.others)
+
+    def keep(self, run: Run) -> None:
+        """What the next one goes on from."""
+        self.known = known = run.known
+        if known is None or known.book is None:
+            self.unsettled_since = None
+        elif self.unsettled_since is None:
+            self.unsettled_since = monotonic()
 
     def cancel_linger(self) -> None:
         if self.linger is not None:

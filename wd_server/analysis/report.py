@@ -1,5 +1,7 @@
 """A wallet as JSON: what is stored of it, and how far its analysis is. Pure."""
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct
@@ -24,22 +26,24 @@ class WalletReport(Struct):
     truncated: bool
 
 
+def restored(wallet: str, cost_basis: CostBasis, stored: bytes | None) -> Book | None:
+    return None if stored is None else Book.restored(wallet, cost_basis, stored)
+
+
 def report_of(
     wallet: str,
-    stored: bytes | None,
-    cost_basis: CostBasis,
+    book: Book | None,
     running: bool,
     progress: event.Progress | None,
-) -> WalletReport | None:
-    book = Book.restored(wallet, cost_basis, stored) if stored is not None else None
-    if book is None and not running:
-        return None
+    prices: Mapping[str, Decimal],
+) -> WalletReport:
+    """`prices`: USD per whole unit now, by mint, as far as they are known."""
     unfinished: Status = "running" if running else "incomplete"
     return WalletReport(
         wallet=wallet,
         status="complete" if book is not None and book.complete else unfinished,
         progress=progress,
         summary=book.ledger.summary() if book is not None else None,
-        positions=book.ledger.positions() if book is not None else [],
+        positions=book.ledger.positions(prices) if book is not None else [],
         truncated=book is not None and book.truncated,
     )

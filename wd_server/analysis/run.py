@@ -1,24 +1,24 @@
 """One pass over a wallet: what is new on the chain becomes trades in its journal."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from wd_server.analysis import book as booking
-from wd_server.analysis.book import Book, Read
+from wd_server.analysis import read as reading
+from wd_server.analysis.book import Book
+from wd_server.analysis.comparison import Comparison
 from wd_server.analysis.progress import ProgressReport
-from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.analysis.read import Read
+from wd_server.analysis.sources import Sources, Steps
+from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.payloads import Transaction
-from wd_server.chain.quotes import Quotes
-from wd_server.journal.base import Head, Journal, Lease, LeaseLost, NewEntry
+from wd_server.chain.payloads import AnyTransaction, Transaction
+from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.streaming import event
 from wd_server.trading.prices import Prices
 from wd_server.trading.summary import Summary
-from wd_server.trading.trade import CostBasis
 
 # Seconds of work at a time between two turns for others on the loop.
 SLICE_SECONDS = 0.004
@@ -35,6 +35,10 @@ APPEND_SECONDS = 0.25
 PREVIEW_TRADES = 25
 # Seconds a whole run waits for names of tokens; then their mints stand in.
 SYMBOL_SECONDS = 1.0
+# Seconds that pushed transactions wait for a token's name that was never asked for, and for a price
+# of this minute: both are there at once for all but the first.
+PUSHED_SYMBOL_SECONDS = 0.3
+PUSHED_PRICE_SECONDS = 1.0
 
 
 class Audience(Protocol):
@@ -45,38 +49,13 @@ class Audience(Protocol):
     def on_summary(self, summary: Summary) -> None: ...
 
 
-Steps = AsyncGenerator[Listed | Newest | Fetched, None]
-
-
-class Histories(Protocol):
-    def read(self, wallet: str, after: Cursor | None, limit: int) -> Steps:
-        """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
-
-
-class Symbols(Protocol):
-    async def symbols(self, mints: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ASYNC109
-        """Names of tokens, as far as they are known in time (chain/assets.py)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where a run reads and writes. `clock` gives unix seconds."""
-
-    journal: Journal
-    history: Histories
-    quotes: Quotes
-    assets: Symbols
-    clock: Callable[[], float]
-    cost_basis: CostBasis
-    max_wallet_size: int
-
-
 class Known(NamedTuple):
     """What one pass over a complete wallet leaves to the next. As long as nobody else may write,
-    that one needs no more to see that nothing is new."""
+    that one needs no more to see that nothing is new. `book`: only while there is a tail."""
 
     cursor: Cursor | None
     head: Head
+    book: Book | None
 
 
 class Run:
@@ -106,40 +85,71 @@ class Run:
         self._worked_since = monotonic()
         self._turn = asyncio.Lock()
         self._storing: asyncio.Task[Head] | None = None
+        self._comparison: Comparison | None = None
 
     async def execute(self, close: Callable[[], bool]) -> Head:
         """Read what is new and journal it. At the end of a first pass, or if `close` says so
         then, a `complete` is the newest entry. Returns the journal's head."""
-        known = self.known
-        if known is None:
-            book = await self._open_book()
-            async with aclosing(self._history(book.cursor)) as steps:
+        known, self.known = self.known, None
+        if known is None or known.book is not None:
+            book = await self._open_book() if known is None else self._kept_book(known)
+            book.final_slot = await self._sources.history.final_slot()
+            async with aclosing(self._history(book.cursor, book.recent())) as steps:
                 return await self._read_on(book, steps, close)
         async with aclosing(self._history(known.cursor)) as steps:
             step = await anext(steps)
             if _is_nothing(step) and (known.head.kind == event.COMPLETE or not close()):
+                self.known = known
                 return known.head
-            self.known = None
             book = await self._open_book()
+            book.final_slot = await self._sources.history.final_slot()
             if book.cursor != known.cursor:
                 raise LeaseLost("Another writer has changed this wallet's events.")
             async with aclosing(_after(step, steps)) as all_steps:
                 return await self._read_on(book, all_steps, close)
 
-    def _history(self, after: Cursor | None) -> Steps:
+    async def take(self, pushed: Sequence[AnyTransaction]) -> Head:
+        """Journal what was pushed and isn't there yet. Returns the journal's head."""
+        assert self.known is not None, "a wallet that wasn't read to its end has no place for it"
+        known, self.known = self.known, None
+        self._symbol_seconds = PUSHED_SYMBOL_SECONDS
+        book = await self._open_book() if known.book is None else self._kept_book(known)
+        read = book.unknown(book.read(pushed, int(self._sources.clock())))
+        if read:
+            prices: Prices = {}
+            symbols: Mapping[str, str] = {}
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PUSHED_PRICE_SECONDS):
+                    prices, symbols = await self._looked_up(read)
+            order = book.inserted(read)
+            self._entries = book.record(order, prices, symbols, self._sources.clock())
+            self.transactions = len(read)
+            await self._store(book)
+            await self._stored()
+            self._tell(book)
+        self.known = Known(book.cursor, self._head, book if book.tail else None)
+        return self._head
+
+    def _kept_book(self, known: Known) -> Book:
+        assert known.book is not None
+        self._head = known.head
+        return known.book
+
+    def _history(self, after: Cursor | None, known: Mapping[str, int] = NOTHING_KNOWN) -> Steps:
         sources = self._sources
-        return sources.history.read(self._lease.wallet, after, sources.max_wallet_size)
+        return sources.history.read(self._lease.wallet, after, sources.max_wallet_size, known)
 
     async def _read_on(self, book: Book, steps: Steps, close: Callable[[], bool]) -> Head:
         sources = self._sources
         started = sources.clock()
-        self.first, trades = not book.complete, book.counts.trades
+        self.first, cursor, seq = not book.complete, book.cursor, book.seq
         self._say("initializing", book)
         try:
             await self._read_history(book, steps)
             await self._enter(book)
+            self._enter_rest(book)
             self._say("processing_trades", book)
-            if self.first or self.transactions:
+            if self.first or self._entries or book.seq > seq or book.cursor != cursor:
                 book.complete = True
                 await self._store(book)
             self._say("calculating_pnl", book)
@@ -149,13 +159,16 @@ class Run:
                 self._entries.append(self._complete(book, sources.clock() - started))
                 await self._store(book)
                 head = await self._stored()
-            elif book.counts.trades > trades:
-                self.audience.on_summary(book.ledger.summary())
-            self.known = Known(book.cursor, head)
+            elif book.seq > seq:
+                self._tell(book)
+            self.known = Known(book.cursor, head, book if book.tail else None)
             return head
         finally:
             if self._storing is not None:
                 await asyncio.wait((self._storing,))
+
+    def _tell(self, book: Book) -> None:
+        self.audience.on_summary(book.ledger.summary())
 
     async def _open_book(self) -> Book:
         """The book as the journal has it, or a new one in a new run of the journal."""
@@ -180,6 +193,7 @@ class Run:
         try:
             async for step in steps:
                 if isinstance(step, Listed):
+                    self._compare(book, step)
                     self._signatures = done + step.signatures_found
                     book.truncated |= step.truncated
                     self._say("fetching_signatures", book)
@@ -227,7 +241,7 @@ class Run:
         """Read them, to be entered when all that come before them on the chain are."""
         read = book.read(transactions, int(self._sources.clock()))
         self._newest.append(read)
-        self._mints |= booking.mints_of(read)
+        self._mints |= reading.mints_of(read)
         if len(self._newest) == 1:
             await self._preview(book, read)
         await self._breathe()
@@ -235,6 +249,8 @@ class Run:
     async def _enter(self, book: Book) -> None:
         """Enter what was read into the book, and store the trades if they are many."""
         read, self._read = self._read, []
+        if self._comparison is not None:
+            read = self._comparison.merged(read)
         prices, symbols = await self._looked_up(read)
         for start in range(0, len(read), SLICE_TRANSACTIONS):
             part = read[start : start + SLICE_TRANSACTIONS]
@@ -243,9 +259,27 @@ class Run:
         if len(self._entries) >= APPEND_ENTRIES:
             await self._store(book)
 
+    def _compare(self, book: Book, listed: Listed) -> None:
+        """Hold the book's tail against the whole listing."""
+        if not listed.finished or not book.recent():
+            return
+        if listed.truncated:  # the tail is older than what is read at all
+            book.settle_all()
+            return
+        self._comparison = Comparison(book, listed.entries)
+        self._entries += self._comparison.entries
+
+    def _enter_rest(self, book: Book) -> None:
+        """What was in the tail and comes after all that was fetched needs no quotes."""
+        now = self._sources.clock()
+        if self._comparison is not None:
+            self._entries += book.record(self._comparison.rest(), {}, {}, now)
+        self._entries += book.record(book.loose(), {}, {}, now)
+        book.settle()
+
     async def _looked_up(self, read: Sequence[Read]) -> tuple[Prices, Mapping[str, str]]:
         """Quotes and names for these trades, as far as they can be had in time."""
-        wanted, mints = booking.prices_for(read), booking.mints_of(read)
+        wanted, mints = reading.prices_for(read), reading.mints_of(read)
         prices = await self._sources.quotes.prices(wanted) if wanted else {}
         if not mints:
             return prices, {}
@@ -261,12 +295,12 @@ class Run:
         if not newest:
             return
         basis = book.ledger.cost_basis
-        known = await self._sources.assets.symbols(booking.mints_of(newest), 0)
-        trades = booking.previewed(newest, {}, known, basis, now)
+        known = await self._sources.assets.symbols(reading.mints_of(newest), 0)
+        trades = reading.previewed(newest, {}, known, basis, now)
         self.audience.on_preview(event.Preview(trades, int(now)))
         prices, symbols = await self._looked_up(newest)
         if prices or symbols != known:
-            trades = booking.previewed(newest, prices, symbols, basis, now)
+            trades = reading.previewed(newest, prices, symbols, basis, now)
             self.audience.on_preview(event.Preview(trades, int(now)))
 
     async def _store(self, book: Book) -> None:
@@ -308,7 +342,7 @@ class Run:
             truncated=book.truncated,
             timestamp=int(self._sources.clock()),
         )
-        return NewEntry(event.COMPLETE, event.encode(complete))
+        return book.entry(event.COMPLETE, complete)
 
     def _say(self, step: event.Step, book: Book) -> None:
         """Tell the progress; of a pass that only looks for news, no more than that it ended."""

@@ -7,13 +7,15 @@ flight.
 """
 
 import asyncio
+import math
 import random as chance
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Raw, Struct
@@ -35,6 +37,8 @@ NEWEST = 50  # transactions fetched first of all, for a preview of 25 trades
 # Seconds that a listed transaction may be null. At `confirmed` it takes a node some seconds.
 NULL_SECONDS = 30.0
 NEWEST_SECONDS = 10.0  # until the preview is given up; the listing waits no longer for it
+# Seconds for which one answer does for all wallets. A slot takes 0.4, and is final after 13.
+FINAL_SECONDS = 2.0
 # Chunks in flight or waiting for their turn, for one read. Ten fill 50 requests a second, the
 # limit of a common plan, at a fifth of a second each.
 CHUNKS_AHEAD = 10
@@ -43,12 +47,17 @@ CHUNKS_AHEAD = 10
 AHEAD_TRANSACTIONS = 50_000
 
 
+NOTHING_KNOWN: Mapping[str, int] = MappingProxyType({})
+
+
 class Listed(Struct, frozen=True):
-    """How far the listing is. `truncated`: what is older than the limit allows is left out."""
+    """How far the listing is. `truncated`: what is older than the limit allows is left out.
+    `entries`: all of it, oldest first, when it is `finished` and some of it was known."""
 
     signatures_found: int
     finished: bool
     truncated: bool
+    entries: Sequence[Entry] = ()
 
 
 class Newest(Struct, frozen=True):
@@ -95,6 +104,7 @@ class _Read:
     wallet: str
     after: Cursor | None
     limit: int
+    known: Mapping[str, int]
     asked: int = 0
     done: int = 0
     beside: deque[Chunk] = field(default_factory=deque)
@@ -115,16 +125,35 @@ class History:
         self._transactions = Transactions(
             rpc, clock=clock, random=random, sleep=sleep, null_seconds=NULL_SECONDS
         )
+        self._clock = clock
         self._held = Held()
         self._ahead = 0
+        self._asking_final = asyncio.Lock()
+        self._final_slot = 0
+        self._final_until = -math.inf
+
+    async def final_slot(self) -> float:
+        """The newest slot that isn't taken back any more, as it was FINAL_SECONDS ago at most."""
+        async with self._asking_final:
+            if self._clock() >= self._final_until:
+                options = [{"commitment": "finalized"}]
+                self._final_slot = await self._rpc.call("getSlot", options, int)
+                self._final_until = self._clock() + FINAL_SECONDS
+            return self._final_slot
 
     def statistics(self) -> HistoryStatistics:
         return HistoryStatistics(self._transactions.mode, self._transactions.batch)
 
     async def read(
-        self, wallet: str, after: Cursor | None, limit: int
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         """What happened to `wallet` after the cursor, at most the `limit` newest transactions.
+        Those in `known`, by signature, are listed and not fetched, where that saves anything; one
+        that is in another slot now is.
 
         Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
         there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor
@@ -132,7 +161,7 @@ class History:
         (`contextlib.aclosing`) to end its requests. Raises the four upstream errors, and then what
         came before stays right.
         """
-        read = _Read(wallet, after, limit)
+        read = _Read(wallet, after, limit, known)
         entries: list[Entry] = []
         try:
             async with aclosing(self._list(read)) as listing:
@@ -178,8 +207,10 @@ class History:
         ended = page.next is None
         entries = listing.in_chain_order(cursor_gone=ended and page.would_show_cursor)
         limit = read.limit
-        yield Listed(min(len(entries), limit), finished=True, truncated=len(entries) > limit)
-        yield entries[-limit:]
+        wanted = entries[-limit:]
+        told = wanted if read.known else ()
+        yield Listed(len(wanted), finished=True, truncated=len(entries) > limit, entries=told)
+        yield wanted
 
     async def _first_page(self, wallet: str, after: Cursor | None) -> tuple[_ListPage, _Page]:
         """The upstream's method is known by what it answers here."""
@@ -284,7 +315,11 @@ class History:
     ) -> AsyncGenerator[list[Transaction], None]:
         """What was not handed on yet."""
         chunks: deque[Chunk] = deque()
-        start, end = 0, len(entries) - read.asked
+        entries = entries[: len(entries) - read.asked]
+        if read.known:
+            known = read.known
+            entries = [entry for entry in entries if known.get(entry.signature) != entry.slot]
+        start, end = 0, len(entries)
         try:
             while chunks or read.beside or start < end:
                 while start < end and self._may_ask(chunks):

@@ -17,11 +17,13 @@ class Cursor(Struct, frozen=True):
 
 
 class Entry(Struct, rename="camel", gc=False):
-    """One line of the list. `transaction_index` is the place in the block, where it is told."""
+    """One line of the list. `transaction_index` is the place in the block, where it is told,
+    `block_time` unix seconds."""
 
     signature: str
     slot: int
     transaction_index: int | None = None
+    block_time: int | None = None
 
 
 class Listing:

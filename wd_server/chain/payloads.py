@@ -98,6 +98,16 @@ class Transaction(Struct, rename="camel", gc=False):
     def signature(self) -> str:
         return self.transaction.signatures[0]
 
+    def parties(self) -> set[str]:
+        """All its accounts, and the owners of its token accounts."""
+        meta = self.meta
+        found = set(self.transaction.message.addresses)
+        if meta.loaded_addresses is not None:
+            found.update(meta.loaded_addresses.writable, meta.loaded_addresses.readonly)
+        for balances in (meta.pre_token_balances, meta.post_token_balances):
+            found.update(each.owner for each in balances or () if each.owner is not None)
+        return found
+
 
 class NotifiedTransaction(Struct, gc=False):
     transaction: SignedTransaction
@@ -130,6 +140,30 @@ class TransactionNotification(Struct, gc=False):
             meta=inner.meta,
             transaction_index=result.transaction_index,
         )
+
+
+class LogsValue(Struct, gc=False):
+    signature: str
+    err: object = None
+
+
+class LogsContext(Struct, gc=False):
+    slot: int
+
+
+class LogsResult(Struct, gc=False):
+    context: LogsContext
+    value: LogsValue
+
+
+class LogsParams(Struct, gc=False):
+    result: LogsResult
+
+
+class LogsNotification(Struct, gc=False):
+    """A message of `logsSubscribe`, without the logs."""
+
+    params: LogsParams
 
 
 class NativeTransfer(Struct, rename="camel", gc=False):
@@ -189,3 +223,18 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
     native_transfers: list[NativeTransfer] | None = None
     token_transfers: list[TokenTransfer] | None = None
     instructions: list[EnhancedInstruction | str] | None = None
+
+    def parties(self) -> set[str]:
+        """All its accounts, and the owners of its token accounts."""
+        found = set()
+        for account in self.account_data or ():
+            found.add(account.account)
+            for change in account.token_balance_changes or ():
+                if change.user_account is not None:
+                    found.add(change.user_account)
+        for moved in (*(self.native_transfers or ()), *(self.token_transfers or ())):
+            found.update(each for each in (moved.from_user_account, moved.to_user_account) if each)
+        return found
+
+
+AnyTransaction = Transaction | EnhancedTransaction

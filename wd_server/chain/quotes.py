@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
@@ -32,6 +33,9 @@ PARALLEL_REQUESTS = 4
 # Seconds a failing source is left alone: at first, doubled by each failure, at most.
 BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_MAX_SECONDS = 300.0
+# Present prices that are asked for at a time, and seconds that somebody waits for them.
+PRESENT_PRICES = 120
+PRESENT_SECONDS = 2.0
 # Bytes of an answer. A full one of any source is below 200 KB.
 BODY_MAX = 2_000_000
 
@@ -63,6 +67,18 @@ class Quotes(Protocol):
         """USD per whole unit for as many of `wanted` as are known in time. Never fails."""
 
     def statistics(self) -> QuoteStatistics: ...
+
+
+async def present_prices(quotes: Quotes, mints: Sequence[str], now: float) -> Mapping[str, Decimal]:
+    """USD per whole unit at `now` (unix seconds), by mint, as far as they are known in time. Of
+    very many mints the last ones count."""
+    minute = int(now) // 60
+    wanted = {(mint, minute) for mint in mints[-PRESENT_PRICES:]}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PRESENT_SECONDS):
+            found = await quotes.prices(wanted) if wanted else {}
+            return {mint: price for (mint, _), price in found.items()}
+    return {}
 
 
 class NoQuotes:

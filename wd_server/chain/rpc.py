@@ -22,6 +22,7 @@ from tornado.httpclient import HTTPRequest, HTTPResponse
 
 from wd_server import __version__
 from wd_server.chain import faults
+from wd_server.chain.credits import CREDITS, DEFAULT_CREDITS, Credits
 from wd_server.chain.faults import BatchRefused, Fault, KeyRefused
 from wd_server.chain.pacing import BACKOFF_CAP, CircuitBreaker, TokenBucket, backoff
 from wd_server.chain.transfer import Transfer
@@ -53,16 +54,6 @@ QUOTA_PROBE_SECONDS = 60.0  # beyond the longest single request with its wait fo
 
 # The upstream's rate groups: these count against the smaller one.
 DAS_METHODS = frozenset({"getAsset", "getAssetBatch"})
-# Credits by call as published in autumn 2026; failed calls are free. getTransactionsForAddress is
-# 10 per 100 full transactions begun: the caller, who sees the page, hands that in.
-CREDITS = {
-    "getTransactionsForAddress": 10,
-    "getSignaturesForAddress": 1,
-    "getTransaction": 1,
-    "getAsset": 10,
-    "getAssetBatch": 10,
-}
-DEFAULT_CREDITS = 1  # any other standard RPC call
 
 T = TypeVar("T")
 Clock = Callable[[], float]
@@ -110,7 +101,8 @@ class RpcClient:
     """Calls one Solana RPC. Every call ends in a result or one of the four upstream errors.
 
     `rpc_per_second` and `das_per_second` are HTTP requests a second in the upstream's two groups.
-    `clock` is monotonic seconds, `random` gives [0, 1).
+    `account`: what calls cost is counted in it, and nothing is called beyond its budget. `clock` is
+    monotonic seconds, `random` gives [0, 1).
     """
 
     def __init__(
@@ -120,6 +112,7 @@ class RpcClient:
         *,
         rpc_per_second: float,
         das_per_second: float,
+        account: Credits | None = None,
         clock: Clock = time.monotonic,
         random: Callable[[], float] = chance.random,
         sleep: Sleep = asyncio.sleep,
@@ -139,14 +132,14 @@ class RpcClient:
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
         self._calls: Counter[tuple[str, str]] = Counter()
         self._failing = False
-        self._credits: Counter[str] = Counter()
+        self._account = account or Credits(0, clock)
 
     def __repr__(self) -> str:
         return "RpcClient(***)"
 
     def statistics(self) -> RpcStatistics:
         exhausted = not self._quota.is_closed
-        return RpcStatistics(dict(self._calls), dict(self._credits), exhausted, self._failing)
+        return RpcStatistics(dict(self._calls), self._account.spent, exhausted, self._failing)
 
     @property
     def room(self) -> int:
@@ -171,7 +164,7 @@ class RpcClient:
             return _result(answer, method)
 
         result = await self._persist(method, attempt)
-        self._credits[method] += cost(result) if cost else CREDITS.get(method, DEFAULT_CREDITS)
+        self._account.spend(method, cost(result) if cost else CREDITS.get(method, DEFAULT_CREDITS))
         return result
 
     async def batch(self, method: str, params: Sequence[object], result_type: type[T]) -> list[T]:
@@ -199,7 +192,7 @@ class RpcClient:
                 except (UpstreamRateLimit, UpstreamUnavailable) as error:
                     trouble = error
             cost = CREDITS.get(method, DEFAULT_CREDITS)
-            self._credits[method] += cost * len(missing & answered.keys())
+            self._account.spend(method, cost * len(missing & answered.keys()))
             if len(answered) < len(params):
                 raise trouble
 
@@ -211,6 +204,7 @@ class RpcClient:
         bucket = self._das_bucket if method in DAS_METHODS else self._rpc_bucket
         deadline = math.inf
         for number in itertools.count():
+            self._account.check()
             await self._take_turn(bucket)
             deadline = min(deadline, self._clock() + RETRY_SECONDS)
             if number:

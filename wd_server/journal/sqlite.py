@@ -23,7 +23,7 @@ from wd_server.journal.base import (
     OnAppend,
     Watch,
 )
-from wd_server.journal.sqlite_threads import Job, ReaderThread, WriterThread, settle
+from wd_server.journal.sqlite_threads import CopierThread, Job, ReaderThread, WriterThread, settle
 from wd_server.journal.statistics import JournalStatistics
 from wd_server.journal.watches import Watches
 
@@ -32,6 +32,8 @@ READERS = 2
 # A read waits this long for the disk and for those before it. An append has no deadline: nobody
 # could say then whether it was stored.
 READ_SECONDS = 10.0
+# Seconds between two copies of the log while something is written: 8 MB where it is much.
+COPY_SECONDS = 1.0
 # Stands in for a lease's token while nobody may write the wallet.
 _NOBODY = 0
 
@@ -58,6 +60,8 @@ class SqliteJournal:
         self._writer: WriterThread | None = None
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
         self._readers: list[ReaderThread] = []
+        self._copier: CopierThread | None = None
+        self._copied_at = 0.0
 
     async def open(self) -> None:
         if self._loop is not None:
@@ -70,6 +74,8 @@ class SqliteJournal:
                 reader = ReaderThread(f"journal-reader-{number}", self._path, loop, self._reads)
                 self._readers.append(reader)
                 await reader.start()
+            self._copier = CopierThread("journal-copier", self._path, loop)
+            await self._copier.start()
         except BaseException:
             await self.close()
             raise
@@ -77,6 +83,10 @@ class SqliteJournal:
     async def close(self) -> None:
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, []
+        copier, self._copier = self._copier, None
+        if copier is not None:
+            copier.stop()
+            await copier.ended
         for thread in readers:
             thread.stop()
         for thread in readers:
@@ -212,10 +222,17 @@ class SqliteJournal:
             if error is None:
                 stored(result)
             settle(future, result, error)
+            self._copy_log()
 
         self._statistics.queued += 1
         self._writer.submit(Job(work, done, drops))
         return future
+
+    def _copy_log(self) -> None:
+        now = perf_counter()
+        if self._copier is not None and now - self._copied_at >= COPY_SECONDS:
+            self._copied_at = now
+            self._copier.submit(Job(sqlite_file.copy_log, lambda *_: None))
 
     async def expire(self, before: float) -> int:
         """Drop the journals whose last append (or `begin`) was earlier than `before` (unix

@@ -119,6 +119,13 @@ class ReaderThread(StoreThread):
             self._deliver([job], [outcome])
 
 
+class CopierThread(ReaderThread):
+    """Copies the log, so that who appends needn't."""
+
+    def _open(self, stack: ExitStack) -> sqlite3.Connection:
+        return stack.enter_context(closing(sqlite_file.open_copier(self._path)))
+
+
 class WriterThread(StoreThread):
     """Owns the file. Between transactions it sweeps what dropped journals left, in slices."""
 

@@ -28,6 +28,8 @@ PAGE_BYTES = 128 * 1024
 FETCHED_PAGES = 4
 # Seconds until a page is asked for again that the store was away for.
 AWAY_SECONDS = 1.0
+# Seconds between two summaries, by contract.
+SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
@@ -88,6 +90,9 @@ class Channel:
         "_rendered",
         "_rendered_bytes",
         "_served",
+        "_summary",
+        "_summary_at",
+        "_summary_timer",
         "_waiting",
         "_watch",
         "head",
@@ -130,6 +135,9 @@ class Channel:
         self._reads: dict[asyncio.Task[None], None] = {}
         self._rendered: dict[tuple[View, int, Progressed], Page] = {}
         self._rendered_bytes = 0
+        self._summary: Summary | None = None
+        self._summary_at = -SUMMARY_SECONDS
+        self._summary_timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Find the head and be told of everything after it. Raises StoreUnavailable."""
@@ -146,6 +154,8 @@ class Channel:
         if self._watch is not None:
             self._watch.close()
             self._watch = None  # they refer to each other
+        if self._summary_timer is not None:
+            self._summary_timer.cancel()
         for read in self._reads:
             read.cancel()
 
@@ -214,10 +224,22 @@ class Channel:
         self._pump.visit(self._watchers(), lambda watcher: watcher.show(frames))
 
     def on_summary(self, summary: Summary) -> None:
-        """The totals after new trades, for those who saw the trades."""
-        frames = Frames(event.summary_frame(summary))
-        followers = [watcher for watcher in self._watchers() if watcher.view.follow]
-        self._pump.visit(followers, lambda follower: follower.show(frames))
+        """The totals after new trades, for those who saw the trades; the newest of a second."""
+        self._summary = summary
+        wait = self._summary_at + SUMMARY_SECONDS - monotonic()
+        if wait <= 0:
+            self._show_summary()
+        elif self._summary_timer is None:
+            loop = asyncio.get_running_loop()
+            self._summary_timer = loop.call_later(wait, self._show_summary)
+
+    def _show_summary(self) -> None:
+        self._summary_timer = None
+        if self._summary is not None:
+            frames = Frames(event.summary_frame(self._summary))
+            self._summary, self._summary_at = None, monotonic()
+            followers = [watcher for watcher in self._watchers() if watcher.view.follow]
+            self._pump.visit(followers, lambda follower: follower.show(frames))
 
     def on_unsettled(self) -> None:
         self.settled = False

@@ -16,6 +16,7 @@ from wd_server.trading.trade import Trade
 
 TRADE = "trade"
 COMPLETE = "complete"
+RETRACT = "retract"
 
 Step = Literal[
     "initializing",

@@ -17,6 +17,8 @@ from wd_server.streaming import event, sse
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
 
+# What a stream is shown wherever it stands; a `complete` only in its place.
+KEPT = (event.TRADE, event.RETRACT)
 _USD_FIELDS = ("price_usd", "value_usd", "pnl_usd")
 
 
@@ -138,7 +140,7 @@ class View(Struct, frozen=True, cache_hash=True):
         the batches are then."""
         shown = [entry for entry in map(self._show, entries) if entry is not None]
         if not self.follow:
-            shown = [entry for entry in shown if entry.kind == event.TRADE or entry.seq == head]
+            shown = [entry for entry in shown if entry.kind in KEPT or entry.seq == head]
         trades = sum(entry.kind == event.TRADE for entry in shown)
         if not self.batch:
             return shown, trades, progressed

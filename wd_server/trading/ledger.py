@@ -23,8 +23,11 @@ So in SOL at any time, to the lamport and apart from fees: SOL got - SOL spent =
 unmatched - cost of what is left - cost of what was transferred out.
 """
 
+from collections.abc import Mapping
+from decimal import Decimal
 from hashlib import blake2b
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
@@ -39,12 +42,14 @@ from wd_server.trading.trade import CostBasis, Leg, Swap
 # Grows with every change of what a checkpoint means, so that an older one is not misread.
 CHECKPOINT_VERSION = 1
 
+NO_PRICES: Final[Mapping[str, Decimal]] = MappingProxyType({})
+
 # Bytes that stand for a closed token in a checkpoint. At 20,000 tokens two are taken for one
 # with a chance of 1 in 10^11, and it would cost a count of one.
 FINGERPRINT_BYTES = 8
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
     """What a trade did to the book.
 
     `pnl_*` (lamports, nanodollars) is None for a buy; `pnl_nanousd` also where rule 6 says so.
@@ -144,9 +149,16 @@ class Ledger:
     def summary(self) -> Summary:
         return self._totals.summary(self._cost_basis, len(self._holdings))
 
-    def positions(self) -> list[Position]:
-        """What is held, in the order it was first got."""
-        return [position_of(mint, holding) for mint, holding in self._holdings.items()]
+    def held(self) -> list[str]:
+        """Mints, in the order they were first got."""
+        return list(self._holdings)
+
+    def positions(self, prices: Mapping[str, Decimal] = NO_PRICES) -> list[Position]:
+        """What is held, in the order it was first got. `prices`: USD per whole unit now, by mint,
+        as far as they are known."""
+        return [
+            position_of(mint, holding, prices.get(mint)) for mint, holding in self._holdings.items()
+        ]
 
     def to_bytes(self) -> bytes:
         """Everything, for `from_bytes`: about 30 bytes a closed token, 70 an open one, 50 a lot."""

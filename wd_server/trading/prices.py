@@ -20,7 +20,7 @@ Prices = Mapping[PriceKey, Decimal]
 """USD per whole unit, positive and finite."""
 
 
-class Value(Struct, frozen=True, gc=False):
+class Value(Struct, frozen=True, array_like=True, gc=False):
     """Worth of a swap: lamports and nanodollars, None where no source knows."""
 
     lamports: int | None

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from wd_server.trading.amounts import coin_of, decimal_of, unit_price
+from wd_server.trading.amounts import COIN_DECIMALS, EXACT, coin_of, decimal_of, unit_price
 from wd_server.trading.lots import Holding
 from wd_server.trading.trade import CostBasis
 
@@ -109,7 +109,9 @@ class Position(Struct, frozen=True, gc=False):
     `cost_sol` and `cost_usd` are what the units with a known cost in that currency were bought
     for, None if there are none; `average_cost_*` is per whole unit of those. `unknown_amount`
     came without a known cost in SOL. `realized_pnl_sol`: of this token's sales so far, None
-    before the first with a known cost.
+    before the first with a known cost. `price_usd` is the present one, `value_usd` what all of it
+    is worth at that; `unrealized_pnl_usd` compares what the units with a known cost in USD are
+    worth with that cost. All three are None where no source has a price.
     """
 
     mint: str
@@ -122,9 +124,13 @@ class Position(Struct, frozen=True, gc=False):
     average_cost_sol: Decimal | None
     average_cost_usd: Decimal | None
     realized_pnl_sol: Decimal | None
+    price_usd: Decimal | None = None
+    value_usd: Decimal | None = None
+    unrealized_pnl_usd: Decimal | None = None
 
 
-def position_of(mint: str, holding: Holding) -> Position:
+def position_of(mint: str, holding: Holding, price: Decimal | None = None) -> Position:
+    """`price`: USD per whole unit now."""
     held = holding.cost()
     decimals = holding.decimals
     known_sol = held.quantity - held.unknown_sol
@@ -143,7 +149,23 @@ def position_of(mint: str, holding: Holding) -> Position:
         average_cost_sol=_per_unit(cost_sol, known_sol, decimals),
         average_cost_usd=_per_unit(cost_usd, known_usd, decimals),
         realized_pnl_sol=None if holding.result is None else coin_of(holding.result),
+        price_usd=price,
+        value_usd=_worth(held.quantity, decimals, price),
+        unrealized_pnl_usd=_unrealized(known_usd, decimals, price, held.nanousd),
     )
+
+
+def _worth(units: int, decimals: int, price: Decimal | None) -> Decimal | None:
+    """USD, to the nanodollar below."""
+    if price is None:
+        return None
+    whole = EXACT.multiply(price, decimal_of(units, decimals))
+    return coin_of(int(whole.scaleb(COIN_DECIMALS, EXACT)))
+
+
+def _unrealized(units: int, decimals: int, price: Decimal | None, cost: int) -> Decimal | None:
+    worth = _worth(units, decimals, price)
+    return None if worth is None or not units else EXACT.subtract(worth, coin_of(cost))
 
 
 def _per_unit(cost: Decimal | None, units: int, decimals: int) -> Decimal | None:

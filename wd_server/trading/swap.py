@@ -28,7 +28,7 @@ Reason = Literal[
 ]
 
 
-class Reading(Struct, frozen=True, gc=False):
+class Reading(Struct, frozen=True, array_like=True, gc=False):
     """A swap, or the reason why it is none.
 
     `transfers`: what else the wallet has more or less of than before: all tokens where there is

@@ -10,7 +10,7 @@ Confidence = Literal["high", "low"]
 CostBasis = Literal["fifo", "average"]
 
 
-class Leg(Struct, frozen=True, gc=False):
+class Leg(Struct, frozen=True, array_like=True, gc=False):
     """An amount of one token in its smallest unit. SOL stands under the wrapped SOL mint."""
 
     mint: str
@@ -18,7 +18,7 @@ class Leg(Struct, frozen=True, gc=False):
     decimals: int
 
 
-class Swap(Struct, frozen=True, gc=False):
+class Swap(Struct, frozen=True, array_like=True, gc=False):
     """What a transaction traded for the wallet, before anything is known of its P&L.
 
     Both legs are positive and gross: `fee_lamports` (network fee, tips and platform fees
@@ -36,7 +36,7 @@ class Swap(Struct, frozen=True, gc=False):
     confidence: Confidence
 
 
-class Transfer(Struct, frozen=True, gc=False):
+class Transfer(Struct, frozen=True, array_like=True, gc=False):
     """A token that came or went and was no leg of a trade. `raw` is less than 0 if it went."""
 
     mint: str

@@ -1,16 +1,20 @@
 """Who is attended to and for how long; the history is played, the journal is real."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
-from wd_server.analysis import analysis as analysing
+from wd_server.analysis import following, freshness
 from wd_server.analysis.analysis import Analysis
-from wd_server.analysis.run import Sources
-from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.analysis.sources import Sources
+from wd_server.chain.credits import Credits
+from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
+from wd_server.chain.live import Pushed
 from wd_server.chain.quotes import NoQuotes
 from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
 from wd_server.journal.base import Lease, NewEntry
@@ -38,8 +42,15 @@ class PlayedHistory:
             self.reading.clear()
             await self.reading.wait()
 
+    async def final_slot(self) -> float:
+        return inf
+
     async def read(
-        self, wallet: str, after: Cursor | None, limit: int
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         self.reads += 1
         self.reading.set()
@@ -49,6 +60,27 @@ class PlayedHistory:
         if self.error is not None:
             raise self.error
         yield Listed(0, True, False)
+
+
+class PlayedLive:
+    """Tells who is followed; `covered` is what a subscription stands for."""
+
+    def __init__(self) -> None:
+        self.followed: set[str] = set()
+        self.covered: set[str] = set()
+        self.told: Pushed | None = None
+
+    def tell(self, told: Pushed) -> None:
+        self.told = told
+
+    def follow(self, wallet: str) -> None:
+        self.followed.add(wallet)
+
+    def unfollow(self, wallet: str) -> None:
+        self.followed.discard(wallet)
+
+    def covers(self, wallet: str) -> bool:
+        return wallet in self.covered
 
 
 class NoAssets:
@@ -104,7 +136,16 @@ class Office:
             cost_basis="fifo",
             max_wallet_size=100,
         )
-        self.analysis = Analysis(sources, poll, linger)
+        self.live = PlayedLive()
+        self.account = Credits(0, lambda: 1000.0)
+        self.analysis = Analysis(
+            sources,
+            live=self.live,
+            account=self.account,
+            poll_seconds=poll,
+            check_seconds=poll,
+            linger_seconds=linger,
+        )
         self.listener = Listener()
 
     def attend(self, follow: bool = False) -> None:
@@ -183,7 +224,7 @@ def test_one_who_comes_right_after_is_not_made_to_wait_for_another_read(tmp_path
 def test_one_who_comes_later_gets_what_is_new_and_the_old_complete_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analysing, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(freshness, "FRESH_SECONDS", 0.0)
 
     async def scene(office: Office) -> None:
         office.attend()
@@ -349,7 +390,7 @@ def test_a_wallet_between_two_polls_has_no_task_and_no_book(tmp_path: Path) -> N
 def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analysing, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(freshness, "FRESH_SECONDS", 0.0)
 
     async def scene(office: Office) -> None:
         office.history.at_once = True
@@ -436,5 +477,89 @@ def test_what_is_kept_of_wallets_at_rest_is_given_back_at_the_end(tmp_path: Path
         await office.idle()
         await office.analysis.close()
         assert await office.journal.acquire(WALLET) is not None
+
+    in_office(tmp_path, scene)
+
+
+# What is pushed.
+
+
+def test_a_wallet_is_pushed_while_it_is_followed_and_this_node_reads_it(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend()
+        await office.idle()
+        assert office.live.followed == set()
+        office.attend(follow=True)
+        await office.idle()
+        assert office.live.followed == {WALLET}
+        assert office.analysis.following.follows(WALLET)
+        office.analysis.leave(WALLET, follow=True)
+        assert office.live.followed == set()
+        assert not office.analysis.following.follows(WALLET)
+
+    in_office(tmp_path, scene)
+
+
+def test_a_wallet_that_is_pushed_is_looked_at_rarely_and_at_once_when_there_was_a_gap(
+    tmp_path: Path,
+) -> None:
+    async def scene(office: Office) -> None:
+        office.live.covered.add(WALLET)
+        office.attend(follow=True)
+        await office.idle()
+        due = office.analysis._attended[WALLET].due
+        assert due is not None
+        assert due - monotonic() > following.QUIET_SECONDS / 2
+        reads = office.history.reads
+        office.analysis.following.on_gap([WALLET, "another"])
+        await office.history.until(reads + 1)
+        await office.idle()
+
+        office.live.covered.clear()
+        office.analysis.following.on_lost([WALLET])
+        await office.history.until(reads + 2)
+
+    in_office(tmp_path, scene, poll=0.01)
+
+
+def test_what_is_pushed_of_a_wallet_that_nobody_follows_is_dropped(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        office.attend()
+        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        await office.idle()
+        assert office.listener.told.count("failed INTERNAL_ERROR True") == 0
+
+    in_office(tmp_path, scene)
+
+
+def test_more_than_can_wait_is_left_to_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PUSHED_MAX", 3)
+
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        office.attend(follow=True)
+        await office.history.until(1)
+        for _ in range(4):
+            office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        assert office.analysis._attended[WALLET].pushed == []
+        office.history.gate.set()
+        await office.history.until(2)
+
+    in_office(tmp_path, scene)
+
+
+def test_followers_are_sent_away_before_the_days_budget_is_gone(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.account.daily = 100
+        office.account.spend("x", 95)
+        office.attend(follow=True)
+        await office.listener.until("failed UPSTREAM_QUOTA True")
+        office.analysis.leave(WALLET, follow=True)
+        await office.idle()
+        office.attend()
+        await office.listener.until("settled")
 
     in_office(tmp_path, scene)

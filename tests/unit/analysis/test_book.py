@@ -1,18 +1,18 @@
 """A run that is cut and goes on writes what one that isn't cut writes."""
 
-import asyncio
 from decimal import Decimal
 from functools import cache
+from math import inf
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import simulated
 
-from wd_server.analysis.book import Book, mints_of, previewed, prices_for
+from wd_server.analysis.book import Book
+from wd_server.analysis.read import mints_of, previewed, prices_for
 from wd_server.chain.payloads import Transaction
-from wd_server.chain.simulator.clock import Clock
-from wd_server.chain.simulator.market import Market
 from wd_server.journal.base import NewEntry
 from wd_server.trading.programs import SOL
 
@@ -22,15 +22,11 @@ SIZE = 120
 
 @cache
 def wallet() -> tuple[str, list[Transaction]]:
-    market = Market(11, (SIZE,), Clock(1_788_220_800, lambda: 0.0))
-    address = market.wallets[0].address
-    simulated = asyncio.run(market.wallet(address))
-    assert simulated is not None
-    decoder = msgspec.json.Decoder(Transaction)
-    return address, [decoder.decode(b"{" + entry.body) for entry in simulated.entries]
+    return simulated(SIZE)
 
 
 def entries_of(book: Book, transactions: list[Transaction]) -> list[NewEntry]:
+    book.final_slot = inf
     return book.record(book.read(transactions, 0), {}, {}, NOW)
 
 

@@ -1,7 +1,8 @@
 """What a run stores and when; the history is played with real transactions, the journal is real."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,9 @@ import pytest
 
 from wd_server.analysis import run as running
 from wd_server.analysis.book import Book
-from wd_server.analysis.run import Run, Sources, Symbols
-from wd_server.chain.history import Fetched, Listed, Newest
+from wd_server.analysis.run import Run
+from wd_server.analysis.sources import Sources, Symbols
+from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import NoQuotes
@@ -40,8 +42,15 @@ class Chain:
         self._stuck_after = stuck_after
         self._ahead = ahead
 
+    async def final_slot(self) -> float:
+        return inf
+
     async def read(
-        self, wallet: str, after: Cursor | None, limit: int
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         yield Listed(SIZE // 2, False, False)
         for start in reversed(range(SIZE - self._ahead, SIZE, SLICE)):

@@ -1,6 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from wd_server.chain import chunks, history
 from wd_server.chain.history import (
     CHUNKS_AHEAD,
     NEWEST,
+    NOTHING_KNOWN,
     Fetched,
     History,
     Listed,
@@ -51,9 +52,10 @@ async def read(
     after: Cursor | None = None,
     limit: int = LIMIT,
     into: Read | None = None,
+    known: Mapping[str, int] = NOTHING_KNOWN,
 ) -> Read:
     outcome = into or Read()
-    async with aclosing(history.read(WALLET, after, limit)) as steps:
+    async with aclosing(history.read(WALLET, after, limit, known)) as steps:
         async for step in steps:
             match step:
                 case Listed():
@@ -820,5 +822,20 @@ def test_a_listing_whose_other_end_fails_goes_on_without_it():
             assert (await read(s.history)).signatures == expected(s.chain.transactions)
             assert seen == 3
             assert listing_orders(s).count("desc") == 20
+
+    run(main)
+
+
+@pytest.mark.parametrize("by_page", [True, False])
+def test_what_is_known_is_listed_and_not_fetched(by_page: bool) -> None:
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            known = {f"sig{n}": 100 + n // 3 for n in range(30) if n != 7}
+            known["sig20"] = 105  # it has moved since
+            got = await read(s.history, known=known)
+            assert got.signatures == ["sig7", "sig20"]
+            assert [entry.signature for entry in got.listed[-1].entries] == [
+                f"sig{n}" for n in range(30)
+            ]
 
     run(main)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from wd_server.errors import InternalError
 from wd_server.trading.ledger import Ledger, Outcome
+from wd_server.trading.lots import Basis, Holding
 from wd_server.trading.prices import Value
 from wd_server.trading.programs import SOL, USDC, USDT
-from wd_server.trading.summary import Position, Summary
+from wd_server.trading.summary import Position, Summary, position_of
 from wd_server.trading.trade import Action, CostBasis, Leg, Swap
 
 A, B, C = "Amint", "Bmint", "Cmint"
@@ -518,3 +519,17 @@ def test_amounts_beyond_64_bits_survive_a_checkpoint() -> None:
 def test_a_checkpoint_that_cannot_be_read_is_an_error_that_says_so(data: bytes) -> None:
     with pytest.raises(InternalError, match="analysed anew"):
         Ledger.from_bytes(data)
+
+
+def test_a_position_is_worth_what_its_token_costs_now_and_only_known_costs_are_compared() -> None:
+    holding = Holding(6, 0, [])
+    holding.add(Basis(3_000_000, 10, 6_000_000_000), "fifo")
+    holding.add(Basis(1_000_000, 0, 0, 1_000_000, 1_000_000), "fifo")
+    position = position_of("mint", holding, Decimal("2.5"))
+    assert position.value_usd == 10
+    assert position.unrealized_pnl_usd == Decimal("1.5")
+    unpriced = position_of("mint", holding)
+    assert (unpriced.price_usd, unpriced.value_usd, unpriced.unrealized_pnl_usd) == (None,) * 3
+    gift = Holding(6, 0, [])
+    gift.add(Basis(5, 0, 0, 5, 5), "fifo")
+    assert position_of("mint", gift, Decimal(1)).unrealized_pnl_usd is None

@@ -1,0 +1,226 @@
+"""Wallets that trade on while the upstream does everything wrong: whoever follows them, comes, goes
+and resumes ends with what the chain says in the end."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from processes import Server, Simulator, server, simulator
+from redis_server import redis_server
+
+WALLETS, HISTORY = 200, 20
+TRADES = 10_000
+FEW_WALLETS, FEW_TRADES = 40, 1500
+LIVE = {"CHECK_SECONDS": 2, "POLL_SECONDS": 5}
+SECRET = "a secret that all nodes have, of 32 or more characters"
+# Transactions that a wallet does at once, and about what share of them are trades.
+TOGETHER, TRADING = 8, 0.75
+FINAL_SECONDS = 2
+# Seconds within which everybody has to have the truth once the chain is at rest.
+SETTLED_SECONDS = 60
+FAULTS = (
+    {"kind": "missing", "share": 0.03},
+    {"kind": "duplicate", "share": 0.1},
+    {"kind": "reorder", "share": 0.1},
+    {"kind": "delay", "share": 0.05, "delay": 0.5},
+    {"kind": "fork", "share": 0.1, "depth": 3},
+    {"kind": "block_time_missing"},
+    {"kind": "null_results", "share": 0.1, "count": 200},
+)
+# Two events of a client are as likely to be its last before it goes as this.
+LEAVES = 0.004
+
+
+class Follower:
+    """Keeps what it is told by one wallet's stream, and now and then breaks off and resumes."""
+
+    def __init__(self, nodes: Sequence[Server], wallet: str, random: Random) -> None:
+        self._ports = [node.port for node in nodes]
+        self._path = f"/v4/wallet/{wallet}/stream?follow=true"
+        self._random = random
+        self.trades: dict[str, Any] = {}
+        self.summary: dict[str, Any] = {}
+        self.resumes = self.retracted = 0
+        self.changed = asyncio.Event()
+        self.stays = False
+        self._last_id: str | None = None
+
+    async def follow(self) -> None:
+        while True:
+            async for name, event_id, data in self._events():
+                self._take(name, data)
+                self._last_id = event_id or self._last_id
+                self.changed.set()
+                if not self.stays and self._random.random() < LEAVES:
+                    break
+            self.resumes += 1
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        if name == "trade":
+            assert data["signature"] not in self.trades
+            self.trades[data["signature"]] = data
+        elif name == "retract":
+            self.retracted += 1
+            del self.trades[data["signature"]]
+        elif name in ("summary", "complete"):
+            self.summary = data.get("summary", data)
+        elif name == "connected":
+            assert data["resumed"] == (self._last_id is not None)
+        else:
+            assert name in ("progress", "preview", "heartbeat"), (name, data)
+
+    async def _events(self) -> AsyncIterator[tuple[str, str | None, dict[str, Any]]]:
+        port = self._random.choice(self._ports)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+        try:
+            head = f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\n"
+            if self._last_id is not None:
+                head += f"Last-Event-ID: {self._last_id}\r\n"
+            writer.write(f"{head}\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            while True:
+                block = await reader.readuntil(b"\n\n")
+                fields = dict(line.split(": ", 1) for line in block.decode().strip().split("\n"))
+                yield fields["event"], fields.get("id"), json.loads(fields["data"])
+        finally:
+            writer.close()
+
+
+def test_every_follower_ends_with_the_truth_whatever_goes_wrong(tmp_path: Path) -> None:
+    with _chain(WALLETS) as chain, server(tmp_path / "a", chain.url, **LIVE) as started:
+        followers = asyncio.run(_market(chain, [started], TRADES))
+        _hold_against_the_chain(chain, started, followers, tmp_path)
+        metrics = started.metrics()
+    assert sum(len(follower.trades) for follower in followers.values()) >= TRADES
+    assert sum(follower.resumes for follower in followers.values()) > WALLETS / 4
+    assert sum(follower.retracted for follower in followers.values()) > 0
+    assert metrics["upstream_breaks_total"] > 0
+    assert metrics["analysis_pushed_total"] > TRADES / 2
+
+
+def test_followers_may_change_nodes_of_which_one_reads_each_wallet(tmp_path: Path) -> None:
+    with _chain(FEW_WALLETS) as chain, redis_server() as redis, ExitStack() as stack:
+        shared = {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": SECRET}
+        nodes = [
+            stack.enter_context(server(tmp_path / name, chain.url, **shared, **LIVE))
+            for name in ("first", "second")
+        ]
+        followers = asyncio.run(_market(chain, nodes, FEW_TRADES))
+        for node in nodes:
+            _hold_against_the_chain(chain, node, followers, tmp_path)
+        pushed = [node.metrics()["analysis_pushed_total"] for node in nodes]
+    assert sum(follower.resumes for follower in followers.values()) > 0
+    assert all(count > 0 for count in pushed)
+
+
+def _chain(wallets: int) -> AbstractContextManager[Simulator]:
+    sizes = ("--wallets", f"{HISTORY}x{wallets}", "--end-time", "now")
+    return simulator("--only", "--warm", *sizes, "--finalized", str(FINAL_SECONDS))
+
+
+def _hold_against_the_chain(
+    chain: Simulator, started: Server, followers: Mapping[str, Follower], folder: Path
+) -> None:
+    """What everybody has, and what JSON says, is what a server says that reads the chain anew."""
+    with server(folder / f"anew{started.port}", chain.url) as anew:
+        expected = {wallet: asyncio.run(_read(anew, wallet)) for wallet in followers}
+    for wallet, follower in followers.items():
+        assert _told(follower.trades.values()) == _told(expected[wallet]), wallet
+        assert _told(_pages(started, wallet)) == _told(expected[wallet])
+        realized = sum(each["pnl_sol"] or 0 for each in follower.trades.values())
+        summary = started.get(f"/v4/wallet/{wallet}")["summary"]
+        assert abs(realized - summary["realized_pnl_sol"]) < 1e-6
+        assert summary["trades"] == len(follower.trades)
+
+
+async def _market(chain: Simulator, nodes: Sequence[Server], trades: int) -> dict[str, Follower]:
+    random = Random(6)
+    wallets = [address for address, _ in chain.wallets]
+    followers = {wallet: Follower(nodes, wallet, Random(wallet)) for wallet in wallets}
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(follower.follow()) for follower in followers.values()]
+        await asyncio.gather(
+            *(_until(each, lambda f: bool(f.trades)) for each in followers.values())
+        )
+        for fault in FAULTS:
+            await asyncio.to_thread(chain.call, "simFault", fault)
+        appends = int(trades / TRADING / TOGETHER)
+        for number in range(appends):
+            await asyncio.to_thread(chain.call, "simAppend", random.choice(wallets), TOGETHER)
+            if number % (appends // 5) == 0:
+                await asyncio.to_thread(chain.call, "simDisconnect")
+        await asyncio.to_thread(chain.call, "simReset")
+        for follower in followers.values():
+            follower.stays = True
+        async with asyncio.timeout(SETTLED_SECONDS):
+            for wallet, follower in followers.items():
+                truth = await asyncio.to_thread(_truth, chain, wallet)
+                await _until(follower, lambda f, truth=truth: _facts(f) == truth)
+        for task in tasks:
+            task.cancel()
+    return followers
+
+
+async def _until(follower: Follower, holds: Any) -> None:
+    while not holds(follower):
+        follower.changed.clear()
+        await follower.changed.wait()
+
+
+def _truth(chain: Simulator, wallet: str) -> dict[str, tuple[int, int, int]]:
+    """Slot and raw amounts of each trade by its signature."""
+    return {
+        each["signature"]: (each["slot"], each["soldRaw"], each["boughtRaw"])
+        for each in chain.call("simTruth", wallet)
+        if each["soldMint"] is not None
+    }
+
+
+def _facts(follower: Follower) -> dict[str, tuple[int, int, int]]:
+    return {
+        signature: (
+            each["slot"],
+            int(each["token_in"]["amount_raw"]),
+            int(each["token_out"]["amount_raw"]),
+        )
+        for signature, each in follower.trades.items()
+    }
+
+
+def _told(trades: Any) -> dict[str, Any]:
+    """What must be the same whoever reads the chain, and when: a time of receipt may be two seconds
+    off, `emitted_at` says when a trade was stored, and a token's name may have come too late."""
+    passing = {"emitted_at": 0, "timestamp": 0}
+    return {
+        each["signature"]: each
+        | passing
+        | {leg: each[leg] | {"symbol": ""} for leg in ("token_in", "token_out")}
+        for each in trades
+    }
+
+
+def _pages(started: Server, wallet: str) -> list[dict[str, Any]]:
+    trades: dict[str, Any] = {}
+    after = ""
+    while True:
+        page = started.get(f"/v4/wallet/{wallet}/trades?limit=50{after}")
+        for signature in page["retracted"]:
+            trades.pop(signature, None)
+        trades |= {each["signature"]: each for each in page["trades"]}
+        if page["next"] is None:
+            return list(trades.values())
+        after = f"&after={page['next']}"
+
+
+async def _read(started: Server, wallet: str) -> list[dict[str, Any]]:
+    reader = Follower([started], wallet, Random(0))
+    reader.stays = True
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(reader.follow())
+        await _until(reader, lambda f: "trades" in f.summary)
+        task.cancel()
+    return list(reader.trades.values())

@@ -1,0 +1,282 @@
+"""What the upstream tells of reaches those who follow, whatever happens to the connection."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from scripted_rpc import Reply, ScriptedRpc, bench, run
+from scripted_socket import scripted_socket, until
+
+from wd_server.chain import live as living
+from wd_server.chain import websocket
+from wd_server.chain.credits import Credits
+from wd_server.chain.live import Live
+from wd_server.chain.payloads import Transaction
+from wd_server.chain.websocket import Connection
+
+METHOD_NOT_FOUND = {"code": -32601, "message": "Method not found"}
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.gaps: list[list[str]] = []
+        self.lost: list[list[str]] = []
+        self.changed = asyncio.Event()
+
+    def follows(self, wallet: str) -> bool:
+        return True
+
+    def on_transaction(self, wallet: str, transaction: Transaction) -> None:
+        self.told.append((wallet, transaction.signature))
+        self.changed.set()
+
+    def on_gap(self, wallets: Iterable[str]) -> None:
+        self.gaps.append(sorted(wallets))
+        self.changed.set()
+
+    def on_lost(self, wallets: Iterable[str]) -> None:
+        self.lost.append(sorted(wallets))
+
+
+class World:
+    def __init__(self, socket: Any, rpc: ScriptedRpc, live: Live, listener: Listener) -> None:
+        self.socket = socket
+        self.rpc = rpc
+        self.live = live
+        self.listener = listener
+
+    async def gaps(self, count: int) -> None:
+        await until(self.listener.changed, lambda: len(self.listener.gaps) >= count)
+
+    async def told(self, count: int) -> None:
+        await until(self.listener.changed, lambda: len(self.listener.told) >= count)
+
+    async def subscribed(self, *wallets: list[str]) -> None:
+        expected = [list(each) for each in wallets]
+        await until(self.socket.changed, lambda: self.socket.wallets() == expected)
+
+
+@asynccontextmanager
+async def world(connections_max: int = 2, **options: Any):
+    async with scripted_socket() as socket, bench() as b:
+        listener = Listener()
+        live = Live(
+            socket.url,
+            b.rpc,
+            Credits(0, lambda: 0.0),
+            connections_max=connections_max,
+            connection=partial(Connection, random=lambda: 0.0, **options),
+        )
+        live.tell(listener)
+        try:
+            yield World(socket, b.server, live, listener)
+        finally:
+            await live.close()
+
+
+def notification(signature: str, *wallets: str, owner: str | None = None) -> dict[str, Any]:
+    balance = {"accountIndex": 0, "mint": "m", "owner": owner}
+    amount = {"amount": "1", "decimals": 0}
+    return {
+        "slot": 7,
+        "signature": signature,
+        "transaction": {
+            "transaction": {
+                "signatures": [signature],
+                "message": {"accountKeys": [{"pubkey": wallet} for wallet in wallets]},
+            },
+            "meta": {
+                "err": None,
+                "fee": 0,
+                "preBalances": [],
+                "postBalances": [],
+                "postTokenBalances": [{**balance, "uiTokenAmount": amount}] if owner else [],
+            },
+        },
+    }
+
+
+def test_one_subscription_brings_the_transactions_of_many_wallets_to_those_who_follow_them():
+    async def scenario():
+        async with world() as w:
+            for wallet in ("a", "b", "c"):
+                w.live.follow(wallet)
+            await w.gaps(1)
+            assert w.listener.gaps == [["a", "b", "c"]]
+            assert w.socket.wallets() == [["a", "b", "c"]]
+            assert all(w.live.covers(wallet) for wallet in "abc")
+            w.socket.notify(1, notification("s1", "x", "a", "c"))
+            w.socket.notify(1, notification("s2", "x", owner="b"))
+            await w.told(3)
+            assert w.listener.told == [("a", "s1"), ("c", "s1"), ("b", "s2")]
+
+    run(scenario)
+
+
+def test_a_newcomer_stands_before_what_it_replaces_is_ended():
+    async def scenario():
+        async with world() as w:
+            w.live.follow("a")
+            await w.gaps(1)
+            w.live.follow("b")
+            await w.gaps(2)
+            await w.subscribed(["a", "b"])
+            methods = [request["method"] for request in w.socket.requests]
+            assert methods == ["transactionSubscribe"] * 2 + ["transactionUnsubscribe"]
+            assert w.listener.gaps == [["a"], ["b"]]
+
+    run(scenario)
+
+
+def test_who_left_is_told_nothing_and_a_deserted_subscription_ends():
+    async def scenario():
+        async with world() as w:
+            w.live.follow("a")
+            w.live.follow("b")
+            w.live.follow("c")
+            await w.gaps(1)
+            w.live.unfollow("a")
+            w.socket.notify(1, notification("s1", "a", "b"))
+            await w.told(1)
+            assert w.listener.told == [("b", "s1")]
+            assert not w.live.covers("a")
+            w.live.unfollow("b")
+            w.live.unfollow("c")
+            await w.subscribed()
+            assert w.live.statistics().subscriptions == 0
+
+    run(scenario)
+
+
+def test_after_a_break_it_subscribes_anew_and_tells_of_the_gap_before_anything_newer():
+    async def scenario():
+        async with world() as w:
+            w.live.follow("a")
+            await w.gaps(1)
+            w.socket.cut()
+            await until(w.socket.changed, lambda: len(w.socket.standing) == 1)
+            w.socket.notify(2, notification("s1", "a"))
+            await w.told(1)
+            assert w.listener.gaps == [["a"], ["a"]]
+            assert w.listener.lost == [["a"]]
+            assert w.live.statistics().breaks == 1
+
+    run(scenario)
+
+
+def test_a_connection_that_falls_silent_is_found_dead_and_replaced(monkeypatch):
+    async def scenario():
+        async with world(ping_seconds=0.1) as w:
+            w.live.follow("a")
+            await w.gaps(1)
+            (connection,) = w.socket.connections
+            connection.ws_connection.write_ping = lambda data: None
+            monkeypatch.setattr(connection.ws_connection, "_handle_message", lambda *args: None)
+            await w.gaps(2)
+
+    run(scenario)
+
+
+def test_what_is_never_acknowledged_is_asked_for_on_a_new_connection(monkeypatch):
+    monkeypatch.setattr(websocket, "ACKNOWLEDGE_SECONDS", 0.1)
+
+    async def scenario():
+        async with world() as w:
+            w.socket.silent = True
+            w.live.follow("a")
+            await until(w.socket.changed, lambda: len(w.socket.requests) == 1)
+            assert not w.live.covers("a")
+            w.socket.silent = False
+            await w.gaps(1)
+            assert len(w.socket.requests) == 2
+
+    run(scenario)
+
+
+def test_without_transactions_it_is_told_of_signatures_and_fetches_them_together():
+    async def scenario():
+        async with world() as w:
+            w.socket.refused["transactionSubscribe"] = METHOD_NOT_FOUND
+            fetched = partial(_fetched, absent={"s2": 1})
+            w.rpc.otherwise = fetched
+            w.live.follow("a")
+            w.live.follow("b")
+            await w.gaps(2)
+            assert sorted(w.socket.wallets()) == [["a"], ["b"]]
+            context = {"slot": 7}
+            for number, signature, err in (
+                (1, "s1", None),
+                (2, "s1", None),
+                (1, "s2", None),
+                (1, "s3", "failed"),
+            ):
+                value = {"signature": signature, "err": err, "logs": []}
+                w.socket.notify(number, {"context": context, "value": value})
+            await w.told(3)
+            assert sorted(w.listener.told) == [("a", "s1"), ("a", "s2"), ("b", "s1")]
+            assert w.live.statistics().mode == "logs"
+
+    run(scenario)
+
+
+def test_an_upstream_with_neither_leaves_its_wallets_to_who_polls():
+    async def scenario():
+        async with world() as w:
+            w.socket.refused["transactionSubscribe"] = METHOD_NOT_FOUND
+            w.socket.refused["logsSubscribe"] = METHOD_NOT_FOUND
+            w.live.follow("a")
+            await until(w.socket.changed, lambda: len(w.socket.requests) == 2)
+            await asyncio.wait_for(_mode(w.live, "none"), 10)
+            assert not w.live.covers("a")
+
+    run(scenario)
+
+
+def test_a_full_connection_is_joined_by_another_as_far_as_the_plan_allows(monkeypatch):
+    monkeypatch.setattr(websocket, "SUBSCRIPTIONS_MAX", 2)
+
+    async def scenario():
+        async with world(connections_max=2) as w:
+            w.socket.refused["transactionSubscribe"] = METHOD_NOT_FOUND
+            for wallet in "abcde":
+                w.live.follow(wallet)
+            await w.gaps(4)
+            assert len(w.socket.connections) == 2
+            assert [w.live.covers(wallet) for wallet in "abcde"] == [True] * 4 + [False]
+
+    run(scenario)
+
+
+def test_what_cannot_be_read_is_a_gap():
+    async def scenario():
+        async with world() as w:
+            w.live.follow("a")
+            await w.gaps(1)
+            w.socket.notify(1, {"slot": "seven"})
+            await w.gaps(2)
+            assert w.live.statistics().unread == 1
+
+    run(scenario)
+
+
+def _fetched(request: Any, absent: dict[str, int]) -> Any:
+    def answer(each: dict[str, Any]) -> dict[str, Any]:
+        signature = each["params"][0]
+        absent[signature] = absent.get(signature, 0) - 1
+        found = notification(signature, "a", "b")
+        result = {"slot": 7, "blockTime": 7, **found["transaction"]}
+        return {
+            "jsonrpc": "2.0",
+            "id": each["id"],
+            "result": None if absent[signature] >= 0 else result,
+        }
+
+    return Reply([answer(e) for e in request] if isinstance(request, list) else answer(request))
+
+
+async def _mode(live: Live, mode: living.Mode) -> None:
+    while live.statistics().mode != mode:  # noqa: ASYNC110
+        await asyncio.sleep(0)

@@ -1,0 +1,125 @@
+"""Transactions that were only told of are fetched together and handed on in order."""
+
+import asyncio
+from typing import Any
+
+from scripted_chain import transaction
+from scripted_rpc import Hang, Reply, bench, error, run
+
+from wd_server.chain import lookups as looking
+from wd_server.chain.lookups import Lookups
+
+
+class Desk:
+    """`absent`: how often a signature is answered with null first."""
+
+    def __init__(self, b: Any) -> None:
+        self.absent: dict[str, int] = {}
+        self.found: list[tuple[str, list[str]]] = []
+        self.missed: list[str] = []
+        self.changed = asyncio.Event()
+        b.server.otherwise = self.answer
+        self.lookups = Lookups(
+            b.rpc, self._on_found, self._on_missed, random=lambda: 0.5, sleep=b.time.sleep
+        )
+
+    def _on_found(self, found: Any, wallets: list[str]) -> None:
+        self.found.append((found.signature, wallets))
+        self.changed.set()
+
+    def _on_missed(self, wallets: list[str]) -> None:
+        self.missed += wallets
+        self.changed.set()
+
+    async def until(self, found: int, missed: int = 0) -> None:
+        while len(self.found) < found or len(self.missed) < missed:
+            self.changed.clear()
+            await self.changed.wait()
+
+    def answer(self, request: Any) -> Any:
+        if isinstance(request, list):
+            return Reply([self._one(each) for each in request])
+        return Reply(self._one(request))
+
+    def _one(self, each: dict[str, Any]) -> dict[str, Any]:
+        signature = each["params"][0]
+        left = self.absent.get(signature, 0)
+        self.absent[signature] = left - 1
+        result = None if left > 0 else transaction(7, 0, signature)
+        return {"jsonrpc": "2.0", "id": each["id"], "result": result}
+
+
+def test_many_go_into_few_requests_and_come_in_the_order_they_were_heard_of() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            for number in range(300):
+                desk.lookups.look_up(f"s{number}", "w")
+            desk.lookups.look_up("s299", "another")
+            await desk.until(300)
+            assert [signature for signature, _ in desk.found] == [f"s{n}" for n in range(300)]
+            assert desk.found[-1][1] == ["w", "another"]
+            assert len(b.server.requests) <= looking.BATCHES_AT_ONCE + 3
+            await desk.lookups.close()
+
+    run(main)
+
+
+def test_one_that_is_not_there_yet_keeps_nobody_waiting_and_comes_later() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            desk.absent["s0"] = 3
+            for number in range(3):
+                desk.lookups.look_up(f"s{number}", "w")
+            await desk.until(3)
+            assert [signature for signature, _ in desk.found] == ["s1", "s2", "s0"]
+            await desk.lookups.close()
+
+    run(main)
+
+
+def test_one_that_never_comes_and_one_that_is_refused_are_left_to_the_history() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            desk.absent["s0"] = 1000
+            desk.lookups.look_up("s0", "w")
+            await desk.until(0, 1)
+            b.server.script = [error(-32602)]
+            desk.lookups.look_up("s1", "v")
+            await desk.until(0, 2)
+            assert desk.missed == ["w", "v"]
+            desk.lookups.look_up("s2", "u")
+            await desk.until(1)
+            await desk.lookups.close()
+
+    run(main)
+
+
+def test_what_is_under_way_ends_with_it() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            b.server.otherwise = lambda request: Hang()
+            desk.lookups.look_up("s0", "w")
+            await b.server.hanging.wait()
+            await desk.lookups.close()
+            assert desk.missed == desk.found == []
+
+    run(main)
+
+
+def test_more_than_can_wait_is_left_to_the_history(monkeypatch: Any) -> None:
+    monkeypatch.setattr(looking, "WAITING_MAX", 2)
+
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            b.server.otherwise = lambda request: Hang()
+            for number in range(looking.BATCHES_AT_ONCE + 3):
+                desk.lookups.look_up(f"s{number}", f"w{number}")
+            assert desk.missed == [f"w{looking.BATCHES_AT_ONCE + 2}"]
+            await desk.lookups.close()
+
+    run(main)

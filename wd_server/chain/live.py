@@ -1,0 +1,325 @@
+"""New transactions of many wallets, the moment the upstream tells of them.
+
+What it offers decides: `transactionSubscribe` brings whole transactions of many wallets at once;
+`logsSubscribe` tells of one wallet's, which are then fetched; an upstream that has neither is left
+to who polls. Nothing that happened while no subscription stood is told, so each that begins to
+stand says so: the history has what is missing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from wd_server.chain.credits import CONNECTION_CREDITS, Credits
+from wd_server.chain.faults import MethodUnavailable
+from wd_server.chain.lookups import Lookups
+from wd_server.chain.pages import COMMITMENT, MAX_TRANSACTION_VERSION
+from wd_server.chain.payloads import AnyTransaction, LogsNotification, TransactionNotification
+from wd_server.chain.rpc import RpcClient
+from wd_server.chain.subscribed import Group, regrouped
+from wd_server.chain.websocket import Connection, Subscription
+from wd_server.errors import UpstreamError
+
+# Seconds in which those who come are gathered, so that they go into one subscription.
+GATHER_SECONDS = 0.2
+# Seconds until a method that was refused is tried again: plans change.
+MODE_SECONDS = 6 * 3600.0
+# Seconds until what was refused for another reason is asked for again.
+REFUSED_SECONDS = 60.0
+
+Mode = Literal["transactions", "logs", "none"]
+
+_transactions = msgspec.json.Decoder(TransactionNotification)
+_logs = msgspec.json.Decoder(LogsNotification)
+_log = structlog.get_logger("upstream")
+
+
+class Pushed(Protocol):
+    """Who is told. Must not block or raise."""
+
+    def follows(self, wallet: str) -> bool:
+        """Whether its transactions are of interest."""
+
+    def on_transaction(self, wallet: str, transaction: AnyTransaction) -> None:
+        """It may come twice, late, or before others that are earlier on the chain."""
+
+    def on_gap(self, wallets: Iterable[str]) -> None:
+        """From now on these are told of, and what happened before may have been missed."""
+
+    def on_lost(self, wallets: Iterable[str]) -> None:
+        """These aren't told of until `on_gap`."""
+
+
+class Pushes(Protocol):
+    """Where pushes come from."""
+
+    def tell(self, told: Pushed) -> None:
+        """Whom; before the first wallet is followed."""
+
+    def follow(self, wallet: str) -> None:
+        """Twice is no error."""
+
+    def unfollow(self, wallet: str) -> None:
+        """One that isn't followed is no error."""
+
+    def covers(self, wallet: str) -> bool:
+        """Whether what happens to it is told now."""
+
+
+class LiveStatistics(Struct, frozen=True):
+    """`connections`: open now. `notified`: messages that brought something; `unread`: that
+    couldn't be read; `breaks`: subscriptions that were lost."""
+
+    mode: Mode
+    connections: int
+    subscriptions: int
+    notified: int
+    unread: int
+    breaks: int
+
+
+class Live:
+    """`connections_max`: WebSockets that the plan allows. `followed`: the wallets; `changed` is
+    called when they are others."""
+
+    def __init__(
+        self,
+        url: str,
+        rpc: RpcClient,
+        account: Credits,
+        *,
+        connections_max: int,
+        connection: Callable[..., Connection] = Connection,
+    ) -> None:
+        self._url = url
+        self._account = account
+        self._connections_max = connections_max
+        self.changed: Callable[[], None] = lambda: None
+        self._make_connection = connection
+        self._lookups = Lookups(rpc, self._on_found, self._on_missed)
+        self._told: Pushed | None = None
+        self._mode: Mode = "transactions"
+        self._mode_at = time.monotonic()
+        self.followed: set[str] = set()
+        self._newcomers: set[str] = set()
+        self._covered: dict[str, Subscription] = {}
+        self._groups: dict[Subscription, Group] = {}
+        self._replaced: dict[Subscription, list[Subscription]] = {}
+        self._connections: dict[Connection, None] = {}
+        self._places: dict[Subscription, Connection] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._notified = self._unread = self._breaks = 0
+
+    def statistics(self) -> LiveStatistics:
+        return LiveStatistics(
+            self._mode,
+            sum(connection.is_open for connection in self._connections),
+            len(self._places),
+            self._notified,
+            self._unread,
+            self._breaks,
+        )
+
+    def tell(self, told: Pushed) -> None:
+        self._told = told
+
+    def covers(self, wallet: str) -> bool:
+        return wallet in self._covered
+
+    def follow(self, wallet: str) -> None:
+        if wallet in self.followed:
+            return
+        self.followed.add(wallet)
+        self._newcomers.add(wallet)
+        self.changed()
+        self._gather(GATHER_SECONDS)
+
+    def unfollow(self, wallet: str) -> None:
+        if wallet not in self.followed:
+            return
+        self.followed.discard(wallet)
+        self.changed()
+        self._newcomers.discard(wallet)
+        subscription = self._covered.pop(wallet, None)
+        for each in self._of(wallet) if subscription is None else (subscription,):
+            group = self._groups[each]
+            group.gone.add(wallet)
+            if group.is_waste:
+                self._gather(GATHER_SECONDS)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._lookups.close()
+        for connection in self._connections:
+            await connection.close()
+
+    # Who stands in which subscription.
+
+    def _of(self, wallet: str) -> list[Subscription]:
+        return [each for each, group in self._groups.items() if wallet in group.wallets]
+
+    def _gather(self, seconds: float) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._regroup)
+
+    def _regroup(self) -> None:
+        self._timer = None
+        if self._mode != "transactions" and time.monotonic() - self._mode_at >= MODE_SECONDS:
+            self._mode, self._mode_at = "transactions", time.monotonic()
+        newcomers, self._newcomers = self._newcomers, set()
+        if self._mode == "transactions":
+            self._regroup_many(newcomers)
+        else:
+            for subscription in [s for s, group in self._groups.items() if group.is_waste]:
+                self._end(subscription)
+            if self._mode == "logs":
+                for wallet in sorted(newcomers):
+                    self._begin(Group([wallet]))
+
+    def _regroup_many(self, newcomers: Iterable[str]) -> None:
+        standing = {group: each for each, group in self._groups.items()}
+        under_way = {each for ended in self._replaced.values() for each in ended}
+        groups = [group for group, each in standing.items() if each not in under_way]
+        made, replaced = regrouped(groups, newcomers)
+        ended = [standing[group] for group in replaced]
+        for group in made:
+            subscription = self._begin(group)
+            if subscription is not None:
+                self._replaced[subscription], ended = ended, []
+        for subscription in ended:  # nothing came in their place
+            self._end(subscription)
+
+    def _begin(self, group: Group) -> Subscription | None:
+        connection = self._with_room()
+        if connection is None:  # they are polled
+            return None
+        if self._mode == "transactions":
+            subscription = Subscription("transactionSubscribe", _many(group), group.wallets)
+        else:
+            (wallet,) = group.wallets
+            options: list[object] = [{"mentions": [wallet]}, {"commitment": COMMITMENT}]
+            subscription = Subscription("logsSubscribe", options, group.wallets)
+        self._groups[subscription] = group
+        self._places[subscription] = connection
+        connection.subscribe(subscription)
+        return subscription
+
+    def _end(self, subscription: Subscription) -> None:
+        if subscription not in self._groups:
+            return
+        self._places.pop(subscription).unsubscribe(subscription)
+        del self._groups[subscription]
+        for wallet in subscription.wallets:
+            if self._covered.get(wallet) is subscription:
+                del self._covered[wallet]
+
+    def _with_room(self) -> Connection | None:
+        for connection in self._connections:
+            if connection.room:
+                return connection
+        if len(self._connections) >= self._connections_max:
+            return None
+        connection = self._make_connection(self._url, self)
+        self._connections[connection] = None
+        return connection
+
+    # What connections tell.
+
+    def on_connected(self) -> None:
+        self._account.spend("websocket_connection", CONNECTION_CREDITS)
+
+    def on_subscribed(self, subscription: Subscription) -> None:
+        wanted = self._groups[subscription].wanted
+        begun = [wallet for wallet in wanted if wallet not in self._covered]
+        self._covered.update(dict.fromkeys(wanted, subscription))
+        for ended in self._replaced.pop(subscription, ()):
+            self._end(ended)
+        self._tell_gap(begun)
+
+    def on_refused(self, subscription: Subscription, error: UpstreamError) -> None:
+        wanted = self._groups.pop(subscription).wanted
+        del self._places[subscription]
+        self._replaced.pop(subscription, None)
+        self._newcomers |= {wallet for wallet in wanted if wallet not in self._covered}
+        _log.warning("a subscription was refused", method=subscription.method, error=error.message)
+        if isinstance(error, MethodUnavailable) and self._is_of_mode(subscription):
+            self._mode = "logs" if self._mode == "transactions" else "none"
+            self._mode_at = time.monotonic()
+            self._gather(0)
+        elif self._mode != "none":
+            self._gather(REFUSED_SECONDS)
+
+    def _is_of_mode(self, subscription: Subscription) -> bool:
+        """Refused by the way that is in use, not by one that was left meanwhile."""
+        return subscription.method.startswith("logs") == (self._mode == "logs")
+
+    def on_lost(self, subscriptions: Sequence[Subscription]) -> None:
+        self._breaks += len(subscriptions)
+        lost = [
+            wallet
+            for subscription in subscriptions
+            for wallet in subscription.wallets
+            if self._covered.get(wallet) is subscription
+        ]
+        for wallet in lost:
+            del self._covered[wallet]
+        if self._told is not None:
+            self._told.on_lost(lost)
+
+    def on_notified(self, subscription: Subscription, message: str | bytes) -> None:
+        self._account.spend_bytes(len(message))
+        try:
+            if subscription.method == "logsSubscribe":
+                self._on_logs(subscription, _logs.decode(message))
+            else:
+                transaction = _transactions.decode(message).transaction
+                self._notified += 1
+                wallets = transaction.parties() & self.followed
+                self._on_found(transaction, sorted(wallets))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._unread += 1
+            self._tell_gap(self._groups[subscription].wanted)
+
+    def _on_logs(self, subscription: Subscription, notification: LogsNotification) -> None:
+        self._notified += 1
+        value = notification.params.result.value
+        if value.err is None:  # one that failed is counted when the history is read
+            for wallet in subscription.wallets:
+                self._lookups.look_up(value.signature, wallet)
+
+    def _on_found(self, transaction: AnyTransaction, wallets: Sequence[str]) -> None:
+        if self._told is not None:
+            for wallet in wallets:
+                self._told.on_transaction(wallet, transaction)
+
+    def _on_missed(self, wallets: Sequence[str]) -> None:
+        self._tell_gap(wallets)
+
+    def _tell_gap(self, wallets: Iterable[str]) -> None:
+        if self._told is not None:
+            self._told.on_gap(wallets)
+
+
+def _many(group: Group) -> list[dict[str, Any]]:
+    return [
+        {
+            "accountInclude": sorted(group.wallets),
+            "vote": False,
+            "failed": False,
+            "tokenAccounts": "balanceChanged",
+        },
+        {
+            "commitment": COMMITMENT,
+            "encoding": "jsonParsed",
+            "transactionDetails": "full",
+            "showRewards": False,
+            "maxSupportedTransactionVersion": MAX_TRANSACTION_VERSION,
+        },
+    ]

@@ -1,0 +1,139 @@
+"""Transactions that were only told of: each is fetched as soon as it is heard of, many at once.
+
+They are handed on in the order in which they were heard of, which is the chain's more often than
+not; but one that isn't there yet keeps nobody waiting.
+"""
+
+import asyncio
+import random as chance
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from wd_server.chain.faults import BatchRefused
+from wd_server.chain.pacing import backoff
+from wd_server.chain.pages import TRANSACTION_OPTIONS
+from wd_server.chain.payloads import Transaction
+from wd_server.chain.rpc import RpcClient
+from wd_server.errors import UpstreamError
+
+# Transactions in a JSON-RPC batch; the upstream's maximum.
+BATCH = 100
+# Batches in flight: what is heard of meanwhile goes together into the next.
+BATCHES_AT_ONCE = 4
+# Times that a transaction is asked for that isn't there yet: with backoff about 15 seconds. What
+# is given up then is found in the wallet's history, if it is on the chain.
+TRIES = 8
+# Transactions that wait. More than this is lost to whoever can't keep up; their history has it.
+WAITING_MAX = 10_000
+
+_log = structlog.get_logger("upstream")
+
+
+class _Lookup(Struct, eq=False):
+    """`done`: there is a transaction, or nobody is to wait for it."""
+
+    signature: str
+    wallets: list[str]
+    tries: int = 0
+    done: bool = False
+    transaction: Transaction | None = None
+
+
+class Lookups:
+    """`found` is called with each transaction and the wallets that it was asked for, `missed` with
+    the wallets whose transaction can't be had."""
+
+    def __init__(
+        self,
+        rpc: RpcClient,
+        found: Callable[[Transaction, list[str]], None],
+        missed: Callable[[list[str]], None],
+        *,
+        random: Callable[[], float] = chance.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._rpc = rpc
+        self._found = found
+        self._missed = missed
+        self._random = random
+        self._sleep = sleep
+        self._waiting: dict[str, _Lookup] = {}
+        self._heard: deque[_Lookup] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._batches = 0
+        self._size = BATCH
+
+    def look_up(self, signature: str, wallet: str) -> None:
+        lookup = self._waiting.get(signature)
+        if lookup is not None:
+            lookup.wallets.append(wallet)
+        elif len(self._waiting) >= WAITING_MAX:
+            self._missed([wallet])
+        else:
+            self._waiting[signature] = lookup = _Lookup(signature, [wallet])
+            self._heard.append(lookup)
+            self._go_on()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _go_on(self) -> None:
+        while self._waiting and self._batches < BATCHES_AT_ONCE:
+            lookups = [self._waiting.pop(each) for each in list(self._waiting)[: self._size]]
+            self._batches += 1
+            self._start(self._look(lookups))
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, lookups: list[_Lookup]) -> None:
+        transactions: list[Transaction | None] = [None] * len(lookups)
+        hopeless = False
+        try:
+            transactions = await self._ask(lookups)
+        except BatchRefused:
+            self._size = max(1, len(lookups) // 2)
+        except (UpstreamError, msgspec.MsgspecError) as error:
+            _log.warning("transactions can't be fetched", kind=type(error).__name__)
+            hopeless = True
+        finally:
+            self._batches -= 1
+            asyncio.get_running_loop().call_soon(self._go_on)
+        for lookup, transaction in zip(lookups, transactions, strict=True):
+            lookup.done, lookup.transaction = True, transaction
+            if transaction is not None and lookup.tries:  # out of its turn
+                self._found(transaction, lookup.wallets)
+            elif transaction is None and (hopeless or lookup.tries >= TRIES):
+                self._missed(lookup.wallets)
+            elif transaction is None:
+                self._start(self._again(lookup))
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self._heard and self._heard[0].done:
+            lookup = self._heard.popleft()
+            if lookup.transaction is not None and not lookup.tries:
+                self._found(lookup.transaction, lookup.wallets)
+
+    async def _ask(self, lookups: list[_Lookup]) -> list[Transaction | None]:
+        params = [[each.signature, TRANSACTION_OPTIONS] for each in lookups]
+        if len(params) == 1:
+            only = await self._rpc.call("getTransaction", params[0], Transaction | None)  # type: ignore[arg-type]
+            return [only]
+        return await self._rpc.batch("getTransaction", params, Transaction | None)  # type: ignore[arg-type]
+
+    async def _again(self, lookup: _Lookup) -> None:
+        """A node may hear of a transaction before another has it."""
+        await self._sleep(backoff(lookup.tries, self._random()))
+        lookup.tries += 1
+        self._waiting[lookup.signature] = lookup
+        self._go_on()

@@ -1,0 +1,53 @@
+"""The wallets that are followed now, as a file: whoever keeps a webhook up to date reads it."""
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+
+import structlog
+
+# Seconds in which changes are gathered.
+WRITE_SECONDS = 5.0
+FILE_NAME = "followed-wallets"
+
+_log = structlog.get_logger("upstream")
+
+
+class Roll:
+    """`path` has a wallet a line, sorted, and is always whole."""
+
+    def __init__(self, path: Path, wallets: Collection[str]) -> None:
+        self._path = path
+        self._wallets = wallets
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def changed(self) -> None:
+        """The wallets are others now."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._start)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    def _start(self) -> None:
+        self._timer = None
+        if self._task is not None and not self._task.done():
+            self.changed()  # the disk is slow
+            return
+        self._task = asyncio.get_running_loop().create_task(self._write(list(self._wallets)))
+
+    async def _write(self, wallets: list[str]) -> None:
+        try:
+            await asyncio.to_thread(_replace, self._path, wallets)
+        except OSError as error:
+            _log.warning("the followed wallets can't be written", error=error.strerror)
+
+
+def _replace(path: Path, wallets: list[str]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text("".join(f"{wallet}\n" for wallet in sorted(wallets)), "ascii")
+    part.replace(path)

@@ -1,0 +1,47 @@
+"""Which wallets stand in which subscription, where one may have many. Pure.
+
+To change a subscription is to make another and end the old one, so to add a wallet to one of
+50,000 would send 2 MB. Newcomers get a subscription of their own, together with those that are no
+larger: so there are few, and each wallet is sent again a few times only.
+"""
+
+from collections.abc import Iterable
+
+# Wallets in a subscription by the upstream's rule.
+WALLETS_MAX = 50_000
+
+
+class Group:
+    """`wallets` were asked for; those in `gone` are of no interest any more."""
+
+    __slots__ = ("gone", "wallets")
+
+    def __init__(self, wallets: Iterable[str]) -> None:
+        self.wallets = frozenset(wallets)
+        self.gone: set[str] = set()
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return self.wallets - self.gone
+
+    @property
+    def is_waste(self) -> bool:
+        """Half of what it brings, or more, is for nobody."""
+        return len(self.gone) * 2 >= len(self.wallets)
+
+
+def regrouped(groups: Iterable[Group], newcomers: Iterable[str]) -> tuple[list[Group], list[Group]]:
+    """Groups to be made, and those that they stand in for: to be ended when the new are there."""
+    wanted = set(newcomers)
+    replaced = []
+    for group in sorted(groups, key=lambda each: len(each.wallets)):
+        small = bool(wanted) and len(group.wallets) <= len(wanted)
+        fits = len(wanted) + len(group.wanted) <= WALLETS_MAX
+        if group.is_waste or (small and fits):
+            wanted |= group.wanted
+            replaced.append(group)
+    ordered = sorted(wanted)
+    made = [
+        Group(ordered[start : start + WALLETS_MAX]) for start in range(0, len(ordered), WALLETS_MAX)
+    ]
+    return made, replaced
