@@ -23,8 +23,11 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["wd_server", "wd_server.*", "handlers", "handlers.*"]),
-    # Whatever a room keeps beside its modules, such as the page in handlers/web.
-    package_data={"": ["*.html", "*.css", "*.js", "*.svg"]},
+    # Whatever a room keeps beside its modules; the page, and the licence of what it uses.
+    package_data={
+        "": ["*.html", "*.css", "*.js", "*.svg"],
+        "handlers": ["web/*", "web/vendor/*"],
+    },
     scripts=sorted(str(script.relative_to(ROOT)) for script in ROOT.glob("bin/wd-*")),
     install_requires=[
         "tornado>=6.5.7",
@@ -39,7 +42,11 @@ setup(
     ],
     extras_require={
         # pytest-tornado doesn't work with pytest 10, nor without setuptools' pkg_resources.
-        "test": ["pytest<10", "pytest-tornado", "setuptools<81", "hypothesis", "psutil"],
+        "test": [
+            *("pytest<10", "pytest-tornado", "setuptools<81", "hypothesis", "psutil"),
+            # Drive Debian's Chromium; neither downloads another.
+            *("playwright", "axe-playwright-python"),
+        ],
         # What it is measured against; with httptools uvicorn is at its fastest.
         "bench": ["sse-starlette", "uvicorn", "httptools"],
         "dev": ["ruff", "mypy", "types-pycurl", "types-psutil"],

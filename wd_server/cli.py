@@ -110,7 +110,7 @@ async def _serve_demo(settings: Settings, *, keeps_journal: bool) -> None:
 
 
 async def _serve(settings: Settings, demo: Demo | None) -> None:
-    server = Server(App(settings, simulated=demo is not None))
+    server = Server(App(settings, demo.wallets if demo is not None else None))
     await server.start()
     if demo is not None:
         sys.stdout.write(_welcome(f"http://{settings.host}:{server.port}", demo))
