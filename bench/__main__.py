@@ -19,6 +19,7 @@ from bench import (
     stall,
     storm,
     wallets,
+    webpage,
 )
 from bench.page import page
 from bench.row import Row
@@ -38,6 +39,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "backfill": backfill.measure,
     "latency": latency.measure,
     "access": access.measure,
+    "webpage": webpage.measure,
 }
 
 
