@@ -51,19 +51,20 @@ export class List {
   show(rows) {
     const before = this.#shown;
     this.#shown = rows;
+    const more = rows.trades.length - this.#count;
+    this.#count = rows.trades.length;
     const sameChoice = before.filter === rows.filter && before.newestFirst === rows.newestFirst;
     this.#table.setAttribute("aria-rowcount", String(rows.trades.length + 1));
     this.#spacer.style.height = `${rows.trades.length * this.#rowHeight}px`;
     if (!sameChoice) {
       this.#unseen = 0;
       this.#body.scrollTop = 0;
-    } else if (rows.newestFirst && this.#body.scrollTop > this.#rowHeight / 2) {
-      // What somebody reads stays where it is while new rows come in above.
-      const more = rows.trades.length - this.#count;
+    } else if (more && rows.newestFirst && this.#body.scrollTop > this.#rowHeight / 2) {
+      // What somebody reads stays where it is while new rows come in above. Without any nothing is
+      // set: even the same value would end the scrolling that a key has begun.
       this.#body.scrollTop += more * this.#rowHeight;
       this.#unseen += Math.max(0, more);
     }
-    this.#count = rows.trades.length;
     this.#draw();
   }
 

@@ -14,21 +14,21 @@ from tab import LARGE, USUAL, OpenTab, Tab, TradesOf
 SMALL, SMALL_WALLETS = 60, 24
 
 
-# Not for longer: other tests want this thread for loops of their own.
-@pytest.fixture(scope="package")
+# Not for the session: other modules want this thread for loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as launched:
         yield launched
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chain() -> Iterator[Simulator]:
     sizes = (0, LARGE, USUAL, f"{SMALL}x{SMALL_WALLETS}")
     with simulator("--only", "--warm", *(f"--wallets={size}" for size in sizes)) as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def _small_wallets(chain: Simulator) -> Iterator[str]:
     return (address for address, size in chain.wallets if size == SMALL)
 
@@ -39,14 +39,14 @@ def wallet(_small_wallets: Iterator[str]) -> str:
     return next(_small_wallets)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     prices = {"PRICE_SOURCE": "defillama", "PRICE_URL": chain.url, "POLL_SECONDS": 1}
     with server(tmp_path_factory.mktemp("served"), chain.url, **prices) as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def keyed(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that wants a key."""
     folder = tmp_path_factory.mktemp("keyed")

@@ -67,7 +67,6 @@ def test_a_draining_server_is_named_and_the_page_comes_back_when_it_was_told_to(
             re.compile("^Interrupted. The (server restarts|connection)")
         )
         started.start()
-        tab.find("#retry").click()
         expect(tab.status).to_have_text(RESUMED)
         assert tab.trades() == shown
 
@@ -180,9 +179,24 @@ def test_who_has_too_many_streams_is_told_and_gets_the_place_that_is_left(
         expect(second.status).to_contain_text("Interrupted.")
         expect(second.find("#status-wait")).to_contain_text("Reconnecting in")
         first.page.close()
-        started.wait_for("active_streams", 0)
-        second.find("#retry").click()
         second.wait_until_live()
+
+
+def test_who_asked_too_often_waits_as_long_as_was_said_or_tries_now(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, RATE_LIMIT_REQUESTS=1) as started:
+        tab = open_tab(started.url, wallet)
+        tab.unreachable = True  # for the positions there is no request left
+        expect(tab.find("#notices")).to_contain_text("The positions couldn't be read")
+        tab.page.reload()
+        expect(tab.status).to_contain_text("Interrupted.")
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in \d\d s$"))
+        refused = 'access_refused_total{code="RATE_LIMIT"}'
+        before = started.metrics()[refused]
+        tab.find("#retry").click()
+        started.wait_for(refused, before + 1)
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in \d+ s$"))
 
 
 def test_a_stream_closed_by_its_owner_stays_closed_until_somebody_tries_again(
