@@ -23,8 +23,11 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["wd_server", "wd_server.*", "handlers", "handlers.*"]),
-    # Whatever a room keeps beside its modules, such as the page in handlers/web.
-    package_data={"": ["*.html", "*.css", "*.js", "*.svg"]},
+    # Whatever a room keeps beside its modules; the page, and the licence of what it uses.
+    package_data={
+        "": ["*.html", "*.css", "*.js", "*.svg"],
+        "handlers": ["web/*", "web/vendor/*"],
+    },
     scripts=sorted(str(script.relative_to(ROOT)) for script in ROOT.glob("bin/wd-*")),
     install_requires=[
         "tornado>=6.5.7",
@@ -54,6 +57,9 @@ setup(
             "jsonschema-rs",
             "schemathesis",
             "mkdocs",
+            # Drive Debian's Chromium; neither downloads another.
+            "playwright",
+            "axe-playwright-python",
         ],
         # What it is measured against; with httptools uvicorn is at its fastest.
         "bench": ["sse-starlette", "uvicorn", "httptools"],

@@ -20,6 +20,7 @@ from bench import (
     stall,
     storm,
     wallets,
+    webpage,
 )
 from bench.page import page
 from bench.row import Row
@@ -40,6 +41,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "latency": latency.measure,
     "live": live.measure,
     "access": access.measure,
+    "webpage": webpage.measure,
 }
 
 

@@ -1,7 +1,7 @@
 """What every answer has in common: headers, errors, and the limits on a request."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -11,6 +11,7 @@ import structlog
 from tornado.httputil import format_timestamp
 from tornado.web import HTTPError, RequestHandler
 
+from handlers.page import Page
 from wd_server import __version__
 from wd_server.access.addresses import client_address
 from wd_server.access.credentials import Credential, presented
@@ -48,7 +49,7 @@ _log = structlog.get_logger("http")
 @dataclass(frozen=True, slots=True)
 class Services:
     """What handlers work with. `health` and `metrics` answer from memory, `clock` in unix
-    seconds."""
+    seconds. `examples`: wallets to try, with their number of transactions."""
 
     settings: Settings
     journal: Journal
@@ -59,6 +60,8 @@ class Services:
     health: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     clock: Callable[[], float]
+    page: Page
+    examples: Sequence[tuple[str, int]]
 
 
 class BaseHandler(RequestHandler):

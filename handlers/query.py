@@ -67,10 +67,15 @@ def errors_as_events(query: Mapping[str, str]) -> bool:
     return wish == "event"
 
 
+def takes_html(accept: str) -> bool:
+    """Whether a browser asks for a page; what doesn't mind (`*/*`) is a program."""
+    return "text/html" in _kinds(accept)
+
+
 def takes_event_stream(accept: str) -> bool:
     """Whether the client reads an event stream: it says so, or doesn't mind and doesn't ask for
     JSON."""
-    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    kinds = _kinds(accept)
     if "text/event-stream" in kinds:
         return True
     return not any(kind.endswith("json") for kind in kinds)
@@ -83,6 +88,10 @@ def accepted_encoding(accept_encoding: str) -> Literal["gzip"] | None:
     rest = weights.get("*", 0.0)
     gzip = weights.get("gzip", weights.get("x-gzip", rest))
     return "gzip" if gzip > 0 and gzip >= weights.get("identity", rest) else None
+
+
+def _kinds(accept: str) -> set[str]:
+    return {part.partition(";")[0].strip().lower() for part in accept.split(",")}
 
 
 def _weighted(item: str) -> tuple[str, float]:

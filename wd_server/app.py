@@ -4,7 +4,7 @@ import asyncio
 import random
 import resource
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -18,8 +18,9 @@ from handlers.admission import StreamingHandler
 from handlers.base import NotFoundHandler, Services, refusal
 from handlers.docs import AsyncApiHandler, DocsHandler, OpenApiHandler
 from handlers.health import HealthHandler, LivenessHandler, ReadinessHandler
-from handlers.home import HomeHandler
+from handlers.home import HomeHandler, PageFileHandler
 from handlers.metrics import MetricsHandler
+from handlers.page import Page
 from handlers.several import SeveralHandler
 from handlers.stream import StreamHandler
 from handlers.streams import OwnStreamHandler, StreamsHandler
@@ -56,17 +57,20 @@ DELIVERIES_LINE = "webhook"
 EXPIRY_SECONDS = 3600
 DAY_SECONDS = 86_400
 
+Examples = Sequence[tuple[str, int]]
+
 _log = structlog.get_logger("app")
 
 
 class App:
-    """Everything that lives as long as the process. `simulated`: the chain behind
-    `HELIUS_RPC_URL` isn't real. Raises InvalidSettings (JWT_KEYS_FILE, REDIS_URL), StoreUnavailable
-    (no SECRET_KEY, and no place to keep one)."""
+    """Everything that lives as long as the process. `examples`: the chain behind
+    `HELIUS_RPC_URL` isn't real, and these are wallets on it, with their number of transactions.
+    Raises InvalidSettings (JWT_KEYS_FILE, REDIS_URL), StoreUnavailable (no SECRET_KEY, and no place
+    to keep one)."""
 
-    def __init__(self, settings: Settings, *, simulated: bool = False) -> None:
+    def __init__(self, settings: Settings, examples: Examples | None = None) -> None:
         self.settings = settings
-        self._simulated = simulated
+        self._examples = examples
         self._started = time.monotonic()
         self._expiry: asyncio.Task[None] | None = None
         self._redis = entrance.redis_link(settings)
@@ -162,6 +166,8 @@ class App:
             health=self.health,
             metrics=lambda: exposition(self._measured),
             clock=time.time,
+            page=Page.load(),
+            examples=self._examples or (),
         )
         given = {"services": services}
         # Looked through in this order for each request: the one that comes most stands first.
@@ -169,6 +175,7 @@ class App:
             (r"/v4/wallet/([^/]+)/stream", StreamHandler),
             (r"/v4/stream", SeveralHandler),
             (r"/", HomeHandler),
+            (r"/web/([^/]+)/(.+)", PageFileHandler),
             (r"/health", HealthHandler),
             (r"/health/live", LivenessHandler),
             (r"/health/ready", ReadinessHandler),
@@ -227,7 +234,7 @@ class App:
         rpc = self._upstream.rpc.statistics()
         if rpc.quota_exhausted or rpc.failing:
             return "unavailable"
-        return "simulated" if self._simulated else "configured"
+        return "configured" if self._examples is None else "simulated"
 
     def _redis_health(self, stale: bool) -> Literal["configured", "embedded", "unavailable"]:
         if self._redis is None:

@@ -115,13 +115,17 @@ async def _serve_demo(settings: Settings, supervisor: Supervisor, *, keeps_journ
         async with simulated_chain() as demo:
             url = Secret(demo.url)
             settings = replace(
-                settings, helius_rpc_url=url, helius_ws_url=None, price_url=url, data_dir=data_dir
+                settings,
+                helius_rpc_url=url,
+                helius_ws_url=Secret("ws" + demo.url.removeprefix("http")),
+                price_url=url,
+                data_dir=data_dir,
             )
             await _serve(settings, supervisor, demo)
 
 
 async def _serve(settings: Settings, supervisor: Supervisor, demo: Demo | None) -> None:
-    server = Server(App(settings, simulated=demo is not None), supervisor)
+    server = Server(App(settings, demo.wallets if demo is not None else None), supervisor)
     await server.start()
     if demo is not None:
         sys.stdout.write(_welcome(f"http://{settings.host}:{server.port}", demo))

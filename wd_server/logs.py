@@ -184,8 +184,8 @@ def log_request(handler: AccessedHandler) -> None:
     status = handler.get_status()
     log = structlog.get_logger("access")
     write = log.warning if status >= 500 else log.info
-    if status < 400 and request.path.startswith(("/health", "/metrics")):
-        write = log.debug  # probes come every few seconds and say nothing
+    if status < 400 and request.path.startswith(("/health", "/metrics", "/web/")):
+        write = log.debug  # probes come every few seconds, a page loads twenty files
     write(
         "request",
         method=request.method,

@@ -315,7 +315,8 @@ def test_a_request_is_logged_without_its_query(lines: Lines, status: int, level:
     }
 
 
-def test_probes_are_logged_only_when_they_fail(lines: Lines) -> None:
+@pytest.mark.parametrize("path", ["/health/ready", "/metrics", "/web/1f0c/main.js"])
+def test_what_comes_often_is_logged_only_when_it_fails(lines: Lines, path: str) -> None:
     for status in (200, 503):
-        logs.log_request(Handler(Request("/health/ready"), status))
+        logs.log_request(Handler(Request(path), status))
     assert [line["status"] for line in lines()] == [503]

@@ -1,0 +1,181 @@
+// What stands around the list: progress, notices, totals, positions, wallets to choose.
+
+import {
+  NONE, abbreviated, amount, day, direction, gain, money, percent, tokenName, whole,
+} from "./figures.js";
+import { toUrl } from "./wallet.js";
+
+/** @typedef {import("./figures.js").Unit} Unit */
+/** @typedef {import("./trades.js").Trade} Trade */
+/** @typedef {import("./watch.js").Watch} Watch */
+/** @typedef {[name: string, text: string, kind?: string, explained?: string]} Total */
+
+/** @param {HTMLElement} box @param {Watch} watch */
+export function showProgress(box, watch) {
+  const { progress, complete } = watch;
+  const failed = watch.state.kind === "closed" || watch.state.kind === "locked";
+  box.hidden = complete !== null || failed;
+  if (box.hidden) return;
+  const percentage = progress?.percentage ?? 0;
+  const bar = part(box, "#progress-bar");
+  bar.setAttribute("aria-valuenow", String(percentage));
+  part(bar, "div").style.width = `${percentage}%`;
+  part(box, "#progress-text").textContent = `${percentage} %  ${progress?.message ?? "Waiting for the server."}`;
+  const found = progress?.signatures_found
+    ? `${whole(progress.transactions_done)} of ${whole(progress.signatures_found)} transactions, ` +
+      `${whole(progress.trades_found)} trades`
+    : "";
+  part(box, "#progress-counts").textContent = found;
+}
+
+/** @param {HTMLElement} box @param {Watch} watch */
+export function showNotices(box, watch) {
+  const { complete } = watch;
+  const texts = watch.notices.map(({ text }) => text);
+  const truncated = complete?.truncated
+    ? `Only this wallet's newest ${whole(complete.metrics.transactions)} transactions were read. ` +
+      "What it bought before has no known cost."
+    : "";
+  const said = [...texts, truncated].join("\n");
+  if (box.dataset.said === said) return; // a screen reader would tell it again
+  box.dataset.said = said;
+  const notices = watch.notices.map((notice) => {
+    const line = element("p", notice.text, `notice ${notice.tone}`);
+    const dismiss = element("button", "Dismiss");
+    dismiss.setAttribute("type", "button");
+    dismiss.addEventListener("click", () => watch.dismiss(notice));
+    line.append(dismiss);
+    return line;
+  });
+  box.replaceChildren(...notices, ...(truncated ? [element("p", truncated, "notice")] : []));
+}
+
+/** The server's totals once they are there, until then those of what has arrived.
+ * @param {HTMLElement} list @param {HTMLElement} when @param {Watch} watch @param {Unit} unit */
+export function showTotals(list, when, watch, unit) {
+  const summary = watch.summary ?? provisional(watch.trades.all);
+  when.textContent = span(summary) + (watch.summary ? "" : " so far");
+  const name = unit.toUpperCase();
+  const pnl = summary[`realized_pnl_${unit}`];
+  /** @type {Total[]} */
+  const totals = [
+    [`Realized P&L, ${name}`, gain(pnl, unit), `lead ${direction(pnl, unit)}`, "Before fees"],
+    ["After fees, SOL", gain(summary.net_pnl_sol, "sol"), direction(summary.net_pnl_sol, "sol")],
+    ["Fees, SOL", money(summary.fees_sol, "sol")],
+    [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
+    ["Trades", whole(summary.trades), "",
+      `${whole(summary.buys)} buys, ${whole(summary.sells)} sells, ${whole(summary.swaps)} swaps`],
+    ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
+    [`Unmatched, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
+      "Got for what was sold without a known purchase: in no P&L"],
+  ];
+  list.replaceChildren(
+    ...totals.map(([label, text, kind = "", explained = ""]) => {
+      const box = element("div", "", kind);
+      box.title = explained;
+      box.append(element("dt", label), element("dd", text));
+      return box;
+    }),
+  );
+}
+
+/** @param {HTMLElement} section @param {Watch} watch @param {Unit} unit
+ * @param {(mint: string) => void} onChoose a token's trades are wanted */
+export function showPositions(section, watch, unit, onChoose) {
+  const cost = `cost_${unit}`;
+  const positions = /** @type {Record<string, any>[]} */ (watch.positions ?? []).toSorted(
+    (a, b) => (b[cost] ?? -1) - (a[cost] ?? -1),
+  );
+  part(section, "#positions-count").textContent = watch.positions ? whole(positions.length) : "";
+  part(section, ".scroll").hidden = positions.length === 0;
+  const none = part(section, "#no-positions");
+  none.hidden = positions.length > 0;
+  none.textContent = watch.positions ? "Nothing is held." : "Known when the history is complete.";
+  part(section, "tbody").replaceChildren(
+    ...positions.map((position) => {
+      const row = document.createElement("tr");
+      const name = element("button", tokenName(watch.trades.symbol(position.mint), position.mint), "token");
+      name.setAttribute("type", "button");
+      name.title = `Only trades of ${position.mint}`;
+      name.addEventListener("click", () => onChoose(position.mint));
+      const token = document.createElement("td");
+      token.append(name);
+      row.append(
+        token,
+        element("td", amount(position.amount), "number"),
+        element("td", money(position[cost], unit), "number"),
+      );
+      return row;
+    }),
+  );
+}
+
+/** @param {HTMLElement} box @param {{address: string, said: string}[]} wallets */
+export function showWallets(box, wallets) {
+  box.hidden = wallets.length === 0;
+  part(box, "ul").replaceChildren(
+    ...wallets.map(({ address, said }) => {
+      const item = document.createElement("li");
+      const link = element("a", address);
+      link.setAttribute("href", toUrl(address));
+      item.append(link, element("span", said, "quiet"));
+      return item;
+    }),
+  );
+}
+
+/** @param {HTMLSelectElement} select @param {Watch} watch */
+export function showTokens(select, watch) {
+  const tokens = watch.trades.tokens();
+  const options = tokens.map(({ mint, symbol, trades }) => {
+    const name = tokenName(symbol, mint);
+    const whose = name === abbreviated(mint) ? "" : ` \u00b7 ${abbreviated(mint)}`;
+    return new Option(`${name} (${whole(trades)})${whose}`, mint, false, mint === select.value);
+  });
+  select.replaceChildren(new Option("all", ""), ...options);
+}
+
+/** @param {Record<string, any>} summary */
+function wins({ tokens_won: won, tokens_sold: sold, win_rate: rate }) {
+  if (!sold) return NONE;
+  return `${percent(rate)} (${whole(won)} of ${whole(sold)})`;
+}
+
+/** @param {Record<string, any>} summary */
+function span({ first_trade_at: first, last_trade_at: last }) {
+  return first === null ? "" : `${day(first)} \u2013 ${day(last)}`;
+}
+
+/** @param {Trade[]} trades @returns {Record<string, any>} */
+function provisional(trades) {
+  const totals = {
+    ...{ trades: trades.length, buys: 0, sells: 0, swaps: 0, volume_sol: 0, volume_usd: 0 },
+    ...{ realized_pnl_sol: 0, realized_pnl_usd: 0, fees_sol: 0, net_pnl_sol: 0 },
+    ...{ unmatched_sol: null, unmatched_usd: null, tokens_sold: 0 },
+    first_trade_at: trades.at(0)?.timestamp ?? null,
+    last_trade_at: trades.at(-1)?.timestamp ?? null,
+  };
+  for (const trade of trades) {
+    totals[/** @type {const} */ ({ buy: "buys", sell: "sells", swap: "swaps" })[trade.action]]++;
+    totals.volume_sol += trade.value_sol ?? 0;
+    totals.volume_usd += trade.value_usd ?? 0;
+    totals.realized_pnl_sol += trade.pnl_sol ?? 0;
+    totals.realized_pnl_usd += trade.pnl_usd ?? 0;
+    totals.fees_sol += trade.fee_sol;
+  }
+  totals.net_pnl_sol = totals.realized_pnl_sol - totals.fees_sol;
+  return totals;
+}
+
+/** @param {ParentNode} parent @param {string} selector @returns {HTMLElement} */
+function part(parent, selector) {
+  return /** @type {HTMLElement} */ (parent.querySelector(selector));
+}
+
+/** @param {string} name @param {string} text @param {string} [kind] its classes */
+function element(name, text, kind = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}

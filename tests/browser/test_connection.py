@@ -1,0 +1,379 @@
+"""What the page shows and keeps when the connection breaks, ends or is refused."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import time
+from typing import Any
+from urllib.request import Request, urlopen
+
+import msgspec
+from playwright.sync_api import expect
+from processes import PATIENCE, Server, Simulator, server, simulator
+from tab import OpenTab, TradesOf
+
+from wd_server.journal.base import NewEntry
+from wd_server.journal.sqlite import SqliteJournal
+
+RESUMED = "Live, resumed"
+TABS = 8
+HOSTILE_MARKUP = "<img src=x onerror=alert(1)>"
+HOSTILE_FORMULA = "=1+cmd|'/C calc'!A0"
+# Transactions of a wallet that takes more than one request, and can be met in its middle.
+MIDDLING = 900
+# A page is told to be back within so many seconds; long enough that the test sees the time run.
+DRAIN_SECONDS = 5
+
+
+def test_a_server_killed_in_the_middle_costs_no_row_and_doubles_none(
+    open_tab: OpenTab, tmp_path: Path, trades_of: TradesOf
+) -> None:
+    with (
+        simulator("--only", "--no-gtfa", "403", f"--wallets={MIDDLING}") as chain,
+        server(tmp_path, chain.url) as started,
+    ):
+        wallet = chain.wallet(MIDDLING)
+        _hang_in_the_middle(chain, wallet)
+        tab = open_tab(started.url, wallet)
+        expect(tab.find("#trades-count")).to_have_text(re.compile("^[1-9]"))
+        tab.unreachable = True
+        started.kill()
+        expect(tab.status).to_have_text("Interrupted. The connection broke.")
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in \d+ s$"))
+        expect(tab.find("#summary-span")).to_contain_text("so far")
+        before = _signatures(tab.trades())
+        chain.call("simReset")
+        started.start()
+        expect(tab.status).to_have_text(RESUMED)
+        expected = trades_of(started, wallet)
+        assert 0 < len(before) < len(expected)
+        tab.shows_trades(len(expected))
+        assert tab.trades() == expected
+        assert started.metrics()['resumes_total{outcome="resumed"}'] == 1
+
+
+def test_a_draining_server_is_named_and_the_page_comes_back_when_it_was_told_to(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, DRAIN_SECONDS=DRAIN_SECONDS) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        shown = tab.trades()
+        tab.unreachable = True
+        assert started.stop() == 0
+        expect(tab.status).to_have_text(
+            re.compile("^Interrupted. The (server restarts|connection)")
+        )
+        started.start()
+        expect(tab.status).to_have_text(RESUMED)
+        assert tab.trades() == shown
+
+
+def test_a_bye_says_why_and_when(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, SSE_MAX_STREAM_DURATION=2) as started:
+        tab = open_tab(started.url, wallet)
+        expect(tab.status).to_have_text(
+            "Interrupted. The server ends each connection after a while."
+        )
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in [1-3] s$"))
+        expect(tab.status).to_have_text(RESUMED)
+
+
+def test_a_gap_discards_what_was_shown_and_reads_all_of_it_again(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path, trades_of: TradesOf
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        tab.unreachable = True
+        started.kill()
+        for file in tmp_path.glob("journal.db*"):
+            file.unlink()
+        started.start()
+        notices = tab.find("#notices")
+        expect(notices).to_contain_text("reads the whole history again.")
+        notices.get_by_role("button", name="Dismiss").click()
+        expect(notices).to_be_empty()
+        expect(tab.status).to_have_text("Live")
+        expected = trades_of(started, wallet)
+        tab.shows_trades(len(expected))
+        assert tab.trades() == expected
+
+
+def test_a_server_that_falls_silent_is_left_and_found_again(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, SSE_KEEPALIVE_INTERVAL=1) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        shown = tab.trades()
+        with started.stopped():
+            expect(tab.status).to_have_text("Interrupted. Nothing came from the server any more.")
+            expect(tab.status).to_have_text("Connecting…")
+        expect(tab.status).to_have_text(RESUMED)
+        assert tab.trades() == shown
+
+
+def test_a_key_is_asked_for_exchanged_and_missed_when_it_is_revoked(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, API_KEY_REQUIRED="true") as started:
+        made = started.keys("create", "--name", "page")
+        tab = open_tab(started.url, wallet)
+        tab.unreachable = True  # a refused key is an error in the console
+        expect(tab.find("#key-text")).to_be_focused()
+        tab.unlock("wd_" + "x" * 32)
+        expect(tab.find("#key-why")).not_to_be_empty()
+        tab.unlock(made["key"])
+        tab.wait_until_live()
+        expect(tab.find("#key")).to_be_hidden()
+        expect(tab.find("#positions-count")).not_to_be_empty()
+        expect(tab.find("#curl")).to_have_value(re.compile(r"Bearer \$WD_KEY"))
+        shown = tab.trades_shown()
+
+        tab.page.reload()
+        tab.wait_until_live()
+        started.keys("revoke", made["id"])
+        expect(tab.find("#key-why")).to_have_text("The key was revoked.")
+        tab.shows_trades(shown)
+        assert made["key"] not in started.log.read_text()
+
+
+def test_a_token_that_ends_is_replaced_without_a_word_from_anybody(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    settings = {"API_KEY_REQUIRED": "true", "TOKEN_MAX_SECONDS": 2}
+    with server(tmp_path, chain.url, **settings) as started:
+        tab = open_tab(started.url, wallet)
+        tab.unlock(started.key())
+        tab.wait_until_live()
+        shown = tab.trades()
+        expect(tab.status).to_have_text("Interrupted. The token ended.")
+        expect(tab.status).to_have_text(RESUMED)
+        assert tab.trades() == shown
+
+
+def test_for_a_wallet_that_the_key_is_not_for_another_key_is_asked_for(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, API_KEY_REQUIRED="true") as started:
+        tab = open_tab(started.url, wallet)
+        tab.unreachable = True
+        tab.unlock(started.key("--wallets", chain.wallet(0)))
+        expect(tab.find("#key-why")).to_have_text(re.compile("key .* wallets"))
+        tab.unlock(started.key())
+        tab.wait_until_live()
+
+
+def test_who_has_too_many_streams_is_told_and_gets_the_place_that_is_left(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, RATE_LIMIT_STREAMING_CONNECTIONS=1) as started:
+        first = open_tab(started.url, wallet)
+        first.wait_until_live()
+        second = open_tab(started.url, wallet)  # another browser: nothing is shared
+        expect(second.status).to_contain_text("Interrupted.")
+        expect(second.find("#status-wait")).to_contain_text("Reconnecting in")
+        first.page.close()
+        second.wait_until_live()
+
+
+def test_who_asked_too_often_waits_as_long_as_was_said_or_tries_now(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, RATE_LIMIT_REQUESTS=1) as started:
+        tab = open_tab(started.url, wallet)
+        tab.unreachable = True  # for the positions there is no request left
+        expect(tab.find("#notices")).to_contain_text("The positions couldn't be read")
+        tab.page.reload()
+        expect(tab.status).to_contain_text("Interrupted.")
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in \d\d s$"))
+        refused = 'access_refused_total{code="RATE_LIMIT"}'
+        before = started.metrics()[refused]
+        tab.find("#retry").click()
+        started.wait_for(refused, before + 1)
+        expect(tab.find("#status-wait")).to_have_text(re.compile(r"^Reconnecting in \d+ s$"))
+
+
+def test_a_stream_closed_by_its_owner_stays_closed_until_somebody_tries_again(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, API_KEY_REQUIRED="true") as started:
+        key = started.key()
+        tab = open_tab(started.url, wallet)
+        tab.unlock(key)
+        tab.wait_until_live()
+        authorization = {"Authorization": f"Bearer {key}"}
+        (stream,) = started.get("/v4/streams", authorization)["streams"]
+        path = f"{started.url}/v4/streams/{stream['stream_id']}"
+        with urlopen(Request(path, headers=authorization, method="DELETE"), timeout=PATIENCE):
+            pass
+        expect(tab.status).to_have_text("Closed. The owner of the key closed this stream.")
+        tab.find("#retry").click()
+        expect(tab.status).to_have_text(RESUMED)
+
+
+def test_eight_tabs_share_one_connection_and_the_next_one_goes_on_with_it(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path, trades_of: TradesOf
+) -> None:
+    with server(tmp_path, chain.url, POLL_SECONDS=1) as started:
+        first = open_tab(started.url, wallet)
+        first.wait_until_live()
+        tabs = [first, *(first.another() for _ in range(TABS - 1))]
+        for tab in tabs[1:]:
+            tab.goto(wallet)
+        count = first.trades_shown()
+        for tab in tabs:
+            tab.wait_until_live()
+            tab.shows_trades(count)
+            expect(tab.find("#positions-count")).not_to_be_empty()
+        assert started.metrics()["total_streams"] == 1
+
+        count += len(chain.append(wallet, 10))
+        for tab in tabs:
+            tab.shows_trades(count)
+        assert started.metrics()["total_streams"] == 1
+
+        first.page.close()
+        tabs = tabs[1:]
+        expect(tabs[0].status).to_have_text(RESUMED)
+        count += len(chain.append(wallet, 10))
+        for tab in tabs:
+            tab.shows_trades(count)
+        assert started.metrics()["total_streams"] == 2
+        expected = trades_of(started, wallet)
+        for tab in tabs:
+            assert tab.trades() == expected
+            tab.assert_no_complaint()
+
+
+def test_a_new_key_in_one_tab_is_for_all_of_them(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url, API_KEY_REQUIRED="true") as started:
+        first = open_tab(started.url, wallet)
+        expect(first.find("#key-text")).to_be_visible()
+        second = first.another()
+        second.goto(wallet)
+        second.unlock(started.key())
+        for tab in (first, second):
+            tab.wait_until_live()
+        assert started.metrics()["active_streams"] == 1
+        # The key is there for the tab that goes on.
+        first.page.close()
+        expect(second.status).to_have_text(RESUMED)
+        second.assert_no_complaint()
+
+
+def test_where_the_browser_has_no_locks_each_tab_has_a_connection_of_its_own(
+    open_tab: OpenTab, served: Server, wallet: str
+) -> None:
+    """As for a page that came over plain HTTP from another machine."""
+    first = open_tab(served.url)
+    first.page.context.add_init_script(
+        "for (const name of ['locks', 'clipboard']) "
+        "Object.defineProperty(navigator, name, { value: undefined });"
+        "delete Crypto.prototype.randomUUID;"
+    )
+    second = first.another()
+    for tab in (first, second):
+        tab.goto(wallet)
+        tab.wait_until_live()
+    served.wait_for("active_streams", 2)
+    second.find("#copy-curl").click()
+    expect(second.find("#elsewhere-said")).to_contain_text("copy it yourself")
+    second.assert_no_complaint()
+
+
+def test_what_the_operator_has_to_mend_is_said_and_can_be_tried_again(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        chain.call("simFault", {"kind": "bad_key"})
+        try:
+            tab = open_tab(started.url, wallet)
+            expect(tab.status).to_contain_text("Closed.")
+            expect(tab.find("#no-trades")).to_contain_text(re.compile(r"\w+\."))
+            expect(tab.find("#progress")).to_be_hidden()
+        finally:
+            chain.call("simReset")
+        tab.find("#retry").click()
+        tab.wait_until_live()
+        assert tab.trades_shown() > 0
+
+
+def test_a_trade_that_left_the_chain_is_taken_out(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        shown = tab.trades()
+        tab.unreachable = True
+        started.kill()
+        _store(tmp_path, wallet, "retract", {"signature": shown[-1]["signature"]})
+        started.start()
+        expect(tab.find("#notices")).to_contain_text("A trade left the chain with a fork")
+        tab.shows_trades(len(shown) - 1)
+        assert tab.trades() == shown[:-1]
+
+
+def test_a_tokens_name_is_never_more_than_a_name(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        trade = tab.trades()[-1]
+        tab.unreachable = True
+        started.kill()
+        trade["signature"] = trade["signature"][::-1]
+        trade["token_in"] |= {"symbol": HOSTILE_MARKUP, "mint": wallet}
+        trade["token_out"] |= {"symbol": HOSTILE_FORMULA, "mint": chain.wallet(0)}
+        _store(tmp_path, wallet, "trade", trade)
+        started.start()
+        tab.wait_until_live()
+        first = tab.rows().first
+        expect(first.locator(".gave")).to_contain_text(HOSTILE_MARKUP[:16])
+        expect(first.locator(".got")).to_contain_text(HOSTILE_FORMULA[:16])
+        assert tab.find("main img").count() == 0
+        for choice in ("#token", "#order"):
+            tab.find(choice).focus()
+        expect(tab.find("#token")).to_contain_text(HOSTILE_MARKUP[:16])
+        last = tab.downloaded("csv").splitlines()[-1]
+        assert f",'{HOSTILE_FORMULA}," in last
+
+
+def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> None:
+    """Put an event into the journal of a server that isn't running."""
+
+    async def store() -> None:
+        journal = SqliteJournal(data_dir / "journal.db")
+        await journal.open()
+        head, checkpoint = await journal.head(wallet), await journal.checkpoint(wallet)
+        lease = await journal.acquire(wallet)
+        assert head is not None
+        assert checkpoint is not None
+        assert lease is not None
+        entry = NewEntry(kind, msgspec.json.encode(data))
+        await journal.append(lease, head.run, [entry], checkpoint, time())
+        await journal.close()
+
+    # Playwright's loop has this thread.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, store()).result(PATIENCE)
+
+
+def _hang_in_the_middle(chain: Simulator, wallet: str) -> None:
+    """A run gets half of the wallet, and then no answer."""
+    listed = chain.call("getSignaturesForAddress", wallet)
+    hanging = listed[len(listed) // 2]["signature"]
+    chain.call("simFault", {"kind": "hang", "signature": hanging})
+
+
+def _signatures(trades: list[dict[str, Any]]) -> list[str]:
+    return [trade["signature"] for trade in trades]
