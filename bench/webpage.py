@@ -131,9 +131,12 @@ def rows(seen: Seen) -> list[Row]:
 
 
 def _load(browser: Browser, url: str) -> dict[str, Any]:
-    page = _opened(browser, url)
+    page = _empty(browser)
+    session = page.context.new_cdp_session(page)
+    before = _busy(session)
+    page.goto(url)
     found: dict[str, Any] = page.evaluate(_LOADED)
-    found["busy"] = _busy(page.context.new_cdp_session(page))
+    found["busy"] = _busy(session) - before
     page.context.close()
     return found
 
@@ -164,16 +167,17 @@ def _busy(session: CDPSession) -> float:
 
 def _shown(browser: Browser, url: str) -> Page:
     """A page with the wallet's whole history."""
-    page = _opened(browser, url)
+    page = _empty(browser)
+    page.goto(url)
     expect(page.locator("#status-text")).to_have_text("Live", timeout=PATIENCE_MS)
     return page
 
 
-def _opened(browser: Browser, url: str) -> Page:
+def _empty(browser: Browser) -> Page:
+    """In a browser that knows nothing yet."""
     viewport: Any = VIEWPORT
     page = browser.new_context(viewport=viewport).new_page()
     page.add_init_script(_WATCH_ARRIVAL)
-    page.goto(url)
     return page
 
 
