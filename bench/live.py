@@ -18,8 +18,8 @@ from bench.row import Row, at_most
 from tests.processes import Server, Simulator
 
 WALLETS, SIZE = 1000, 20
-# Transactions a second; three of four are trades.
-RATE = 267
+# Transactions a second; two of three are trades of these wallets.
+RATE = 300
 SECONDS = 20
 # Seconds for all wallets to be read twice: at first, and when their subscriptions stand.
 PATIENCE = 120
