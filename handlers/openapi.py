@@ -79,6 +79,7 @@ _STATUSES: Final = {
     404: "There is no such thing here.",
     405: "Not with this method.",
     410: "This position is no longer stored. Start again without `after`.",
+    413: "The body is too large.",
     429: "Too many requests or streams. Come back after `Retry-After` seconds.",
     431: "The headers are too large.",
     500: "Something went wrong on the server.",
@@ -165,6 +166,14 @@ def _open_paths() -> Document:
         },
         "/metrics": {
             "get": _operation("Metrics", {"200": metrics}, refusals=(403,)),
+        },
+        "/v4/webhooks/helius": {
+            "post": _operation(
+                "What Helius delivers, with its secret in `Authorization`",
+                _json(_object(stored=_COUNT)),
+                refusals=(403, 413, 503),
+                body={"type": "array", "items": {"type": "object"}},
+            ),
         },
         "/docs": {"get": _operation("This interface, for people", html)},
         "/openapi.json": {"get": _operation("This document", _json({"type": "object"}))},
@@ -285,6 +294,12 @@ _OWN_SCHEMAS: Final = {
     "TradePage": _object(
         wallet=_TEXT,
         trades={"type": "array", "items": _ref("Trade")},
+        retracted={
+            "type": "array",
+            "items": _TEXT,
+            "description": "Signatures of trades that count no more: take those of earlier pages "
+            "back, then add these `trades`.",
+        },
         next={"type": ["string", "null"], "description": "`after` of the next page."},
     ),
     "OwnStreams": _object(

@@ -124,9 +124,10 @@ class Run:
             order = book.inserted(read)
             self._entries = book.record(order, prices, symbols, self._sources.clock())
             self.transactions = len(read)
-            await self._store(book)
-            await self._stored()
-            self._tell(book)
+            if self._entries:  # what is no trade costs no write: a pass would find it again
+                await self._store(book)
+                await self._stored()
+                self._tell(book)
         self.known = Known(book.cursor, self._head, book if book.tail else None)
         return self._head
 

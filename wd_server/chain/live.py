@@ -135,9 +135,10 @@ class Live:
         if wallet in self.followed:
             return
         self.followed.add(wallet)
-        self._newcomers.add(wallet)
         self.changed()
-        self._gather(GATHER_SECONDS)
+        if self._connections_max:
+            self._newcomers.add(wallet)
+            self._gather(GATHER_SECONDS)
 
     def unfollow(self, wallet: str) -> None:
         if wallet not in self.followed:
@@ -198,7 +199,8 @@ class Live:
 
     def _begin(self, group: Group) -> Subscription | None:
         connection = self._with_room()
-        if connection is None:  # they are polled
+        if connection is None:  # they are polled until somebody makes room
+            self._newcomers |= group.wallets
             return None
         if self._mode == "transactions":
             subscription = Subscription("transactionSubscribe", _many(group), group.wallets)

@@ -246,6 +246,9 @@ def test_a_full_connection_is_joined_by_another_as_far_as_the_plan_allows(monkey
             await w.gaps(4)
             assert len(w.socket.connections) == 2
             assert [w.live.covers(wallet) for wallet in "abcde"] == [True] * 4 + [False]
+            w.live.unfollow("b")
+            await w.gaps(5)
+            assert w.live.covers("e")
 
     run(scenario)
 
