@@ -15,6 +15,9 @@ WALLETS = 4
 # Seconds for what takes a few: only a broken server takes them.
 PATIENCE = 60
 
+# Limits of bin/verify_deployment.sh that a busy machine keeps to, too.
+AMPLE = {"HEALTH_MS": "10000", "METRICS_MS": "10000", "FIRST_EVENT_MS": "10000"}
+
 # Makes a copy of this checkout that has another version.
 Checkout = Callable[[str], Path]
 

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from deployment import PATIENCE, PORT, SETTINGS, Checkout, Deployment
+from deployment import AMPLE, PATIENCE, PORT, SETTINGS, Checkout, Deployment
 from machine import machine
 from processes import ROOT
 
@@ -239,7 +239,7 @@ def test_the_journal_has_json_lines(deployment: Deployment) -> None:
 def test_the_verification_passes_with_a_key(deployment: Deployment) -> None:
     verified = deployment.machine.run(
         *("/srv/source/bin/verify_deployment.sh", "--no-integration", "--json"),
-        env={"VERIFY_AUTH": "true", "TEST_API_KEY": deployment.key()},
+        env={"VERIFY_AUTH": "true", "TEST_API_KEY": deployment.key(), **AMPLE},
     )
     result = json.loads(verified.stdout)
     assert result["failed"] == 0
@@ -258,6 +258,7 @@ def test_every_line_of_the_checklist_holds(deployment: Deployment) -> None:
         "SERVICE": "walletdoctor",
         "URL": "http://127.0.0.1:5000",
         "TEST_API_KEY": deployment.key(),
+        **AMPLE,
     }
     failed = []
     for what, command in lines:

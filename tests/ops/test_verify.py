@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployment import AMPLE
 from processes import ROOT, Server, Simulator, free_port, server, simulator
 
 VERIFY = ROOT / "bin/verify_deployment.sh"
 # Seconds for all checks; with the integration tests it takes a minute and a half.
 SECONDS = 300
+TIMED = ("health's time", "metrics' time", "first event's time")
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +65,31 @@ def _checks(url: str, **env: str) -> tuple[int, dict[str, Any], dict[str, dict[s
 
 
 def test_all_passes_with_a_key(locked: Server, key: str) -> None:
-    code, result, checks = _checks(locked.url, VERIFY_AUTH="true", TEST_API_KEY=key)
+    code, result, checks = _checks(locked.url, VERIFY_AUTH="true", TEST_API_KEY=key, **AMPLE)
     assert (code, result["failed"]) == (0, 0), result
-    for name, limit in (("health's", 100), ("metrics'", 50), ("first event's", 500)):
-        check = checks[f"{name} time"]
-        assert check["limit_ms"] == limit
+    for name in TIMED:
+        check = checks[name]
         assert check["p50_ms"] <= check["p95_ms"] <= check["max_ms"]
     assert checks["stream"]["first_event_ms"] >= 0
     assert {"without a key", "with a wrong key", "with a valid key", "unknown path"} < checks.keys()
     assert {"security headers", "promtool", "metrics' format"} < checks.keys()
 
 
+def test_answers_that_take_too_long_fail(locked: Server, key: str) -> None:
+    none = dict.fromkeys(AMPLE, "0")
+    code, result, checks = _checks(locked.url, TEST_API_KEY=key, TRIES="2", **none)
+    assert (code, result["failed"]) == (1, len(TIMED))
+    assert {checks[name]["status"] for name in TIMED} == {"FAIL"}
+
+
+def test_the_limits_are_the_products(locked: Server, key: str) -> None:
+    _, _, checks = _checks(locked.url, TEST_API_KEY=key, TRIES="2")
+    assert [checks[name]["limit_ms"] for name in TIMED] == [100, 50, 500]
+
+
 @pytest.mark.long
 def test_the_integration_tests_are_part_of_it(locked: Server, chain: Simulator, key: str) -> None:
-    done = _run(locked.url, TEST_API_KEY=key, TEST_WALLET=chain.wallet(200))
+    done = _run(locked.url, TEST_API_KEY=key, TEST_WALLET=chain.wallet(200), **AMPLE)
     assert done.returncode == 0, done.stdout
     assert " passed in " in done.stdout
     assert "\n0 failed" not in done.stdout
