@@ -79,6 +79,7 @@ _STATUSES: Final = {
     404: "There is no such thing here.",
     405: "Not with this method.",
     410: "This position is no longer stored. Start again without `after`.",
+    413: "The body is too large.",
     429: "Too many requests or streams. Come back after `Retry-After` seconds.",
     431: "The headers are too large.",
     500: "Something went wrong on the server.",
@@ -149,11 +150,13 @@ def _json_paths() -> Document:
 
 def _open_paths() -> Document:
     health = _json(_ref("Health"))
+    home = _json(_ref("Home"))
+    home["200"]["content"]["text/html"] = {"schema": _TEXT}
     alive = {"type": "object", "properties": {"status": _TEXT}, "required": ["status"]}
     html = {"200": {"description": "For people.", "content": {"text/html": {"schema": _TEXT}}}}
     metrics = {"description": "Prometheus text.", "content": {"text/plain": {"schema": _TEXT}}}
     return {
-        "/": {"get": _operation("Name, version and links", _json(_ref("Home")))},
+        "/": {"get": _operation("The page for browsers; name, version and links for others", home)},
         "/health": {
             "get": _operation("How the server is", {**health, "503": health["200"]}),
         },
@@ -165,6 +168,14 @@ def _open_paths() -> Document:
         },
         "/metrics": {
             "get": _operation("Metrics", {"200": metrics}, refusals=(403,)),
+        },
+        "/v4/webhooks/helius": {
+            "post": _operation(
+                "Deliveries of Helius' webhooks, with the secret in `Authorization`",
+                _json(_ref("Delivered")),
+                refusals=(403, 413, 503),
+                body={},
+            ),
         },
         "/docs": {"get": _operation("This interface, for people", html)},
         "/openapi.json": {"get": _operation("This document", _json({"type": "object"}))},
@@ -281,12 +292,23 @@ _OWN_SCHEMAS: Final = {
         code={"type": "string", "examples": [WalletDoctorError.code]},
         error={"type": "string", "description": "`detail`, for readers of the older format."},
     ),
-    "Home": _object(name=_TEXT, version=_TEXT, links={"type": "object"}),
+    "Home": _object(
+        name=_TEXT,
+        version=_TEXT,
+        links={"type": "object"},
+        wallets={"type": "array", "items": {"type": "object"}, "description": "Some to try."},
+    ),
     "TradePage": _object(
         wallet=_TEXT,
         trades={"type": "array", "items": _ref("Trade")},
+        retracted={
+            "type": "array",
+            "items": _TEXT,
+            "description": "Signatures of trades that earlier pages had and that count no more.",
+        },
         next={"type": ["string", "null"], "description": "`after` of the next page."},
     ),
+    "Delivered": _object(stored=_COUNT),
     "OwnStreams": _object(
         streams={"type": "array", "items": _ref("OwnStream")},
         total=_COUNT,

@@ -6,7 +6,7 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import structlog
@@ -58,6 +58,27 @@ EXPIRY_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 Examples = Sequence[tuple[str, int]]
+
+# Looked through in this order for each request: the one that comes most stands first.
+ROUTES: Final[tuple[tuple[str, type[RequestHandler]], ...]] = (
+    (r"/v4/wallet/([^/]+)/stream", StreamHandler),
+    (r"/v4/stream", SeveralHandler),
+    (r"/", HomeHandler),
+    (r"/web/([^/]+)/(.+)", PageFileHandler),
+    (r"/health", HealthHandler),
+    (r"/health/live", LivenessHandler),
+    (r"/health/ready", ReadinessHandler),
+    (r"/metrics", MetricsHandler),
+    (r"/docs", DocsHandler),
+    (r"/openapi.json", OpenApiHandler),
+    (r"/asyncapi.json", AsyncApiHandler),
+    (r"/v4/wallet/([^/]+)/trades", TradesHandler),
+    (r"/v4/wallet/([^/]+)", WalletHandler),
+    (r"/v4/streams", StreamsHandler),
+    (r"/v4/streams/([^/]+)", OwnStreamHandler),
+    (r"/v4/auth/token", TokenHandler),
+    (r"/v4/webhooks/helius", WebhookHandler),
+)
 
 _log = structlog.get_logger("app")
 
@@ -170,28 +191,8 @@ class App:
             examples=self._examples or (),
         )
         given = {"services": services}
-        # Looked through in this order for each request: the one that comes most stands first.
-        routes: list[tuple[str, type[RequestHandler]]] = [
-            (r"/v4/wallet/([^/]+)/stream", StreamHandler),
-            (r"/v4/stream", SeveralHandler),
-            (r"/", HomeHandler),
-            (r"/web/([^/]+)/(.+)", PageFileHandler),
-            (r"/health", HealthHandler),
-            (r"/health/live", LivenessHandler),
-            (r"/health/ready", ReadinessHandler),
-            (r"/metrics", MetricsHandler),
-            (r"/docs", DocsHandler),
-            (r"/openapi.json", OpenApiHandler),
-            (r"/asyncapi.json", AsyncApiHandler),
-            (r"/v4/wallet/([^/]+)/trades", TradesHandler),
-            (r"/v4/wallet/([^/]+)", WalletHandler),
-            (r"/v4/streams", StreamsHandler),
-            (r"/v4/streams/([^/]+)", OwnStreamHandler),
-            (r"/v4/auth/token", TokenHandler),
-            (r"/v4/webhooks/helius", WebhookHandler),
-        ]
         return _Application(
-            [(path, handler, given) for path, handler in routes],
+            [(path, handler, given) for path, handler in ROUTES],
             default_handler_class=NotFoundHandler,
             default_handler_args=given,
             services=services,

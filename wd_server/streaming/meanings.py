@@ -143,5 +143,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "average_cost_sol": "For one whole token of those.",
         "average_cost_usd": "The same in US dollars.",
         "realized_pnl_sol": "Of this token's sales; null before the first with a known cost.",
+        "price_usd": "US dollars for one whole token now; null where no source has a price.",
+        "value_usd": "What all of it is worth at that.",
+        "unrealized_pnl_usd": "What those with a known cost are worth, less that cost.",
     },
 }
