@@ -52,7 +52,7 @@ docs: $(VENV)/.run ## what is written from code: settings, events, conf/env.exam
 	@$(BIN)/python conf/grafana/dashboard.py >conf/grafana/wd-server.json
 
 site: $(VENV)/.test ## the documentation as a site, into build/site
-	@$(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/mkdocs build --strict
 
 lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock

@@ -150,11 +150,13 @@ def _json_paths() -> Document:
 
 def _open_paths() -> Document:
     health = _json(_ref("Health"))
+    home = _json(_ref("Home"))
+    home["200"]["content"]["text/html"] = {"schema": _TEXT}
     alive = {"type": "object", "properties": {"status": _TEXT}, "required": ["status"]}
     html = {"200": {"description": "For people.", "content": {"text/html": {"schema": _TEXT}}}}
     metrics = {"description": "Prometheus text.", "content": {"text/plain": {"schema": _TEXT}}}
     return {
-        "/": {"get": _operation("Name, version and links", _json(_ref("Home")))},
+        "/": {"get": _operation("The page for browsers; name, version and links for others", home)},
         "/health": {
             "get": _operation("How the server is", {**health, "503": health["200"]}),
         },
@@ -170,7 +172,7 @@ def _open_paths() -> Document:
         "/v4/webhooks/helius": {
             "post": _operation(
                 "What Helius delivers, with its secret in `Authorization`",
-                _json(_object(stored=_COUNT)),
+                _json(_ref("Delivered")),
                 refusals=(403, 413, 503),
                 body={"type": "array", "items": {"type": "object"}},
             ),
@@ -290,7 +292,12 @@ _OWN_SCHEMAS: Final = {
         code={"type": "string", "examples": [WalletDoctorError.code]},
         error={"type": "string", "description": "`detail`, for readers of the older format."},
     ),
-    "Home": _object(name=_TEXT, version=_TEXT, links={"type": "object"}),
+    "Home": _object(
+        name=_TEXT,
+        version=_TEXT,
+        links={"type": "object"},
+        wallets={"type": "array", "items": {"type": "object"}, "description": "Some to try."},
+    ),
     "TradePage": _object(
         wallet=_TEXT,
         trades={"type": "array", "items": _ref("Trade")},
@@ -302,6 +309,7 @@ _OWN_SCHEMAS: Final = {
         },
         next={"type": ["string", "null"], "description": "`after` of the next page."},
     ),
+    "Delivered": _object(stored=_COUNT),
     "OwnStreams": _object(
         streams={"type": "array", "items": _ref("OwnStream")},
         total=_COUNT,

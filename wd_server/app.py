@@ -80,27 +80,6 @@ ROUTES: Final[Sequence[tuple[str, type[RequestHandler]]]] = (
 
 Examples = Sequence[tuple[str, int]]
 
-# Looked through in this order for each request: the one that comes most stands first.
-ROUTES: Final[tuple[tuple[str, type[RequestHandler]], ...]] = (
-    (r"/v4/wallet/([^/]+)/stream", StreamHandler),
-    (r"/v4/stream", SeveralHandler),
-    (r"/", HomeHandler),
-    (r"/web/([^/]+)/(.+)", PageFileHandler),
-    (r"/health", HealthHandler),
-    (r"/health/live", LivenessHandler),
-    (r"/health/ready", ReadinessHandler),
-    (r"/metrics", MetricsHandler),
-    (r"/docs", DocsHandler),
-    (r"/openapi.json", OpenApiHandler),
-    (r"/asyncapi.json", AsyncApiHandler),
-    (r"/v4/wallet/([^/]+)/trades", TradesHandler),
-    (r"/v4/wallet/([^/]+)", WalletHandler),
-    (r"/v4/streams", StreamsHandler),
-    (r"/v4/streams/([^/]+)", OwnStreamHandler),
-    (r"/v4/auth/token", TokenHandler),
-    (r"/v4/webhooks/helius", WebhookHandler),
-)
-
 _log = structlog.get_logger("app")
 
 

@@ -1,10 +1,10 @@
 """What the documents tell people to type works: their blocks are run against the demo.
 
 The word behind a fence decides: `sh`, `python` and `js` (they end well), `html` (it shows a whole
-history) are run, `text` and `json` are data, `console` is shown only. A comment before the fence
-says the rest: `endless` of what prints something and stays; `shown:` and why, which a `console` has
-to have in documents that are covered, where no fence is without a word either. The blocks of one
-document share a folder, and find `bin/`, a key in `KEY`, and the demo where it is by default.
+history) are run, `text`, `json` and `yaml` are data, `console` is shown only. A comment before the
+fence says the rest: `endless` of what prints something and stays; `shown:` and why, which a
+`console` has to have; no fence is without a word. The blocks of one document share a folder, and
+find `bin/`, a key in `KEY`, and the demo where it is by default.
 """
 
 import os
@@ -27,15 +27,10 @@ from handlers import events_page
 COVERED = (
     "README.md",
     "clients/ts/README.md",
-    *(f"docs/{name}.md" for name in ("access", "clients", "events", "index", "load", "migrating")),
-    *(
-        f"docs/{name}.md"
-        for name in ("pnl", "redis", "resuming", "security", "settings", "simulator")
-    ),
-    *(f"docs/{name}.md" for name in ("streams", "watch")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
 )
 RUN = {"sh", "python", "js", "html"}
-DATA = {"text", "json"}
+DATA = {"text", "json", "yaml"}
 # What a reader's machine has at these places.
 DEMO_URL = "http://127.0.0.1:5000"
 FENCE = re.compile(r"(?m)^```(.*)\n((?:.*\n)*?)```$")

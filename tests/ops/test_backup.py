@@ -14,7 +14,7 @@ SECONDS = 60
 
 def _documented(name: str) -> str:
     page = (ROOT / "docs/operations.md").read_text()
-    found = re.search(rf"<!-- {name} -->\n```\n(.*?)\n```", page, re.DOTALL)
+    found = re.search(rf"<!-- shown: {name}, .*? -->\n```console\n(.*?)\n```", page, re.DOTALL)
     assert found is not None
     return found[1]
 
