@@ -12,10 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 from tests.eventsource import Event, read_event
+from wd_server.client.frame import END, cut
+from wd_server.client.response import Head, body_of, read_head
 from wd_server.load.client import RETRY_MS
 from wd_server.load.continuity import Breach, Continuity
-from wd_server.load.frames import END, Item, cut, read
-from wd_server.load.response import Head, body_of, read_head
+from wd_server.load.frames import Item, read
 
 # Seconds in which a server that is there answers; one that is stopped does not.
 ANSWER_SECONDS = 5
@@ -45,9 +46,8 @@ class Held:
     def signatures(self) -> list[str]:
         return [trade["signature"] for trade in self.trades]
 
-    def take(self, block: bytes) -> Event:
-        """An event came, without the blank line that ends it."""
-        event, item = _read(block)
+    def take(self, event: Event, item: Item | None) -> None:
+        """An event came; `item` is how the load tester reads it, where it does."""
         if item is not None and (item.run or item.seq):
             self.breaches += self._position.take(item)
         if event.name == "trade":
@@ -58,7 +58,6 @@ class Held:
             self.gaps[event.data["reason"]] += 1
             self._position.gap()
             self.trades, self.complete = [], None
-        return event
 
 
 @lru_cache(4096)
@@ -140,7 +139,8 @@ class Follower:
         return found
 
     def _take(self, block: bytes) -> Event:
-        event = self.held.take(block)
+        event, item = _read(block)
+        self.held.take(event, item)
         if event.name == "connected":
             self.connected = True
             self._silence = event.data["heartbeat_seconds"] * MISSED_HEARTBEATS
