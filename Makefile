@@ -10,10 +10,10 @@ TEST_PACKAGES := chromium curl haproxy iproute2 logrotate nginx nodejs openssl p
 NODE_FOLDERS := clients/ts tests/others
 TEST_PACKAGES += $(if $(shell command -v npm),,npm)
 # Debian packages of rivals that benchmarks measure against.
-BENCH_PACKAGES := nginx libnginx-mod-nchan
+BENCH_PACKAGES := libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-ops fuzz check format bench docs site lock clean
+.PHONY: help install run cluster test test-ops fuzz check format bench docs site lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ install: $(VENV)/.run ## the virtual environment with what the server needs
 
 run: $(VENV)/.run ## the server with a simulated chain: no key, no network
 	@$(BIN)/python bin/wd-server --demo $(ARGS)
+
+cluster: $(VENV)/.test ## three servers behind nginx with a Redis of their own; ARGS=--redis-cluster
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 test: $(VENV)/.test ## all tests
 	@$(BIN)/python -m pytest $(ARGS)

@@ -16,6 +16,7 @@ from bench import (
     live,
     memory,
     newcomer,
+    nodes,
     opening,
     stall,
     storm,
@@ -42,6 +43,7 @@ BENCHES: Mapping[str, Callable[[], list[Row]]] = {
     "live": live.measure,
     "access": access.measure,
     "webpage": webpage.measure,
+    "nodes": nodes.measure,
 }
 
 

@@ -69,7 +69,7 @@ class Simulator:
 
 class Server:
     """`bin/wd-server` on a port of its own; started again it keeps port and data. `files`: how many
-    it may have open."""
+    it may have open; `network`: the namespace it runs in, with `host` as its address there."""
 
     def __init__(
         self,
@@ -77,15 +77,21 @@ class Server:
         upstream: str | None,
         *,
         files: int | None = None,
+        network: str | None = None,
+        host: str = "127.0.0.1",
         **settings: object,
     ) -> None:
-        self._files = files
+        self._before = ["prlimit", f"--nofile={files}"] if files else []
+        if network:
+            self._before += ["ip", "netns", "exec", network]
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
+        self.url = f"http://{self.address}"
         data_dir.mkdir(exist_ok=True)
         self.log = data_dir / "server.log"
         self._settings = {
             "PATH": os.environ["PATH"],
+            "HOST": host,
             "PORT": str(self.port),
             "DATA_DIR": str(data_dir),
             "PRICE_SOURCE": "none",
@@ -102,11 +108,10 @@ class Server:
 
     def start(self) -> None:
         """Returns when it listens."""
-        limited = ["prlimit", f"--nofile={self._files}"] if self._files else []
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [*limited, sys.executable, str(ROOT / "bin/wd-server")],
+                [*self._before, sys.executable, str(ROOT / "bin/wd-server")],
                 env=self._settings,
                 stderr=log,
             )

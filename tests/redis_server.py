@@ -11,8 +11,7 @@ from time import monotonic, sleep
 from typing import NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote
 
-from processes import PATIENCE, free_port
-
+from tests.processes import PATIENCE, free_port
 from wd_server.secret import Secret
 
 READY = "Ready to accept connections"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -70,6 +70,18 @@ def trades(events: list[Event]) -> list[str]:
     return [event.data["signature"] for event in events if event.name == "trade"]
 
 
+@contextmanager
+def followed(nodes: list[Server], wallet: str) -> Iterator[list[EventSource]]:
+    """A follower on each node, who has everything."""
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(EventSource(node.stream(wallet, "follow=true"))) for node in nodes
+        ]
+        for stream in streams:
+            stream.until("complete")
+        yield streams
+
+
 def requests_for(chain: Simulator, *streams: str) -> tuple[int, list[list[Event]]]:
     """Requests for transactions while these streams run to their end, and what each was sent."""
     before = chain.requests().get("getTransactionsForAddress", 0)
@@ -98,15 +110,9 @@ def test_a_wallet_is_read_once_for_clients_of_all_nodes(
 def test_followers_on_all_nodes_get_new_trades_from_one_look(
     nodes: list[Server], chain: Simulator, wallet: str
 ) -> None:
-    first, second = nodes
-    with (
-        EventSource(first.stream(wallet, "follow=true")) as here,
-        EventSource(second.stream(wallet, "follow=true")) as there,
-    ):
-        here.until("complete")
-        there.until("complete")
+    with followed(nodes, wallet) as streams:
         new = chain.append(wallet, 20)
-        for stream in (here, there):
+        for stream in streams:
             assert trades(stream.take("trade", len(new))) == new
             stream.until("summary")
 
@@ -123,6 +129,23 @@ def test_a_stream_that_ends_gets_the_newest_though_another_node_reads_the_wallet
             *events, complete = there.until("complete")
         assert complete.data["trades_found"] == len(trades(events))
         assert trades(events)[-len(new) :] == new
+
+
+def test_a_stream_ends_though_all_that_its_node_heard_of_the_wallet_was_for_followers(
+    nodes: list[Server], chain: Simulator, wallet: str
+) -> None:
+    with followed(nodes, wallet) as streams:
+        new = chain.append(wallet, 10)
+        for stream in streams:
+            stream.take("trade", len(new))
+            stream.until("summary")
+        # The newest entry is a trade. The first node reads the wallet, since it was asked first,
+        # and the other has just heard that nothing is newer.
+        with EventSource(nodes[-1].stream(wallet)) as newcomer:
+            *events, complete = newcomer.until("complete")
+        assert complete.data["trades_found"] == len(trades(events))
+        # One a second of waiting: for one look at the chain, not until somebody asks again.
+        assert sum(event.name == "heartbeat" for event in events) < 10
 
 
 def test_a_client_goes_on_at_another_node_when_its_own_is_killed_in_the_middle(

@@ -157,8 +157,6 @@ class Analysis:
         attendance = self._attended.get(wallet)
         if attendance is not None and attendance.lease is None:
             attendance.news, attendance.settled = False, settled
-            if settled:
-                self._fresh.mark(wallet, True)
 
     def on_vacant(self, wallet: str) -> None:
         attendance = self._attended.get(wallet)

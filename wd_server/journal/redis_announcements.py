@@ -178,8 +178,8 @@ class _Ear:
                     self._announcements.sort()
 
     def _take(self, answer: object) -> None:
-        if not isinstance(answer, list):
-            return  # what a ping is answered with before the first channel
+        if not isinstance(answer, list) or answer[0] == b"pong":
+            return  # what a ping is answered with before the first channel, and from then on
         kind, channel = answer[0], answer[1].decode()
         if kind == b"smessage":
             self._announcements.on_message(channel, answer[2])

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench import heartbeats, hundred_thousand, newcomer, stall, storm, wallets, watched
+from bench import heartbeats, hundred_thousand, newcomer, nodes, stall, storm, wallets, watched
 from wd_server.load.report import Report
 
 TIMES = {"count": 10, "p50": 1.0, "p99": 8.0, "p999": 9.0, "max": 9.0}
@@ -172,3 +172,43 @@ def test_fewer_or_shorter_is_not_what_was_to_be_held():
     row = hundred_thousand.rows(brief, 30, 30.0, COST)[0]
     assert row.met is False
     assert row.figure.startswith("100,000 held for 30 s, 30 events to each")
+
+
+def test_a_delay_is_that_of_the_slowest_nodes_clients():
+    late = {"delay_ms": TIMES | {"p99": 21.0}, "per_second": 1_200.0}
+    soon = {"per_second": 1_200.0}
+    assert [row.met for row in nodes.delay_rows([report(live=soon)] * 3)] == [True, True]
+    found = nodes.delay_rows([report(live=soon), report(live=late)])
+    assert [row.met for row in found] == [False, True]
+    assert [row.met for row in nodes.delay_rows([report()])] == [True, False]
+
+
+def test_a_load_is_judged_by_commands_and_memory_of_an_event():
+    sound = nodes.Load(100, 2.0, {"xadd": 200, "hset": 100}, 1_000, 1_200, 2_000)
+    assert [row.met for row in nodes.load_rows(sound)] == [None, True, True]
+    assert nodes.load_rows(sound)[0].figure.startswith("50 events/s")
+    asked = sound._replace(commands={"xadd": 301})
+    assert [row.met for row in nodes.load_rows(asked)] == [None, False, True]
+    large = sound._replace(streams=1_201)
+    assert [row.met for row in nodes.load_rows(large)] == [None, True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares", "met"),
+    [
+        ({}, (4, 3, 3), [True, True, True]),
+        ({}, (6, 3, 1), [True, False, True]),
+        ({"ids": {"lost": 1}}, (4, 3, 3), [False, True, True]),
+        ({"ids": {"duplicates": 1}}, (4, 3, 3), [False, True, True]),
+        ({"ids": {"gaps": {"reset": 1}}}, (4, 3, 3), [False, True, True]),
+        ({"resumes": {"absent": 1}}, (4, 3, 3), [False, True, True]),
+        ({"resumes": {"away_ms": TIMES | {"p50": 1_000.0}}}, (4, 3, 3), [True, True, False]),
+    ],
+)
+def test_a_rolling_restart_loses_nobody_and_overloads_no_node(
+    changes: Mapping[str, Mapping[str, Any]], shares: tuple[int, ...], met: list[bool]
+):
+    away = {"away_ms": TIMES | {"p50": 10_000.0}} | dict(changes.get("resumes", {}))
+    spread = {**changes, "resumes": away}
+    found = nodes.restart_rows(report(**spread), 20, shares)
+    assert [row.met for row in found] == met

@@ -298,6 +298,26 @@ def test_watchers_are_told_what_they_missed_while_redis_was_gone(redis: RedisSer
     asyncio.run(scenario())
 
 
+def test_a_wallet_of_which_nothing_is_heard_for_long_is_listened_to_on_one_connection(
+    redis: RedisServer,
+) -> None:
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            Told(journal)
+            await journal.head(WALLET)
+            # Nothing tells of pings, so this asks again.
+            while _calls(redis, "ping") < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            assert _calls(redis, "ssubscribe") == 1
+
+    asyncio.run(scenario())
+
+
+def _calls(redis: RedisServer, command: str) -> int:
+    found = redis.info("commandstats").get(f"cmdstat_{command}", "calls=0,")
+    return int(found.partition(",")[0].removeprefix("calls="))
+
+
 def test_redis_that_comes_back_empty_begins_a_new_run(redis: RedisServer) -> None:
     async def scenario() -> None:
         async with node(redis.url) as here, node(redis.url) as there:
