@@ -93,7 +93,6 @@ class Run:
         known, self.known = self.known, None
         if known is None or known.book is not None:
             book = await self._open_book() if known is None else self._kept_book(known)
-            book.final_slot = await self._sources.history.final_slot()
             async with aclosing(self._history(book.cursor, book.recent())) as steps:
                 return await self._read_on(book, steps, close)
         async with aclosing(self._history(known.cursor)) as steps:
@@ -102,7 +101,6 @@ class Run:
                 self.known = known
                 return known.head
             book = await self._open_book()
-            book.final_slot = await self._sources.history.final_slot()
             if book.cursor != known.cursor:
                 raise LeaseLost("Another writer has changed this wallet's events.")
             async with aclosing(_after(step, steps)) as all_steps:
@@ -145,6 +143,7 @@ class Run:
         started = sources.clock()
         self.first, cursor, seq = not book.complete, book.cursor, book.seq
         self._say("initializing", book)
+        book.final_slot = await sources.history.final_slot()
         try:
             await self._read_history(book, steps)
             await self._enter(book)
