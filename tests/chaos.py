@@ -162,7 +162,7 @@ class Chaos:
         node = self._node()
         node.kill()
         await self._until_some_go_on()
-        await asyncio.to_thread(node.start)
+        await asyncio.to_thread(_start, node)
 
     async def pause_a_node(self) -> None:
         node = self._node()
@@ -216,6 +216,19 @@ class Chaos:
         """One that runs: a fault at the same time may have taken another."""
         nodes = self.site.cluster.nodes
         return self._chance.choice([each for each in nodes if _is_up(each)])
+
+
+def _start(node: Server) -> None:
+    """As a supervisor does: again, when it ends because Redis can't be reached now."""
+    deadline = monotonic() + HEAL_SECONDS
+    while True:
+        try:
+            node.start()
+        except AssertionError:
+            if monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def _is_up(node: Server) -> bool:

@@ -52,6 +52,11 @@ class Held:
             self.breaches += self._position.take(item)
         if event.name == "trade":
             self.trades.append(event.data)
+        elif event.name == "retract":
+            # Also what was pushed before something that a look at the chain found later: it comes
+            # again behind that.
+            taken_back = event.data["signature"]
+            self.trades = [each for each in self.trades if each["signature"] != taken_back]
         elif event.name == "complete":
             self.complete = event.data
         elif event.name == "gap":

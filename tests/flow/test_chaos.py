@@ -120,17 +120,19 @@ def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     complete = events[-1]
     assert complete.name == "complete", complete
     trades = _comparable([each.data for each in events if each.name == "trade"])
-    return trades, {k: v for k, v in complete.data.items() if k not in ("duration", "timestamp")}
+    # Of metrics, what was listed is counted again when a run is interrupted.
+    totals = complete.data | {"metrics": complete.data["metrics"] | {"signatures_found": None}}
+    return trades, {k: v for k, v in totals.items() if k not in ("duration", "timestamp")}
 
 
 def _comparable(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the moment at which each was stored, and without the tokens' names: a run waits for
-    them so long and no longer."""
+    """Without the moment at which each was stored, how settled it was then, and the tokens' names:
+    a run waits for them so long and no longer."""
     return [
         {
             name: _unnamed(value) if name.startswith("token_") else value
             for name, value in trade.items()
-            if name != "emitted_at"
+            if name not in ("emitted_at", "commitment")
         }
         for trade in trades
     ]

@@ -57,3 +57,15 @@ def test_events_without_an_id_move_nothing() -> None:
     take(held, "preview", trades=[], timestamp=1)
     assert held.last_event_id == "7-1"
     assert held.signatures == ["a"]
+
+
+def test_what_is_taken_back_is_held_no_more_and_may_come_again() -> None:
+    held = Held()
+    take_trade(held, "7-1", "a")
+    take_trade(held, "7-2", "c")
+    take(held, "retract", "7-3", signature="c")
+    assert held.signatures == ["a"]
+    take_trade(held, "7-4", "b")
+    take_trade(held, "7-5", "c")
+    assert held.signatures == ["a", "b", "c"]
+    assert held.breaches == []
