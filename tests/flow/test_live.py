@@ -99,7 +99,8 @@ def test_every_follower_ends_with_the_truth_whatever_goes_wrong(tmp_path: Path) 
     assert sum(follower.resumes for follower in followers.values()) > WALLETS / 4
     assert sum(follower.retracted for follower in followers.values()) > 0
     assert metrics["upstream_breaks_total"] > 0
-    assert metrics["analysis_pushed_total"] > TRADES / 2
+    # What is missed, or told of while a gap is filled, comes from the history.
+    assert metrics["analysis_pushed_total"] > TRADES / 4
 
 
 def test_followers_may_change_nodes_of_which_one_reads_each_wallet(tmp_path: Path) -> None:

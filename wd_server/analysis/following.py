@@ -65,10 +65,9 @@ class Following:
     def on_gap(self, wallets: Iterable[str]) -> None:
         for wallet in filter(self.follows, wallets):
             attendance = self._attended[wallet]
+            attendance.news = True  # so that nothing that is pushed comes before it
             if attendance.task is None:
                 attendance.due = self._polls.set(wallet, 0)
-            else:
-                attendance.news = True
 
     def on_lost(self, wallets: Iterable[str]) -> None:
         for wallet in filter(self.follows, wallets):

@@ -8,8 +8,10 @@ from time import monotonic
 
 import pytest
 
+from wd_server.analysis import analysis as analysing
 from wd_server.analysis import following, freshness
 from wd_server.analysis.analysis import Analysis
+from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.sources import Sources
 from wd_server.chain.credits import Credits
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
@@ -520,6 +522,31 @@ def test_a_wallet_that_is_pushed_is_looked_at_rarely_and_at_once_when_there_was_
         await office.history.until(reads + 2)
 
     in_office(tmp_path, scene, poll=0.01)
+
+
+def test_a_gap_is_filled_before_anything_newer_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads_before_a_take: list[int] = []
+
+    async def scene(office: Office) -> None:
+        async def take(attendance: Attendance, run: object) -> int:
+            attendance.pushed.clear()
+            reads_before_a_take.append(office.history.reads)
+            return 0
+
+        monkeypatch.setattr(analysing, "take", take)
+        office.attend(follow=True)
+        await office.idle()
+        assert office.history.reads == 1
+        office.analysis.following.on_gap([WALLET])
+        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        await office.idle()
+        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        await office.idle()
+
+    in_office(tmp_path, scene)
+    assert reads_before_a_take == [2, 2]
 
 
 def test_what_is_pushed_of_a_wallet_that_nobody_follows_is_dropped(tmp_path: Path) -> None:
