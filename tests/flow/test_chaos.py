@@ -16,7 +16,7 @@ import pytest
 from tests.chaos import Chaos, Site
 from tests.cluster import Cluster, cluster, node
 from tests.eventsource import EventSource
-from tests.follower import Followers
+from tests.follower import Followers, Held
 from tests.network import another_network
 from tests.processes import Simulator, server, simulator
 from tests.redis_server import RedisServer, redis_cluster
@@ -115,24 +115,27 @@ def _compare(site: Site, folder: Path) -> None:
 
 
 def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    held = Held()
     with EventSource(url) as stream:
-        events = stream.until("complete", "error")
-    complete = events[-1]
-    assert complete.name == "complete", complete
-    trades = _comparable([each.data for each in events if each.name == "trade"])
+        for event in stream.until("complete", "error"):
+            held.take(event, None)
+    complete = held.complete
+    assert complete is not None, event
     # Of metrics, what was listed is counted again when a run is interrupted.
-    totals = complete.data | {"metrics": complete.data["metrics"] | {"signatures_found": None}}
-    return trades, {k: v for k, v in totals.items() if k not in ("duration", "timestamp")}
+    totals = complete | {"metrics": complete["metrics"] | {"signatures_found": None}}
+    compared = {k: v for k, v in totals.items() if k not in ("duration", "timestamp")}
+    return _comparable(held.trades), compared
 
 
 def _comparable(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the moment at which each was stored, how settled it was then, and the tokens' names:
-    a run waits for them so long and no longer."""
+    """Without the moment at which each was stored, how settled it was then, its time, which is that
+    of its receipt where it was pushed, and the tokens' names: a run waits for them so long and no
+    longer."""
     return [
         {
             name: _unnamed(value) if name.startswith("token_") else value
             for name, value in trade.items()
-            if name not in ("emitted_at", "commitment")
+            if name not in ("emitted_at", "commitment", "timestamp")
         }
         for trade in trades
     ]
