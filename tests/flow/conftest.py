@@ -17,10 +17,10 @@ SMALL, SMALL_WALLETS = 60, 64
 
 @pytest.fixture(scope="session")
 def chain() -> Iterator[Simulator]:
-    """A fast upstream: one wallet with 5,000 trades, and small ones."""
-    with simulator(
-        "--only", "--warm", "--wallets", str(LARGE), "--wallets", f"{SMALL}x{SMALL_WALLETS}"
-    ) as started:
+    """A fast upstream: one wallet with 5,000 trades, and small ones. Its time is ours: what is
+    pushed is dated by its receipt."""
+    wallets = ("--wallets", str(LARGE), "--wallets", f"{SMALL}x{SMALL_WALLETS}")
+    with simulator("--only", "--warm", "--end-time", "now", *wallets) as started:
         yield started
 
 

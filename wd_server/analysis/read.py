@@ -18,8 +18,9 @@ from wd_server.trading.wire import trade_of
 
 # How sure the chain is of a transaction when it is read: two thirds of the stake voted for it.
 COMMITMENT = "confirmed"
-# Seconds by which the time of receipt may differ from the block's, which is only as exact.
-STAMP_SECONDS = 2
+# Seconds by which the time of receipt may differ from the block's: that is what validators
+# estimate, some seconds off at times, and to take a trade back for it would be worse.
+STAMP_SECONDS = 10
 
 
 class Read(Struct, array_like=True, gc=False):

@@ -142,9 +142,9 @@ class Leases:
                 self._others.pop(wallet, None)
                 return self._granted(wallet, holder, answer[1:])
             instead = answer[1].decode()
-            node = instead.partition("/")[0]
-            if node != self.node and await self._lives(node):
-                self._others[wallet] = node
+            # Noted before asking, so that a release that is announced meanwhile isn't missed.
+            self._others[wallet] = node = instead.partition("/")[0]
+            if node != self.node and await self._lives(node) and wallet in self._others:
                 return None
         return None
 

@@ -14,7 +14,7 @@ from simulated import simulated
 
 from wd_server.analysis import book as booking
 from wd_server.analysis.book import Book, retracted_in
-from wd_server.analysis.read import Read
+from wd_server.analysis.read import STAMP_SECONDS, Read
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
 from wd_server.journal.base import NewEntry
@@ -170,7 +170,8 @@ def test_a_time_of_receipt_that_was_wrong_is_corrected_and_one_that_was_close_is
     book = Book(address, "fifo")
     book.settle()
     trade = next(each for each in transactions if _is_trade(push(book, [each]), each))
-    for stamp, resent in ((trade.block_time + 2, False), (trade.block_time + 3, True)):
+    latest = trade.block_time + STAMP_SECONDS
+    for stamp, resent in ((latest, False), (latest + 1, True)):
         book, client = Book(address, "fifo"), Client()
         book.settle()
         bare = msgspec.structs.replace(trade, block_time=None)
