@@ -7,45 +7,35 @@ from wd_server.redis_link import RedisLink
 from wd_server.secret import Secret
 
 
-class LinkedStore(RedisAccessStore):
+class _Linked:
+    """`_own` is open as long as this is."""
+
+    _own: RedisLink
+
+    async def open(self) -> None:
+        await self._own.open()
+        await super().open()  # type: ignore[misc]
+
+    async def close(self) -> None:
+        await super().close()  # type: ignore[misc]
+        await self._own.close()
+
+
+class LinkedStore(_Linked, RedisAccessStore):
     def __init__(self, url: Secret) -> None:
         self._own = RedisLink(url)
         super().__init__(self._own)
 
-    async def open(self) -> None:
-        await self._own.open()
-        await super().open()
 
-    async def close(self) -> None:
-        await super().close()
-        await self._own.close()
-
-
-class LinkedCounters(RedisCounters):
+class LinkedCounters(_Linked, RedisCounters):
     """`heartbeat` and `dead_after` in seconds."""
 
     def __init__(self, url: Secret, **seconds: float) -> None:
         self._own = RedisLink(url)
         super().__init__(self._own, **seconds)
 
-    async def open(self) -> None:
-        await self._own.open()
-        await super().open()
 
-    async def close(self) -> None:
-        await super().close()
-        await self._own.close()
-
-
-class LinkedJournal(RedisJournal):
+class LinkedJournal(_Linked, RedisJournal):
     def __init__(self, url: Secret, keep_seconds: int, **seconds: float) -> None:
         self._own = RedisLink(url)
         super().__init__(self._own, keep_seconds, **seconds)
-
-    async def open(self) -> None:
-        await self._own.open()
-        await super().open()
-
-    async def close(self) -> None:
-        await super().close()
-        await self._own.close()
