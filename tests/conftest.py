@@ -3,9 +3,12 @@
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from redis_server import RedisCluster, redis_cluster
+
+if TYPE_CHECKING:
+    from redis_server import RedisCluster
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "recordings"
 SAID = "recordings: {} is not there, so what reads real transactions is left out ({} tests)"
@@ -24,13 +27,16 @@ def recordings() -> Path:
 
 
 @pytest.fixture(scope="session")
-def _session_cluster() -> Iterator[RedisCluster]:
+def _session_cluster() -> Iterator["RedisCluster"]:
+    # Late, because test_conftest.py runs this file alone.
+    from redis_server import redis_cluster
+
     with redis_cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def empty_cluster(_session_cluster: RedisCluster) -> RedisCluster:
+def empty_cluster(_session_cluster: "RedisCluster") -> "RedisCluster":
     """For tests that leave its servers alone: one takes seconds to start."""
     for primary in _session_cluster.primaries():
         primary.call("FLUSHALL")

@@ -96,8 +96,10 @@ def test_a_gap_discards_what_was_shown_and_reads_all_of_it_again(
         started.start()
         notices = tab.find("#notices")
         expect(notices).to_contain_text("reads the whole history again.")
-        notices.get_by_role("button", name="Dismiss").click()
-        expect(notices).to_be_empty()
+        # Another may be there: positions were asked for just when the server was gone.
+        notice = notices.get_by_role("paragraph").filter(has_text="reads the whole history again.")
+        notice.get_by_role("button", name="Dismiss").click()
+        expect(notice).to_have_count(0)
         expect(tab.status).to_have_text("Live")
         expected = trades_of(started, wallet)
         tab.shows_trades(len(expected))

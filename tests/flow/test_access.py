@@ -556,8 +556,6 @@ def test_keys_and_limits_in_redis_hold_and_its_loss_keeps_open_streams(
         ):
             key = one.key("--streams", "1")
             assert one.get("/health")["dependencies"]["redis"] == "configured"
-            (warning,) = [each for each in one.logged_lines() if each["level"] == "warning"]
-            assert "journal" in warning["event"]
             path = f"/v4/wallet/{wallet}/stream"
             with opened(one, wallet, key) as stream:
                 stream.until("complete")

@@ -50,7 +50,7 @@ def test_a_restored_store_goes_on_where_the_backup_was(tmp_path: Path) -> None:
         started.kill()
 
         for file in data.iterdir():
-            if not file.name.endswith((".log", ".lock")):
+            if file.is_file() and not file.name.endswith((".log", ".lock")):
                 file.write_bytes(b"lost")
         _run(_documented("restore"), DATA=data, FROM=backup, OWNER=str(os.getuid()))
         started.start()
