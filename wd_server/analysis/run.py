@@ -31,6 +31,9 @@ LOOKED_UP_TOGETHER = 100
 APPEND_ENTRIES = 1000
 # Seconds after which what is there is stored, however little.
 APPEND_SECONDS = 0.25
+# Entries of a journal that is continued; then a new run begins, with the newest transactions of the
+# wallet. Twice as many as the largest MAX_WALLET_SIZE can make, about 1.5 GB.
+ENTRIES_MAX = 2_000_000
 # Trades in a preview, by contract.
 PREVIEW_TRADES = 25
 # Seconds a whole run waits for names of tokens; then their mints stand in.
@@ -175,7 +178,7 @@ class Run:
         sources, wallet = self._sources, self._lease.wallet
         stored = await sources.journal.checkpoint(wallet)
         head = await sources.journal.head(wallet)
-        if stored is not None and head is not None:
+        if stored is not None and head is not None and head.seq < ENTRIES_MAX:
             book = Book.restored(wallet, sources.cost_basis, stored)
             if book is not None:
                 self._head = head
@@ -306,6 +309,8 @@ class Run:
     async def _store(self, book: Book) -> None:
         """Hand what is there to the journal as it is now, behind what was handed to it before."""
         await self._stored()
+        if self._head.seq >= ENTRIES_MAX:
+            raise LeaseLost("The journal is as long as one may be: a new run has to begin.")
         entries, self._entries = self._entries, []
         self._storing = asyncio.get_running_loop().create_task(
             self._sources.journal.append(

@@ -18,6 +18,7 @@ from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
+from wd_server.journal.base import LeaseLost
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
 from wd_server.trading.programs import SOL
@@ -228,3 +229,19 @@ def test_a_preview_is_shown_at_once_and_again_when_the_names_are_there(tmp_path:
                     assert each.symbol == ("SOL" if each.mint == SOL else name or each.mint)
 
     on_chain(tmp_path, scene, ahead=50, assets=Naming())
+
+
+def test_a_journal_that_is_too_long_is_continued_in_a_new_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        monkeypatch.setattr(running, "ENTRIES_MAX", first.seq)
+        with pytest.raises(LeaseLost):
+            await run._store(Book(chain.wallet, "fifo"))
+        assert await journal.head(chain.wallet) == first
+        again = await Run(run._sources, run._lease, run.audience).execute(lambda: True)
+        assert again.run > first.run
+        assert again.seq == first.seq
+
+    on_chain(tmp_path, scene)
