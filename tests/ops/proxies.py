@@ -74,6 +74,8 @@ class Nginx(Proxy):
         etc = self.folder / "etc"
         shutil.copytree(CONF / "nginx", etc)
         shutil.copy("/etc/nginx/mime.types", etc)
+        # Debian's modules that are enabled here are named relative to the prefix.
+        (self.folder / "modules").symlink_to("/usr/share/nginx/modules")
         shutil.copy(self.certificate, etc / "wd-server/tls.crt")
         shutil.copy(self.folder / "tls.key", etc / "wd-server/tls.key")
         place = {
