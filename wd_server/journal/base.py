@@ -6,11 +6,11 @@ as a stream id as it is. Every implementation passes `tests/contract/`.
 
 What a journal promises:
 
-1.  `append` returns when its entries and the checkpoint are stored together, or raises and
-    neither is there. One that is cancelled, or raises StoreAway, is stored whole or not at all,
-    and whoever goes on reads first what is there. Appends of one wallet are stored in the order of
-    the calls. After a crash the journal is a prefix of what was appended, with everything in it
-    that an `append` had returned for.
+1.  `append` returns when its entries and the checkpoint are stored together, or raises and neither
+    is there. One that is cancelled, or raises StoreAway, is stored whole or not at all, and
+    whoever goes on reads first what is there; in a store that nodes share it costs the lease.
+    Appends of one wallet are stored in the order of the calls. After a crash the journal is a
+    prefix of what was appended, with everything in it that an `append` had returned for.
 2.  Only the holder of the wallet's live lease appends. A holder that lost it gets `LeaseLost`
     and nothing of its append is stored. Nobody gets a wallet's lease before everything its
     earlier holder handed in is stored or refused.

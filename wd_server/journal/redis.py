@@ -233,7 +233,6 @@ class RedisJournal:
         self._statistics.failing = self._leases.failing
         self._statistics.leases = len(self._leases)
         self._statistics.leases_lost = self._leases.lost
-        self._statistics.listened = len(self._feed)
         return self._statistics
 
     def _check_open(self) -> None:

@@ -63,9 +63,6 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def __len__(self) -> int:
-        return len(self._heard)
-
     async def close(self) -> None:
         """Closing twice is no error."""
         self._closed = True

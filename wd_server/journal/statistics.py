@@ -12,9 +12,8 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 
 
 @dataclass
 class JournalStatistics:
-    """Totals since the start; `queued`, `file_bytes`, `leases` held and wallets `listened` to are
-    now. `bytes` is payload stored, `failures` counts what ended with StoreUnavailable, `failing`:
-    the last write did."""
+    """Totals since the start; `queued`, `file_bytes` and `leases` held are now. `bytes` is payload
+    stored, `failures` counts what ended with StoreUnavailable, `failing`: the last write did."""
 
     appends: int = 0
     entries: int = 0
@@ -26,7 +25,6 @@ class JournalStatistics:
     file_bytes: int = 0
     leases: int = 0
     leases_lost: int = 0
-    listened: int = 0
     append_seconds: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
     read_seconds: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
 
