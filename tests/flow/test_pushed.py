@@ -12,6 +12,8 @@ SIZE = 30
 RARELY = {"POLL_SECONDS": 3600}
 # Passes: the first of a wallet, and the one when its subscription stands.
 GAP_FILLED = 'analyses_total{outcome="complete"}'
+# Transactions of one slot, all at once: more than wait for a pass, and than a tail may have.
+BURST, BURSTS = 2600, 4
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,26 @@ def test_without_transaction_subscribe_signatures_are_told_and_fetched(
             new = [each for each in chain.append(wallet, 10) if _visible(chain, wallet, each)]
             assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
             assert chain.requests()["getTransaction"] > before
+
+
+def test_a_burst_that_is_more_than_can_be_held_reaches_followers_whole(
+    forking: Simulator, fresh: Iterator[str], tmp_path: Path
+) -> None:
+    wallet = next(fresh)
+    with (
+        server(tmp_path, forking.url, CHECK_SECONDS=3600, **RARELY) as started,
+        EventSource(started.stream(wallet, "follow=true")) as stream,
+    ):
+        stream.until("complete")
+        started.wait_for_at_least(GAP_FILLED, 2)
+        for _ in range(BURSTS):
+            new = forking.append(wallet, BURST)
+            sent: list[str] = []
+            while len(sent) < len(new):
+                event = stream.until("trade", "retract")[-1]
+                assert event.name == "trade"
+                sent.append(event.data["signature"])
+            assert sorted(sent) == sorted(new)
 
 
 def test_a_trade_that_left_the_chain_is_retracted_for_followers_of_one_wallet_and_of_several(

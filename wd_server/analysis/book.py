@@ -28,7 +28,8 @@ from wd_server.trading.prices import Prices, Value, value_of
 from wd_server.trading.trade import CostBasis, Swap, Trade
 from wd_server.trading.wire import trade_of
 
-# Transactions in a tail. A wallet that does more until they are final is taken to be right.
+# Transactions in a tail: each is stored with every append. A wallet that does more until they are
+# final is read from the chain, and what that has in older slots is taken to be right.
 TAIL_MAX = 1000
 # Retracted trades that JSON pages leave out; of older ones they only tell that they are retracted.
 RETRACTED_MAX = 4096
@@ -180,11 +181,16 @@ class Book:
                 self.cursor = Cursor(each.slot, each.signature)
             else:
                 self.tail.append(recent)
-        if len(self.tail) > TAIL_MAX:
-            self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].read.slot)
+        if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
+            self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].read.slot - 1)
         return entries
 
     # The tail.
+
+    @property
+    def is_full(self) -> bool:
+        """The chain has to be read before more of what is told of is recorded."""
+        return len(self.tail) > TAIL_MAX
 
     def unknown(self, read: Iterable[Read]) -> list[Read]:
         """Those that aren't in the book yet."""

@@ -26,8 +26,8 @@ class Comparison:
             while self._order and (entry := self._order.popleft()).signature != each.signature:
                 if entry.signature in self._again:
                     merged.append(self._again.pop(entry.signature))
-            self._again.pop(each.signature, None)
-            merged.append(each)
+            # What was fetched beside others is what was known, but for a time that was close.
+            merged.append(self._again.pop(each.signature, each))
         return merged
 
     def rest(self) -> list[Read]:

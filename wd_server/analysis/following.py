@@ -100,6 +100,9 @@ async def take(attendance: Attendance, run: Run) -> int:
     """Journal what was pushed of a wallet that was read to its end. Returns how many transactions
     were new. Raises what a run raises."""
     await asyncio.sleep(HOLD_SECONDS)
+    if attendance.news:  # something was missed meanwhile, and comes first
+        return 0
     pushed, attendance.pushed = attendance.pushed, []
     await run.take(pushed)
+    attendance.news |= run.is_full
     return run.transactions

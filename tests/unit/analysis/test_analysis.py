@@ -549,6 +549,54 @@ def test_a_gap_is_filled_before_anything_newer_is_taken(
     assert reads_before_a_take == [2, 2]
 
 
+class Taking:
+    """A run that notes what it is to take."""
+
+    def __init__(self, is_full: bool) -> None:
+        self.is_full = is_full
+        self.taken: list[object] = []
+        self.transactions = 0
+
+    async def take(self, pushed: list[object]) -> None:
+        self.taken += pushed
+
+
+def test_a_gap_that_opens_while_what_was_pushed_is_held_back_is_filled_first(
+    tmp_path: Path,
+) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.idle()
+        attendance = office.analysis._attended[WALLET]
+        run = Taking(is_full=False)
+        taking = asyncio.ensure_future(following.take(attendance, run))  # type: ignore[arg-type]
+        attendance.pushed = [None]  # type: ignore[list-item]
+        await asyncio.sleep(0)
+        attendance.news = True
+        await taking
+        assert run.taken == []
+        assert attendance.pushed == [None]
+
+    in_office(tmp_path, scene)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
+    tmp_path: Path, is_full: bool
+) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.idle()
+        attendance = office.analysis._attended[WALLET]
+        attendance.pushed = [None]  # type: ignore[list-item]
+        run = Taking(is_full)
+        await following.take(attendance, run)  # type: ignore[arg-type]
+        assert run.taken == [None]
+        assert attendance.news == is_full
+
+    in_office(tmp_path, scene)
+
+
 def test_what_is_pushed_of_a_wallet_that_nobody_follows_is_dropped(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@ has in the end is what one reading of the chain gives."""
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from simulated import simulated
 
 from wd_server.analysis import book as booking
 from wd_server.analysis.book import Book, retracted_in
+from wd_server.analysis.comparison import Comparison
 from wd_server.analysis.read import STAMP_SECONDS, Read
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
@@ -183,14 +185,64 @@ def test_a_time_of_receipt_that_was_wrong_is_corrected_and_one_that_was_close_is
         assert shown == (trade.block_time if resent else stamp)
 
 
-def test_a_tail_that_grows_without_end_is_taken_to_be_right(monkeypatch: Any) -> None:
+def test_what_is_known_and_fetched_all_the_same_is_not_sent_again() -> None:
+    address, transactions = chain()
+    book = Book(address, "fifo")
+    failed, trade = next(
+        pair
+        for pair in pairwise(transactions)
+        if pair[0].meta.err is not None and book.read(pair, 0)[1].swap is not None
+    )
+    bare = msgspec.structs.replace(trade, block_time=None)
+    book.settle()
+    assert record(book, book.read([bare], trade.block_time + STAMP_SECONDS))
+    book.final_slot = 0
+    comparison = Comparison(book, listed([failed, trade], book))
+    merged = comparison.merged(book.read([failed, trade], int(NOW)))
+    assert [each.signature for each in merged] == [failed.signature, trade.signature]
+    assert comparison.entries + record(book, merged) == []
+
+
+def test_a_tail_that_grows_without_end_is_shortened_when_the_chain_is_read(
+    monkeypatch: Any,
+) -> None:
     monkeypatch.setattr(booking, "TAIL_MAX", 20)
     address, transactions = chain()
     book, client = Book(address, "fifo"), Client()
     book.settle()
-    for transaction in transactions:
+    for count, transaction in enumerate(transactions, 1):
         client.take(push(book, [transaction]))
-        assert len(book.tail) <= 20
+        assert book.is_full == (len(book.tail) > 20)
+        if book.is_full:
+            client.take(look(book, transactions[:count], 0))
+            assert 10 <= len(book.tail) <= 20
+    agree(book, client, transactions, "fifo")
+
+
+def test_what_is_told_late_is_not_lost_however_much_was_told_before_it(monkeypatch: Any) -> None:
+    monkeypatch.setattr(booking, "TAIL_MAX", 20)
+    address, transactions = chain()
+    late, rest = transactions[:6], transactions[6:]
+    book, client = Book(address, "fifo"), Client()
+    book.settle()
+    for transaction in (*rest, *late):
+        client.take(push(book, [transaction]))
+    agree(book, client, transactions, "fifo")
+
+
+def test_what_is_told_after_the_chain_was_read_is_not_lost_in_a_slot_with_very_many(
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(booking, "TAIL_MAX", 20)
+    address, made = chain()
+    transactions = [
+        msgspec.structs.replace(each, slot=1000, transaction_index=index)
+        for index, each in enumerate(made)
+    ]
+    book, client = Book(address, "fifo"), Client()
+    client.take(look(book, transactions[:40], 0))
+    client.take(push(book, transactions[40:]))
+    client.take(look(book, transactions, 0))
     agree(book, client, transactions, "fifo")
 
 
