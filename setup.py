@@ -45,6 +45,8 @@ setup(
         "test": [
             "pytest<10",
             "pytest-tornado",
+            # A test that hangs fails, and says where, instead of keeping all others from running.
+            "pytest-timeout",
             "setuptools<81",
             "hypothesis",
             "psutil",

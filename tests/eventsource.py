@@ -2,8 +2,9 @@
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from time import monotonic
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -11,8 +12,10 @@ from jsonschema_rs import Draft202012Validator
 
 from wd_server.streaming import reference
 
-# Seconds without a byte after which a stream that should go on is taken for stuck.
+# Seconds without a byte after which a stream that should go on is taken for stuck, and without an
+# event that tells anything.
 PATIENCE = 30
+PATIENCE_WITH_HEARTBEATS = 120
 
 
 class Torn(AssertionError):
@@ -80,7 +83,7 @@ class EventSource:
     def until(self, *names: str) -> list[Event]:
         """Events up to and including the first of one of these names."""
         events = []
-        for event in self:
+        for event in self._awaited(names):
             events.append(event)
             if event.name in names:
                 return events
@@ -89,12 +92,22 @@ class EventSource:
     def take(self, name: str, count: int) -> list[Event]:
         """The next so many events of this name; others in between are dropped."""
         events: list[Event] = []
-        for event in self:
+        for event in self._awaited((name,)):
             if event.name == name:
                 events.append(event)
             if len(events) == count:
                 return events
         raise AssertionError(f"the stream ended after {len(events)} of {count} {name} events")
+
+    def _awaited(self, names: Collection[str]) -> Iterator[Event]:
+        """Events, as long as there are others than heartbeats."""
+        told = monotonic()
+        for event in self:
+            yield event
+            if event.name != "heartbeat":
+                told = monotonic()
+            elif monotonic() - told > PATIENCE_WITH_HEARTBEATS:
+                raise AssertionError(f"nothing but heartbeats where {names} should come")
 
     def fill(self, size: int = 65536) -> bool:
         """Read once; False at the end of the stream."""
