@@ -104,5 +104,6 @@ async def take(attendance: Attendance, run: Run) -> int:
         return 0
     pushed, attendance.pushed = attendance.pushed, []
     await run.take(pushed)
-    attendance.news |= run.is_full
+    book = run.known.book if run.known is not None else None
+    attendance.news |= book is not None and book.is_full
     return run.transactions

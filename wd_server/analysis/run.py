@@ -132,11 +132,6 @@ class Run:
         self.known = Known(book.cursor, self._head, book if book.tail else None)
         return self._head
 
-    @property
-    def is_full(self) -> bool:
-        """The chain has to be read before more of what is pushed is taken."""
-        return self.known is not None and self.known.book is not None and self.known.book.is_full
-
     def _kept_book(self, known: Known) -> Book:
         assert known.book is not None
         self._head = known.head

@@ -12,6 +12,9 @@ from wd_server.analysis import analysis as analysing
 from wd_server.analysis import following, freshness
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.attendance import Attendance
+from wd_server.analysis.book import TAIL_MAX, Book, Recent
+from wd_server.analysis.read import Read
+from wd_server.analysis.run import Known
 from wd_server.analysis.sources import Sources
 from wd_server.chain.credits import Credits
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
@@ -19,10 +22,11 @@ from wd_server.chain.listing import Cursor
 from wd_server.chain.live import Pushed
 from wd_server.chain.quotes import NoQuotes
 from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
-from wd_server.journal.base import Lease, NewEntry
+from wd_server.journal.base import Head, Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
 from wd_server.trading.summary import Summary
+from wd_server.trading.swap import Reading
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 
@@ -550,10 +554,13 @@ def test_a_gap_is_filled_before_anything_newer_is_taken(
 
 
 class Taking:
-    """A run that notes what it is to take."""
+    """A run that notes what it is to take, and leaves a book with so many unsettled."""
 
-    def __init__(self, is_full: bool) -> None:
-        self.is_full = is_full
+    def __init__(self, unsettled: int) -> None:
+        book = Book(WALLET, "fifo")
+        reading = Reading(None, None, ())
+        book.tail = [Recent(Read(1, str(each), False, reading)) for each in range(unsettled)]
+        self.known = Known(None, Head(1, 1, event.TRADE), book)
         self.taken: list[object] = []
         self.transactions = 0
 
@@ -568,7 +575,7 @@ def test_a_gap_that_opens_while_what_was_pushed_is_held_back_is_filled_first(
         office.attend(follow=True)
         await office.idle()
         attendance = office.analysis._attended[WALLET]
-        run = Taking(is_full=False)
+        run = Taking(unsettled=1)
         taking = asyncio.ensure_future(following.take(attendance, run))  # type: ignore[arg-type]
         attendance.pushed = [None]  # type: ignore[list-item]
         await asyncio.sleep(0)
@@ -580,16 +587,16 @@ def test_a_gap_that_opens_while_what_was_pushed_is_held_back_is_filled_first(
     in_office(tmp_path, scene)
 
 
-@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize(("unsettled", "is_full"), [(TAIL_MAX, False), (TAIL_MAX + 1, True)])
 def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
-    tmp_path: Path, is_full: bool
+    tmp_path: Path, unsettled: int, is_full: bool
 ) -> None:
     async def scene(office: Office) -> None:
         office.attend(follow=True)
         await office.idle()
         attendance = office.analysis._attended[WALLET]
         attendance.pushed = [None]  # type: ignore[list-item]
-        run = Taking(is_full)
+        run = Taking(unsettled)
         await following.take(attendance, run)  # type: ignore[arg-type]
         assert run.taken == [None]
         assert attendance.news == is_full
