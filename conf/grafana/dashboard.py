@@ -182,6 +182,40 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "Pushed",
+        (
+            Panel(
+                "Told of by the upstream",
+                "ops",
+                (
+                    ("told", rate("walletdoctor_upstream_notifications_total")),
+                    ("taken without a pass", rate("walletdoctor_analysis_pushed_total")),
+                    ("delivered to the webhook", rate("walletdoctor_webhook_transactions_total")),
+                ),
+            ),
+            Panel(
+                "Subscriptions and their connections",
+                "short",
+                (
+                    ("subscriptions {{instance}}", total("walletdoctor_upstream_subscriptions")),
+                    ("connections {{instance}}", total("walletdoctor_upstream_connections")),
+                    ("lost in an hour", f"3600 * {rate('walletdoctor_upstream_breaks_total')}"),
+                ),
+            ),
+            Panel(
+                "Deliveries, by what became of them",
+                "short",
+                (
+                    (
+                        "{{outcome}} a second",
+                        rate("walletdoctor_webhook_outcomes_total", "outcome"),
+                    ),
+                    ("waiting {{instance}}", total("walletdoctor_webhook_waiting")),
+                ),
+            ),
+        ),
+    ),
+    (
         "Redis",
         (
             Panel(
