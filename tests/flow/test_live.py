@@ -3,6 +3,7 @@ and resumes ends with what the chain says in the end."""
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -20,6 +21,8 @@ SECRET = "a secret that all nodes have, of 32 or more characters"
 # Transactions that a wallet does at once, and about what share of them are trades.
 TOGETHER, TRADING = 8, 0.75
 FINAL_SECONDS = 2
+# In each round so large a part of what is missing is traded, and all connections break after it.
+ROUNDS = 3
 # Seconds within which everybody has to have the truth once the chain is at rest.
 SETTLED_SECONDS = 60
 FAULTS = (
@@ -149,11 +152,7 @@ async def _market(chain: Simulator, nodes: Sequence[Server], trades: int) -> dic
         )
         for fault in FAULTS:
             await asyncio.to_thread(chain.call, "simFault", fault)
-        appends = int(trades / TRADING / TOGETHER)
-        for number in range(appends):
-            await asyncio.to_thread(chain.call, "simAppend", random.choice(wallets), TOGETHER)
-            if number % (appends // 5) == 0:
-                await asyncio.to_thread(chain.call, "simDisconnect")
+        await asyncio.to_thread(_trade_on, chain, wallets, trades, random)
         await asyncio.to_thread(chain.call, "simReset")
         for follower in followers.values():
             follower.stays = True
@@ -164,6 +163,19 @@ async def _market(chain: Simulator, nodes: Sequence[Server], trades: int) -> dic
         for task in tasks:
             task.cancel()
     return followers
+
+
+def _trade_on(chain: Simulator, wallets: Sequence[str], trades: int, random: Random) -> None:
+    """Until so many more are on the chain, however many of them forks took away again."""
+    wanted = _on_chain(chain, wallets) + trades
+    while (missing := wanted - _on_chain(chain, wallets)) > 0:
+        for _ in range(math.ceil(missing / TRADING / TOGETHER / ROUNDS)):
+            chain.call("simAppend", random.choice(wallets), TOGETHER)
+        chain.call("simDisconnect")
+
+
+def _on_chain(chain: Simulator, wallets: Sequence[str]) -> int:
+    return sum(len(_truth(chain, wallet)) for wallet in wallets)
 
 
 async def _until(follower: Follower, holds: Any) -> None:
