@@ -132,6 +132,8 @@ class Hub:
         return call.method, b"".join(rpc.envelope(call.id, [msgspec.json.encode(result)]))
 
     def _answered(self, peer: Peer, call: rpc.Call) -> int | bool:
+        if peer not in self._peers:  # it was read already when the connection was dropped
+            raise RpcError(INTERNAL_ERROR, "The connection is closed")
         for ending, action in (("Unsubscribe", self._unsubscribe), ("Subscribe", self._subscribe)):
             kind = _KINDS.get(call.method.removesuffix(ending))
             if kind is not None and call.method.endswith(ending):

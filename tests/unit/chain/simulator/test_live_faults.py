@@ -1,5 +1,6 @@
 """Faults of what is live: connections, notifications, block times. Same shapes, worse manners."""
 
+import json
 import time
 from typing import Any
 
@@ -184,3 +185,17 @@ def test_the_same_seed_makes_the_same_live_market(served: Any) -> None:
     both = min(len(one), len(other))
     assert both >= 40
     assert one[:both] == other[:both]
+
+
+def test_what_is_read_after_a_connection_was_dropped_subscribes_nobody(served: Any) -> None:
+    async def test(client: Any) -> None:
+        await listening(client)
+        hub = client.simulator._upstream.hub
+        (peer,) = hub._peers
+        hub.drop_all()
+        late = {"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe", "params": []}
+        _, answer = hub.answer(peer, json.dumps(late))
+        assert "error" in json.loads(answer)
+        assert hub.statistics()["subscriptions"] == 0
+
+    served(test)
