@@ -21,10 +21,11 @@ SECRET = "a secret that all nodes have, of 32 or more characters"
 # Transactions that a wallet does at once, and about what share of them are trades.
 TOGETHER, TRADING = 8, 0.75
 FINAL_SECONDS = 2
-# In each round so large a part of what is missing is traded, and all connections break after it.
-ROUNDS = 3
-# Seconds within which everybody has to have the truth once the chain is at rest.
-SETTLED_SECONDS = 60
+# All connections break after each, and there are more until forks have left enough.
+ROUNDS = 5
+# Seconds within which everybody has to have the truth once the chain is at rest: a pass waits half
+# a minute for a transaction that a fork took away meanwhile, and the next one comes a little later.
+SETTLED_SECONDS = 150
 FAULTS = (
     {"kind": "missing", "share": 0.03},
     {"kind": "duplicate", "share": 0.1},
@@ -35,7 +36,7 @@ FAULTS = (
     {"kind": "null_results", "share": 0.1, "count": 200},
 )
 # Two events of a client are as likely to be its last before it goes as this.
-LEAVES = 0.004
+LEAVES = 0.008
 
 
 class Follower:
@@ -168,8 +169,8 @@ async def _market(chain: Simulator, nodes: Sequence[Server], trades: int) -> dic
 def _trade_on(chain: Simulator, wallets: Sequence[str], trades: int, random: Random) -> None:
     """Until so many more are on the chain, however many of them forks took away again."""
     wanted = _on_chain(chain, wallets) + trades
-    while (missing := wanted - _on_chain(chain, wallets)) > 0:
-        for _ in range(math.ceil(missing / TRADING / TOGETHER / ROUNDS)):
+    while _on_chain(chain, wallets) < wanted:
+        for _ in range(math.ceil(trades / TRADING / TOGETHER / ROUNDS)):
             chain.call("simAppend", random.choice(wallets), TOGETHER)
         chain.call("simDisconnect")
 
