@@ -191,6 +191,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ("told", rate("walletdoctor_upstream_notifications_total")),
                     ("taken without a pass", rate("walletdoctor_analysis_pushed_total")),
                     ("delivered to the webhook", rate("walletdoctor_webhook_transactions_total")),
+                    ("subscriptions lost", rate("walletdoctor_upstream_breaks_total")),
                 ),
             ),
             Panel(
@@ -199,7 +200,6 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     ("subscriptions {{instance}}", total("walletdoctor_upstream_subscriptions")),
                     ("connections {{instance}}", total("walletdoctor_upstream_connections")),
-                    ("lost in an hour", f"3600 * {rate('walletdoctor_upstream_breaks_total')}"),
                 ),
             ),
             Panel(
