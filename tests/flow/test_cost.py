@@ -23,9 +23,10 @@ OPENED = 25
 # What a stream costs to open: its socket accepted, its options and two addresses asked for by the
 # loop, the request read, head and first events written; and three registrations with the kernel's
 # poll: the new socket, and again (refused, then changed) because the loop stops and starts reading
-# when the stream becomes the transport's protocol.
+# when the stream becomes the transport's protocol. The loop hands several to the kernel in a call
+# where it can: 73 for 25 streams on a quiet machine, 97 to 99 were seen on a busy one.
 ON_ITS_SOCKET = Counter(("setsockopt", "getsockname", "getpeername", "read", "write"))
-CALLS_TO_OPEN = 9
+REGISTRATIONS = 4
 # Streams opened whose history is read anew for them, and written after their head: every 30 seconds
 # a channel forgets it.
 FORGOTTEN = 1
@@ -123,9 +124,13 @@ def test_opening_a_stream_takes_nine_calls_and_its_head_and_first_events_leave_i
         spent = Counter(call.name for call in own)
         assert spent - Counter(write=len(later)) == ON_ITS_SOCKET
     assert late <= FORGOTTEN
-    total = len(_others(opening, ()))
-    print(f"{total / OPENED:.2f} calls to open a stream")
-    assert total <= CALLS_TO_OPEN * OPENED + OTHER_CALLS
+    others = Counter(call.name for call in _others(opening, files))
+    print(f"{len(_others(opening, ())) / OPENED:.2f} calls to open a stream")
+    registrations = others.pop("io_uring_enter", 0) + others.pop("epoll_ctl", 0)
+    assert registrations <= REGISTRATIONS * OPENED + OTHER_CALLS
+    assert others.pop("accept4") <= OPENED + OTHER_CALLS
+    # Whatever else is done on a busy machine, nothing is done for each stream.
+    assert all(count < OPENED for count in others.values()), others
 
 
 def test_a_heartbeat_costs_one_write_and_an_idle_second_the_same_however_many_streams_there_are(
