@@ -1,6 +1,7 @@
 """Trades that are pushed: what a follower sees of each way, of a fork, and of a budget's end."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,19 +29,26 @@ def fresh(forking: Simulator) -> Iterator[str]:
     return iter([address for address, _ in forking.wallets])
 
 
+@contextmanager
+def _only_pushed(chain: Simulator, wallet: str, folder: Path) -> Iterator[EventSource]:
+    """A follower who has seen everything there is; nothing is looked for by itself from now on."""
+    with (
+        server(folder, chain.url, CHECK_SECONDS=3600, **RARELY) as started,
+        EventSource(started.stream(wallet, "follow=true")) as stream,
+    ):
+        stream.until("complete")
+        started.wait_for_at_least(GAP_FILLED, 2)
+        yield stream
+
+
 @pytest.mark.parametrize("refused", ["403", "method-not-found"])
 def test_without_transaction_subscribe_signatures_are_told_and_fetched(
     tmp_path: Path, refused: str
 ) -> None:
     options = ("--only", "--wallets", str(SIZE), "--end-time", "now")
-    with (
-        simulator(*options, "--no-transaction-subscribe", refused) as chain,
-        server(tmp_path, chain.url, CHECK_SECONDS=3600, **RARELY) as started,
-    ):
+    with simulator(*options, "--no-transaction-subscribe", refused) as chain:
         wallet = chain.wallet(SIZE)
-        with EventSource(started.stream(wallet, "follow=true")) as stream:
-            stream.until("complete")
-            started.wait_for_at_least(GAP_FILLED, 2)
+        with _only_pushed(chain, wallet, tmp_path) as stream:
             before = chain.requests().get("getTransaction", 0)
             new = [each for each in chain.append(wallet, 10) if _visible(chain, wallet, each)]
             assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
@@ -51,12 +59,7 @@ def test_a_burst_that_is_more_than_can_be_held_reaches_followers_whole(
     forking: Simulator, fresh: Iterator[str], tmp_path: Path
 ) -> None:
     wallet = next(fresh)
-    with (
-        server(tmp_path, forking.url, CHECK_SECONDS=3600, **RARELY) as started,
-        EventSource(started.stream(wallet, "follow=true")) as stream,
-    ):
-        stream.until("complete")
-        started.wait_for_at_least(GAP_FILLED, 2)
+    with _only_pushed(forking, wallet, tmp_path) as stream:
         for _ in range(BURSTS):
             new = forking.append(wallet, BURST)
             sent: list[str] = []
@@ -155,12 +158,7 @@ def test_a_pushed_trade_costs_no_look(
     forking: Simulator, fresh: Iterator[str], tmp_path: Path
 ) -> None:
     wallet = next(fresh)
-    with (
-        server(tmp_path, forking.url, CHECK_SECONDS=3600, **RARELY) as started,
-        EventSource(started.stream(wallet, "follow=true")) as stream,
-    ):
-        stream.until("complete")
-        started.wait_for_at_least(GAP_FILLED, 2)
+    with _only_pushed(forking, wallet, tmp_path) as stream:
         before = forking.requests()["getTransactionsForAddress"]
         new = forking.append(wallet, 30)
         assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
