@@ -152,7 +152,7 @@ class Feed:
             scripts.CATCH_UP, scripts.keys(wallet), (*told, self._keep_seconds)
         )
         head = _head(run, seq, kind)
-        if head is None and told != NOWHERE:
+        if head is None and told != NOWHERE and not self._leases.over(wallet, int(seq)):
             self._watches.vacant(wallet)  # it was lost, and has to be read anew
         # Where announcements came meanwhile, those up to this head come too, or came.
         if head is not None and payload and heard.told == told:
@@ -170,8 +170,8 @@ class Feed:
         elif kind == scripts.VACANT:
             if self._leases.forget(wallet):
                 self._watches.vacant(wallet)
-        elif kind == scripts.TAKEN:
-            self._leases.taken(wallet, rest.decode())
+        elif kind == scripts.OVER:
+            self._leases.over(wallet, int(rest))
 
     def _appended(
         self, wallet: str, run: int, seq: int, holder: str, request: int, new: list[NewEntry]

@@ -213,12 +213,14 @@ class Leases:
             self.lost += 1
             _log.warning("lease lost", wallet=held.wallet)
 
-    def taken(self, wallet: str, holder: str) -> None:
-        """Another says that it has this wallet's lease."""
+    def over(self, wallet: str, token: int) -> bool:
+        """Leases before this token are over. Whether one of this node was."""
         held = self._held.get(wallet)
-        if held is not None and held.holder != holder:
-            self.drop(held)
-            self._on_vacant(wallet)
+        if held is None or held.token >= token:
+            return False
+        self.drop(held)
+        self._on_vacant(wallet)
+        return True
 
     def forget(self, wallet: str) -> bool:
         """Wait no more for this wallet's lease; whether somebody here did."""

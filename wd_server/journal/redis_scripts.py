@@ -19,12 +19,12 @@ from wd_server.redis_lane import Script
 # A node lives as long as its key does.
 NODE_KEY: Final = "wd:node:{}"
 
-# What an announcement begins with: entries; something said on the line; a lease that is free, or
-# that another took.
+# What an announcement begins with: entries; something said on the line; a lease that is free; the
+# token before which all leases are over, since another has one or the entries were lost.
 APPENDED: Final = b"a"
 SAID: Final = b"n"
 VACANT: Final = b"v"
-TAKEN: Final = b"t"
+OVER: Final = b"o"
 
 
 def keys(wallet: str) -> tuple[str, str]:
@@ -57,7 +57,7 @@ if holder ~= ARGV[1] then
     redis.call('HSET', KEYS[1], 'h', ARGV[1], 't', head[2], 'q', 0)
     redis.call('EXPIRE', KEYS[1], ARGV[5])
     redis.call('EXPIRE', KEYS[2], ARGV[5])
-    if holder ~= '' then redis.call('SPUBLISH', KEYS[1], 't' .. ARGV[1]) end
+    if holder ~= '' then redis.call('SPUBLISH', KEYS[1], 'o' .. head[2]) end
 end
 if run then return {1, head[2], run, seq, kind, head[6] or '0'} end
 return {1, head[2], '', '', '', head[6] or '0'}
@@ -121,18 +121,24 @@ return {seq, 0}
 """)
 
 # ARGV: the run and seq that were told last, seconds to keep. Returns the head and, if it is
-# another, its entry. A wallet that has less than was told has lost entries, and is forgotten.
+# another, its entry. A wallet that has less than was told has lost entries, and is forgotten, once:
+# then this returns '' and the token before which all leases are over.
 CATCH_UP: Final = Script("""#!lua flags=allow-oom
-local head = redis.call('HMGET', KEYS[1], 'r', 's', 'k')
-local run, seq = head[1] or '', head[2] or ''
+local head = redis.call('HMGET', KEYS[1], 'r', 's', 'k', 't', 'f')
+local run, seq, token = head[1] or '', head[2] or '', head[4]
 local has, told = tonumber(run) or 0, tonumber(ARGV[1])
 if has < told or (has == told and (tonumber(seq) or 0) < tonumber(ARGV[2])) then
-    redis.call('UNLINK', KEYS[2])
-    redis.call('HDEL', KEYS[1], 'h', 'r', 's', 'k', 'c')
-    redis.call('HSET', KEYS[1], 'f', ARGV[1])
-    redis.call('EXPIRE', KEYS[1], ARGV[3])
-    redis.call('SPUBLISH', KEYS[1], 't')
-    return {'', '', ''}
+    if run ~= '' or (tonumber(head[5]) or 0) < told then
+        local time = redis.call('TIME')
+        token = math.max(time[1] * 1000000 + time[2], tonumber(token or 0) + 1)
+        token = string.format('%.0f', token)
+        redis.call('UNLINK', KEYS[2])
+        redis.call('HDEL', KEYS[1], 'h', 'r', 's', 'k', 'c')
+        redis.call('HSET', KEYS[1], 'f', ARGV[1], 't', token)
+        redis.call('EXPIRE', KEYS[1], ARGV[3])
+        redis.call('SPUBLISH', KEYS[1], 'o' .. token)
+    end
+    return {'', token or '0', ''}
 end
 if seq == '' or seq == '0' or (run == ARGV[1] and seq == ARGV[2]) then
     return {run, seq, head[3] or ''}

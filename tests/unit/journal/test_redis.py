@@ -344,6 +344,55 @@ def test_redis_that_comes_back_empty_begins_a_new_run(redis: RedisServer) -> Non
     asyncio.run(scenario())
 
 
+def test_a_lost_wallet_is_forgotten_once_and_its_new_lease_stays(redis: RedisServer) -> None:
+    """Others notice the loss later than the one who reads it anew, and say so."""
+
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            lease, run = await begun(journal)
+            told = Told(journal)
+            await journal.head(WALLET)
+            await journal.append(lease, run, trades(1, 3), b"3", NOW)
+            arguments = run, 3, KEEP_SECONDS
+            redis.call("FLUSHALL")
+            lost = await journal._link.run(scripts.CATCH_UP, (KEY, LOG), arguments)
+            await told.vacancy()
+            again = await journal.acquire(WALLET)
+            assert again is not None
+            assert await journal._link.run(scripts.CATCH_UP, (KEY, LOG), arguments) == [
+                b"",
+                b"%d" % again.token,
+                b"",
+            ]
+            # What was announced before comes over another connection, perhaps only now.
+            redis.call("SPUBLISH", KEY, f"o{int(lost[1])}")
+            later = await journal.begin(again, NOW)
+            await journal.append(again, later, trades(1, 2), b"2", NOW)
+            assert later > run
+            assert journal.statistics().leases_lost == 1
+
+    asyncio.run(scenario())
+
+
+def test_who_reads_a_lost_wallet_has_lost_its_lease_once_it_is_told(redis: RedisServer) -> None:
+    """Also where it notices by itself, not by what is announced."""
+
+    async def scenario() -> None:
+        async with node(redis.url) as journal:
+            lease, run = await begun(journal)
+            told = Told(journal)
+            await journal.head(WALLET)
+            await journal.append(lease, run, trades(1, 3), b"3", NOW)
+            redis.call("FLUSHALL")
+            journal._feed._announcements.on_message = lambda channel, message: None
+            await journal._feed._catch_up(WALLET)
+            assert told.vacancies
+            with pytest.raises(LeaseLost):
+                await journal.renew(lease)
+
+    asyncio.run(scenario())
+
+
 def test_who_listens_to_a_lost_wallet_that_nobody_reads_is_told_to_read_it(
     redis: RedisServer,
 ) -> None:
