@@ -128,10 +128,12 @@ class Server:
         assert self.process is not None
         with self.log.open() as log:
             log.seek(start)
+            line = ""
             while True:
-                line = log.readline()
+                line += log.readline()  # one that is just being written comes in pieces
                 if line.endswith("\n"):
                     yield line
+                    line = ""
                     continue
                 try:
                     self.process.wait(0.01)

@@ -89,12 +89,14 @@ class RedisServer:
         with self._log.open() as log:
             log.seek(0, 2)
             self._process = subprocess.Popen(self._command())
-            # A file has no event for what is written to it, so this looks in small steps.
-            while READY not in (line := log.readline()):
-                if not line and self._process.poll() is not None:
-                    raise AssertionError(f"redis-server ended: {self._log.read_text()}")
-                if not line:
-                    sleep(0.01)
+            deadline = monotonic() + PATIENCE
+            said = ""
+            # A file has no event for what is written to it, so this looks in small steps; a line
+            # that is just being written comes in pieces.
+            while READY not in (said := said + log.read()):
+                if self._process.poll() is not None or monotonic() > deadline:
+                    raise AssertionError(f"redis-server isn't ready: {self._log.read_text()}")
+                sleep(0.01)
 
     def _command(self) -> list[str]:
         return ["redis-server", *self._options]
