@@ -19,7 +19,7 @@ import uvloop
 from eventsource import Event, EventSource
 
 from wd_server.app import App
-from wd_server.chain import faults, history, rpc
+from wd_server.chain import faults, rpc, transactions
 from wd_server.chain.simulator.faults import Fault, FaultKind
 from wd_server.chain.simulator.options import SimulatorOptions
 from wd_server.chain.simulator.rpc import Refusal
@@ -132,7 +132,7 @@ def impatience() -> Iterator[None]:
     """Waits that are long for good reasons are short here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faults, "QUOTA_SECONDS", 0.0)
-        patch.setattr(history, "NULL_SECONDS", 3.0)
+        patch.setattr(transactions, "NULL_SECONDS", 3.0)
         defaults = rpc.RpcClient.__init__.__kwdefaults__
         assert defaults is not None
         patch.setitem(defaults, "request_timeout", 2.0)

@@ -34,8 +34,6 @@ LISTING_PAGE = 1000  # signatures; the upstream's maximum
 # are fetched beside it. Before, that would only put off the oldest, which are wanted first.
 LONG_PAGES = 2
 NEWEST = 50  # transactions fetched first of all, for a preview of 25 trades
-# Seconds that a listed transaction may be null. At `confirmed` it takes a node some seconds.
-NULL_SECONDS = 30.0
 NEWEST_SECONDS = 10.0  # until the preview is given up; the listing waits no longer for it
 # Seconds for which one answer does for all wallets. A slot takes 0.4, and is final after 13.
 FINAL_SECONDS = 2.0
@@ -122,14 +120,11 @@ class History:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rpc = rpc
-        self._transactions = Transactions(
-            rpc, clock=clock, random=random, sleep=sleep, null_seconds=NULL_SECONDS
-        )
+        self._transactions = Transactions(rpc, clock=clock, random=random, sleep=sleep)
         self._clock = clock
         self._held = Held()
         self._ahead = 0
         self._asking_final = asyncio.Lock()
-        self._final_slot = 0
         self._final_until = -math.inf
 
     async def final_slot(self) -> float:
@@ -137,9 +132,10 @@ class History:
         async with self._asking_final:
             if self._clock() >= self._final_until:
                 options = [{"commitment": "finalized"}]
-                self._final_slot = await self._rpc.call("getSlot", options, int)
+                slot = await self._rpc.call("getSlot", options, int)
+                self._transactions.final_slot = slot
                 self._final_until = self._clock() + FINAL_SECONDS
-            return self._final_slot
+            return self._transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
         return HistoryStatistics(self._transactions.mode, self._transactions.batch)
@@ -157,7 +153,8 @@ class History:
 
         Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
         there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor
-        that left the chain counts by its slot: what is in later slots is new. Close the generator
+        that left the chain counts by its slot: what is in later slots is new. What leaves it while
+        it is read is left out, once `final_slot` was asked for. Close the generator
         (`contextlib.aclosing`) to end its requests. Raises the four upstream errors, and then what
         came before stays right.
         """

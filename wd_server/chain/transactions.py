@@ -1,13 +1,14 @@
 """The transactions that a listing names, whichever method the upstream has for them.
 
-They are fetched by pages of a range of slots or by signature in batches, joined by signature and
-never missing: an upstream that can't give a listed transaction ends the read.
+They are fetched by pages of a range of slots or by signature in batches, and joined by signature.
+One that left the chain since it was listed is left out; but for that none is missing: an upstream
+that can't give a listed transaction ends the read.
 """
 
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -34,12 +35,26 @@ SLICE = 10
 MAX_BARREN_PAGES = 50
 MODE_SECONDS = 6 * 3600.0  # until a method that was refused is tried again: plans change
 SMALL_PAGE = 100  # full transactions; the most that some plans allow
+# Seconds that a listed transaction may be null. At `confirmed` it takes a node some seconds.
+NULL_SECONDS = 30.0
+# Of them, those after which the upstream is asked whether it left the chain.
+GONE_SECONDS = 4.0
+STATUSES = 256  # signatures in one getSignatureStatuses; the upstream's maximum
+
+# Stands for a transaction that left the chain.
+GONE: Final = msgspec.Raw(b"null")
 
 Mode = Literal["undecided", "transactions_for_address", "signatures_for_address"]
 
 
 class _Signatures(Struct, gc=False):
     signatures: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _Statuses(Struct):
+    """`value`: of each signature, None if the upstream knows of none."""
+
+    value: list[dict[str, Any] | None]
 
 
 class _SignedAnswer(Struct, gc=False):
@@ -50,8 +65,8 @@ class _SignedAnswer(Struct, gc=False):
 
 class Transactions:
     """Gives transactions of one upstream and remembers which methods it has. `mode` is the one in
-    use, `batch` how many calls the upstream takes in a JSON-RPC batch; `null_seconds`: how long a
-    listed transaction may be null."""
+    use, `batch` how many calls the upstream takes in a JSON-RPC batch; `final_slot`: what is above
+    it may leave the chain."""
 
     def __init__(
         self,
@@ -60,15 +75,14 @@ class Transactions:
         clock: Callable[[], float],
         random: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        null_seconds: float,
     ) -> None:
         self.mode: Mode = "undecided"
         self.batch = BATCH
+        self.final_slot = math.inf
         self._rpc = rpc
         self._clock = clock
         self._random = random
         self._sleep = sleep
-        self._null_seconds = null_seconds
         self._retry_mode_at = math.inf
         self._page = FIRST_PAGE
         self._page_limit = PAGE
@@ -90,7 +104,8 @@ class Transactions:
         self._retry_mode_at = self._clock() + MODE_SECONDS
 
     async def answers(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
-        """An answer for each of these entries: what it is for shows when it is decoded."""
+        """An answer for each of these entries, perhaps GONE: what it is for shows when it is
+        decoded."""
         if entries and self.mode == "transactions_for_address":
             try:
                 answers = await self._fetch_pages(wallet, entries)
@@ -110,12 +125,12 @@ class Transactions:
         They are decoded only now, since they are worked on while they are in the processor's
         cache then: all that follows takes two thirds of the time that it takes by the hundred.
         """
-        listed = [each.signature for each in entries[first : first + SLICE]]
-        transactions = self._decode(answers[first : first + SLICE])
-        if [each.signature for each in transactions] != listed:
+        part = entries[first : first + SLICE]
+        transactions = self._decode(part, answers[first : first + SLICE])
+        if transactions is None:
             answers[:] = await self._joined(entries, answers)
-            transactions = self._decode(answers[first : first + SLICE])
-            if [each.signature for each in transactions] != listed:
+            transactions = self._decode(part, answers[first : first + SLICE])
+            if transactions is None:
                 raise unavailable("it gives other transactions than it lists")
         return transactions
 
@@ -126,7 +141,7 @@ class Transactions:
         found: dict[str, msgspec.Raw] = {}
         for answer in answers:
             found[self._signed(answer)] = answer
-        await self._fetch_signatures([each.signature for each in entries], found)
+        await self._fetch_missing(entries, found)
         return [found[each.signature] for each in entries]
 
     async def _fetch_pages(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
@@ -166,20 +181,37 @@ class Transactions:
             fitting = PAGE_BYTES * len(data) // sum(len(memoryview(each)) for each in data)
             self._page = min(max(fitting // SMALL_PAGE, 1) * SMALL_PAGE, self._page_limit)
 
-    async def _fetch_signatures(self, signatures: list[str], found: dict[str, msgspec.Raw]) -> None:
+    async def _fetch_missing(self, entries: list[Entry], found: dict[str, msgspec.Raw]) -> None:
         """Fetch those that aren't in `found` yet, until all are."""
-        deadline = self._clock() + self._null_seconds
+        started = self._clock()
         for attempt in itertools.count():
-            missing = [each for each in signatures if each not in found]
+            missing = [each.signature for each in entries if each.signature not in found]
             if not missing:
                 return
             wait = backoff(attempt - 1, self._random()) if attempt else 0.0
-            if self._clock() + wait > deadline:
+            if self._clock() + wait > started + NULL_SECONDS:
                 raise unavailable("it lists transactions that it doesn't give")
             await self._sleep(wait)
             answers = await self._ask(missing)
             pairs = zip(missing, answers, strict=True)
             found |= {each: answer for each, answer in pairs if bytes(answer) != b"null"}
+            if self._clock() >= started + GONE_SECONDS:
+                nulls = [each for each in entries if each.signature not in found]
+                found |= dict.fromkeys(await self._gone(nulls), GONE)
+
+    async def _gone(self, entries: list[Entry]) -> list[str]:
+        """Which of these the upstream knows of no more. What is final can't be gone."""
+        signatures = [each.signature for each in entries if each.slot > self.final_slot]
+        gone: list[str] = []
+        for first in range(0, len(signatures), STATUSES):
+            part = signatures[first : first + STATUSES]
+            try:
+                found = await self._rpc.call("getSignatureStatuses", [part], _Statuses)
+            except UpstreamRejected:
+                return gone  # it has no such method
+            pairs = zip(part, found.value, strict=False)
+            gone += [signature for signature, status in pairs if status is None]
+        return gone
 
     async def _ask(self, signatures: list[str]) -> list[msgspec.Raw]:
         """The results, null for those that the upstream doesn't have yet. A batch that is refused
@@ -198,11 +230,18 @@ class Transactions:
             answers += await self._ask(signatures[first : first + size])
         return answers
 
-    def _decode(self, answers: Sequence[msgspec.Raw]) -> list[Transaction]:
+    def _decode(
+        self, entries: Sequence[Entry], answers: Sequence[msgspec.Raw]
+    ) -> list[Transaction] | None:
+        """Without those that are GONE; None if the answers are for others than these."""
+        decode = self._decoder.decode
         try:
-            return [self._decoder.decode(answer) for answer in answers]
+            transactions = [decode(answer) for answer in answers if answer is not GONE]
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise unavailable("a transaction it gave can't be read") from None
+        pairs = zip(entries, answers, strict=True)
+        listed = [entry.signature for entry, answer in pairs if answer is not GONE]
+        return transactions if [each.signature for each in transactions] == listed else None
 
     def _signed(self, answer: msgspec.Raw) -> str:
         try:

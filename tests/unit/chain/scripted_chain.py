@@ -37,7 +37,10 @@ class ScriptedChain:
             "getTransactionsForAddress",
             "getSignaturesForAddress",
             "getTransaction",
+            "getSignatureStatuses",
+            "getSlot",
         }
+        self.final_slot = 0
         self.page = 1000
         self.full_page = 1000
         self.batch = 100
@@ -68,6 +71,16 @@ class ScriptedChain:
             if signature_of(each) == signature:
                 return {key: each[key] for key in each if key != "transactionIndex"}
         return None
+
+    def getSlot(self, options: dict[str, Any]) -> int:  # noqa: N802
+        assert options == {"commitment": "finalized"}
+        return self.final_slot
+
+    def getSignatureStatuses(self, signatures: list[str]) -> Any:  # noqa: N802
+        assert len(signatures) <= 256
+        here = {signature_of(each) for each in self.transactions}
+        value = [{"confirmations": 1} if each in here else None for each in signatures]
+        return {"context": {"slot": 1}, "value": value}
 
     def getSignaturesForAddress(self, _: str, options: dict[str, Any]) -> Any:  # noqa: N802
         newest_first = self.transactions[::-1]

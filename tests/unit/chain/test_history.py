@@ -21,7 +21,7 @@ from wd_server.chain.history import (
 )
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import Transaction
-from wd_server.chain.transactions import MODE_SECONDS, SLICE
+from wd_server.chain.transactions import MODE_SECONDS, NULL_SECONDS, SLICE
 from wd_server.errors import UpstreamError, UpstreamQuota, UpstreamRejected, UpstreamUnavailable
 
 BOTH = pytest.mark.parametrize("by_page", [True, False], ids=["by page", "by signature"])
@@ -373,6 +373,71 @@ def test_a_transaction_that_stays_null_ends_the_read():
                 await read(s.history)
 
     run(main)
+
+
+@BOTH
+@pytest.mark.parametrize("count", [1, 30, 300])
+def test_what_leaves_the_chain_while_it_is_read_is_left_out(by_page: bool, count: int):
+    async def main():
+        async with setup(chain(count), by_page) as s:
+            s.chain.final_slot = 99
+            await s.history.final_slot()
+            leave_once_listed(s, 2)
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            assert got.listed[-1].signatures_found == count
+            assert s.bench.time.now < 1000 + NULL_SECONDS / 2
+
+    run(main)
+
+
+def test_many_that_leave_the_chain_are_asked_for_by_the_most_that_may_be_asked_for():
+    async def main():
+        async with setup(chain(600)) as s:
+            s.chain.final_slot = 99
+            await s.history.final_slot()
+            leave_once_listed(s, 600)
+            assert (await read(s.history)).signatures == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("final_slot", [None, 10**6], ids=["that was never asked for", "above it"])
+def test_what_may_be_final_is_never_left_out(final_slot: int | None):
+    async def main():
+        async with setup(chain(30), by_page=False) as s:
+            if final_slot is not None:
+                s.chain.final_slot = final_slot
+                await s.history.final_slot()
+            leave_once_listed(s, 2)
+            with pytest.raises(UpstreamUnavailable, match="doesn't give"):
+                await read(s.history)
+
+    run(main)
+
+
+def test_an_upstream_that_cannot_tell_what_left_the_chain_is_asked_again():
+    async def main():
+        async with setup(chain(30), by_page=False) as s:
+            s.chain.offers.remove("getSignatureStatuses")
+            await s.history.final_slot()
+            s.chain.nulls = {"sig3": 6}
+            assert (await read(s.history)).signatures == expected(s.chain.transactions)
+            assert "getSignatureStatuses" in s.methods()
+
+    run(main)
+
+
+def leave_once_listed(s: Setup, count: int) -> None:
+    """The newest so many leave the chain before they are fetched."""
+
+    def spoil(request: Any) -> None:
+        options = request["params"][1:]
+        if request["method"] == "getTransaction" or "full" in str(options):
+            s.chain.transactions = s.chain.transactions[: max(0, size - count)]
+
+    size = len(s.chain.transactions)
+    s.chain.spoil = spoil
 
 
 def test_a_null_to_a_single_call_is_asked_again_too():
