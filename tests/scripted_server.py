@@ -10,6 +10,7 @@ from processes import PATIENCE
 
 
 class Request(NamedTuple):
+    path: str
     headers: dict[str, str]
     source: str
 
@@ -51,9 +52,9 @@ class ScriptedServer:
                 head = b""
                 while not head.endswith(b"\r\n\r\n"):
                     head += connection.recv(4096)
-                lines = head.decode().split("\r\n")[1:-2]
+                first, *lines = head.decode().split("\r\n")[:-2]
                 headers = dict(line.split(": ", 1) for line in lines)
-                self.requests.append(Request(headers, source))
+                self.requests.append(Request(first.split(" ")[1], headers, source))
                 connection.sendall(answer)
                 if self._stays and number == len(self._answers):
                     connection.recv(1)  # until the client leaves

@@ -1,6 +1,7 @@
 """`wd_server.client` against the real server, and against one that does what the test says."""
 
 import asyncio
+import re
 import socket
 import ssl
 import subprocess
@@ -303,6 +304,64 @@ def test_what_is_no_such_server_is_said_so_and_not_asked_again(answer: bytes) ->
         read(following(scripted))
 
 
+def moved(location: str, status: int = 308) -> bytes:
+    return f"HTTP/1.1 {status} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed_and_asked_for_again_by_the_next_connection(status: int) -> None:
+    answers = [
+        moved("/there?side=sell", status),
+        HEAD + CONNECTED + retract(1) + BYE,
+        moved("there", status),
+        HEAD + CONNECTED + retract(2),
+    ]
+    with ScriptedServer(answers) as scripted:
+        events = read_until(
+            following(scripted, key="k"), lambda found: len(of(Retract, found)) == 2
+        )
+    assert len(of(Away, events)) == 1
+    first = f"/v4/wallet/{WALLET}/stream?follow=true"
+    assert [(each.path, each.headers.get("Last-Event-ID")) for each in scripted.requests] == [
+        *((first, None), ("/there?side=sell", None)),
+        *((first, "7-1"), (f"/v4/wallet/{WALLET}/there", "7-1")),
+    ]
+    assert {each.headers["Authorization"] for each in scripted.requests} == {"Bearer k"}
+
+
+def test_another_host_gets_no_key_and_its_refusal_says_so() -> None:
+    closed = b'HTTP/1.1 401 X\r\n\r\n{"code":"AUTH_REQUIRED","detail":"A key is needed."}'
+    with ScriptedServer([HEAD + CONNECTED, closed], stays=False) as other:
+        there = other.url.replace("127.0.0.1", "localhost")
+        with ScriptedServer([moved(there), moved(f"{there}/?api_key=x")], stays=False) as here:
+            read_until(following(here, key="secret"), lambda found: True)
+            with pytest.raises(NotAllowed, match=r"^A key is needed\. It wasn't shown") as refused:
+                read(following(here, key="secret"))
+    assert refused.value.code == "AUTH_REQUIRED"
+    assert f"{here.url}, which redirects to {there}. If" in str(refused.value)
+    assert not re.search("secret|api_key", str(refused.value))
+    assert ["Authorization" in each.headers for each in other.requests] == [False, False]
+    assert ["Authorization" in each.headers for each in here.requests] == [True, True]
+
+
+def test_a_circle_of_redirects_ends_at_once() -> None:
+    with (
+        ScriptedServer([moved("/a"), moved("/b"), moved("/a")], stays=False) as scripted,
+        pytest.raises(BadAnswer, match="redirects in a circle"),
+    ):
+        read(following(scripted))
+    assert len(scripted.requests) == 3
+
+
+def test_a_name_that_is_none_is_a_server_that_cannot_be_reached() -> None:
+    for host in ("a" * 70, "a..b"):
+        with (
+            ScriptedServer([moved(f"http://{host}/")], stays=False) as scripted,
+            pytest.raises(Unreachable, match="can't be reached"),
+        ):
+            read(following(scripted, patience=0))
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for 127.0.0.1 that nobody trusts yet, with its key."""
@@ -327,6 +386,22 @@ def test_tls_is_spoken_to_who_is_trusted_and_to_nobody_else(certificate: Path) -
     assert events[-1].id == "7-1"
     with ScriptedServer([b""], tls=ours) as scripted, pytest.raises(BadAnswer, match="trusted"):
         read(following(scripted))
+
+
+def test_a_redirect_to_tls_takes_the_key_along_and_one_back_is_refused(certificate: Path) -> None:
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    wishes = {"tls": trusting, "key": "k"}
+    answers = [HEAD + CONNECTED + retract(1), moved("http://127.0.0.1:1/?access_token=t")]
+    with (
+        ScriptedServer(answers, stays=False, tls=ours) as secure,
+        ScriptedServer([moved(f"{secure.url}/x")], stays=False) as plain,
+    ):
+        read_until(following(plain, **wishes), lambda found: len(found) == 2)
+        with pytest.raises(BadAnswer, match=r"to http://127\.0\.0\.1:1, where .* in the clear"):
+            read(following(secure, **wishes))
+    assert [each.headers["Authorization"] for each in secure.requests] == ["Bearer k", "Bearer k"]
 
 
 def test_where_nobody_listens_the_cause_is_told_when_patience_ends() -> None:

@@ -104,6 +104,11 @@ class Nginx(Proxy):
         named = f'    "{origin}" $http_origin;\n    default "";'
         substitute(self.folder / "etc/conf.d/wd-server.conf", {'    default "";': named})
 
+    def send_to_its_port(self) -> None:
+        """It is the usual one that it sends plain HTTP to."""
+        place = {"return 308 https://$host$": f"return 308 https://$host:{self.port}$"}
+        substitute(self.folder / "etc/conf.d/wd-server.conf", place)
+
     def be_patient(self, seconds: int) -> None:
         text = {"proxy_read_timeout 65s": f"proxy_read_timeout {seconds}s"}
         substitute(self.folder / "etc/wd-server/proxy.conf", text)

@@ -1,6 +1,7 @@
 """What a reverse proxy does to streams, with the files of conf/ in front of real servers."""
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -12,10 +13,11 @@ from time import monotonic, sleep
 import pytest
 from eventsource import EventSource
 from http2 import Http2, Request
-from processes import PATIENCE, Server, Simulator, server, simulator
+from processes import PATIENCE, ROOT, Server, Simulator, server, simulator
 from program import running
 from proxies import CONF, Haproxy, Nginx, Proxy
 
+from wd_server.client import Complete, stream_sync
 from wd_server.settings import Settings
 
 # Transactions of the wallets: what is followed, and small ones.
@@ -400,3 +402,24 @@ def test_plain_http_is_sent_to_tls(proxy: Proxy) -> None:
     asked += ["-H", "Host: wd.example", f"http://127.0.0.1:{proxy.plain_port}/v4/stream?wallet=a"]
     said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert said.stdout == "308 https://wd.example/v4/stream?wallet=a"
+
+
+def test_the_clients_take_their_key_from_plain_http_to_tls(
+    chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with instance(tmp_path / "data", chain, API_KEY_REQUIRED="true") as guarded:
+        nginx = Nginx(tmp_path / "nginx", [guarded.port])
+        nginx.send_to_its_port()
+        with running(nginx):
+            url, key = f"http://localhost:{nginx.plain_port}", guarded.key()
+            *_, complete = stream_sync(url, wallet, key=key, tls=nginx.tls())
+            watched = subprocess.run(
+                [ROOT / "bin/wd-watch", wallet, "--json", "--url", url],
+                env={**os.environ, "WD_KEY": key, "SSL_CERT_FILE": str(nginx.certificate)},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=PATIENCE,
+            )
+    assert isinstance(complete, Complete)
+    assert json.loads(watched.stdout.splitlines()[-1])["id"] == complete.id

@@ -3,17 +3,17 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from wd_server.client.errors import BadAnswer, StreamError, Unreachable, refused
+from wd_server.client.errors import BadAnswer, NotAllowed, StreamError, Unreachable, refused
 from wd_server.client.frame import END, Fields, cut, fields
 from wd_server.client.response import HEAD_BYTES, BadResponse, Body, Head, body_of, read_head
+from wd_server.client.target import REDIRECTS, Target, sent_on
 
-# Seconds until the connection stands, and then until the answer's head is there. A server that is
-# restarted keeps connections waiting.
+# Seconds until the answer's head is there, redirects included. A server that is restarted keeps
+# connections waiting.
 ANSWER_SECONDS = 30.0
 # Bytes of one event: a batch of 500 trades, the largest there is, has about 400 KB.
 EVENT_BYTES = 8 * 1024 * 1024
@@ -24,28 +24,13 @@ _READ_BYTES = 64 * 1024
 OK, NO_CONTENT = 200, 204
 
 
-class Target(NamedTuple):
-    """`tls` None: without. `authority` is what stands in `Host`, `path` the URL's, without `/` at
-    its end."""
-
-    host: str
-    port: int
-    authority: str
-    path: str
-    tls: ssl.SSLContext | None
+Tls = Callable[[], ssl.SSLContext]
 
 
-def target_of(url: str, tls: ssl.SSLContext | None) -> Target:
-    """`tls` None: the system's certificates. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http or https URL")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("the URL can't carry a query or a password")
-    secure = parts.scheme == "https"
-    context = (tls or ssl.create_default_context()) if secure else None
-    port = parts.port or (443 if secure else 80)
-    return Target(parts.hostname, port, parts.netloc, parts.path.rstrip("/"), context)
+class _Moved(NamedTuple):
+    """An answer that sends its client elsewhere; `location` None: without a word where to."""
+
+    location: str | None
 
 
 class Connection:
@@ -94,32 +79,58 @@ class Connection:
         self._found += [fields(frame) for frame in whole.split(END) if frame]
 
 
-async def connect(target: Target, path: str, headers: Mapping[str, str]) -> Connection | None:
-    """None for 204: there is nothing more. Raises Unreachable, BadAnswer, Refused."""
-    writer = None
-    answered = None
+async def connect(target: Target, tls: Tls, headers: Mapping[str, str]) -> Connection | None:
+    """None for 204: there is nothing more. `tls` says who is trusted. Raises Unreachable,
+    BadAnswer, Refused.
+
+    Redirects are followed. A key goes with them only to where it was meant for."""
+    way = [target]
+    sent = dict(headers)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls)
-            lines = [f"GET {target.path}{path} HTTP/1.1", f"Host: {target.authority}"]
-            lines += [f"{name}: {value}" for name, value in headers.items()]
-            writer.write("\r\n".join([*lines, "", ""]).encode())
-            answered = await _answer(reader, writer)
-            return answered
+            while isinstance(answer := await _ask(way[-1], tls, sent), _Moved):
+                way.append(sent_on(way, answer.location))
+                if not way[-2].may_hand_on_to(way[-1]):
+                    sent.pop("Authorization", None)
+            return answer
     except TimeoutError:
-        raise Unreachable(f"{target.authority} doesn't answer.") from None
+        raise Unreachable(f"{way[-1].authority} doesn't answer.") from None
+    except NotAllowed as refusal:
+        if len(sent) == len(headers):
+            raise
+        raise refused(
+            f"{refusal} It wasn't shown the key: that was for {target.origin}, which redirects to"
+            f" {way[-1].origin}. If you trust that one, name it as the URL.",
+            refusal.code,
+            status=refusal.status,
+        ) from None
+
+
+async def _ask(target: Target, tls: Tls, headers: Mapping[str, str]) -> Connection | _Moved | None:
+    writer = None
+    answered = None
+    context = tls() if target.is_secure else None
+    try:
+        reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context)
+        lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.authority}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        answered = await _answer(target, reader, writer)
+        return answered
     except ssl.SSLCertVerificationError as error:
         raise BadAnswer(f"{target.authority} isn't trusted ({error.verify_message}).") from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be looked up
         raise Unreachable(f"{target.authority} can't be reached ({error}).") from error
     except BadResponse as error:
         raise BadAnswer(f"The answer can't be read: {error}.") from None
     finally:
-        if answered is None and writer is not None:
+        if writer is not None and not isinstance(answered, Connection):
             writer.transport.abort()
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection | None:
+async def _answer(
+    target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Connection | _Moved | None:
     data = b""
     while (read := read_head(data)) is None:
         more = await reader.read(HEAD_BYTES)
@@ -129,10 +140,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     head, rest = read
     if head.status == NO_CONTENT:
         return None
+    if head.status in REDIRECTS:
+        return _Moved(head.headers.get("location"))
     if head.status != OK:
         raise await _refusal(head, rest, reader)
     if not head.headers.get("content-type", "").startswith("text/event-stream"):
-        raise BadAnswer("The answer is no event stream: is this the URL of a wd-server?")
+        raise BadAnswer(
+            f"What {target.origin} answers is no event stream: is this the URL of a wd-server?"
+        )
     connection = Connection(reader, writer, body_of(head))
     connection.feed(rest)
     return connection

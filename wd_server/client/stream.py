@@ -14,17 +14,19 @@ from collections.abc import (
     Sequence,
 )
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import Literal, ParamSpec
 from urllib.parse import quote, urlencode
 
 from wd_server import __version__
 from wd_server.client.backoff import Backoff
-from wd_server.client.connection import Target, connect, target_of
+from wd_server.client.connection import Tls, connect
 from wd_server.client.errors import SentAway, StreamError, Unreachable, refused
 from wd_server.client.events import Away, Bye, Complete, Connected, Error, Event, Gap, read
 from wd_server.client.frame import Fields
 from wd_server.client.position import Position
+from wd_server.client.target import Target, target_of
 
 # Heartbeats that may be missed before a connection counts as dead, and the seconds before the
 # server has said how far apart they are: it may be 20 at most.
@@ -75,9 +77,10 @@ def stream(
         since=since,
         skip_pricing=skip_pricing,
     )
+    server = target_of(url)
     return _Visit(
-        target_of(url, tls),
-        _path(wallet, query),
+        server._replace(path=server.path + _path(wallet, query)),
+        cache(lambda: tls or ssl.create_default_context()),
         key,
         Position(last_event_id),
         Backoff(patience, Random().random),
@@ -92,7 +95,7 @@ class _Visit:
     def __init__(
         self,
         target: Target,
-        path: str,
+        tls: Tls,
         key: Key | None,
         position: Position,
         backoff: Backoff,
@@ -100,7 +103,7 @@ class _Visit:
         awaited: int | None,
     ) -> None:
         self._target = target
-        self._path = path
+        self._tls = tls
         self._key = key
         self._position = position
         self._backoff = backoff
@@ -113,7 +116,7 @@ class _Visit:
             connection = None
             try:
                 headers = await _headers(self._key, self._position.last_event_id)
-                connection = await connect(self._target, self._path, headers)
+                connection = await connect(self._target, self._tls, headers)
                 if connection is None:
                     return
                 while found := await connection.read(self._silence):

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff.js";
-import { BadAnswer, type Refused, SentAway, StreamError, Unreachable, refused } from "./errors.js";
+import { BadAnswer, NotAllowed, type Refused, SentAway, StreamError, Unreachable, refused } from "./errors.js";
 import type { ErrorData, StreamEvent } from "./events.js";
 import { type Frame, FrameReader } from "./frames.js";
 import { Position } from "./position.js";
@@ -160,7 +160,8 @@ class Connection {
     const answer = await this.#within(ANSWER_SECONDS, () => fetch(url, init));
     if (answer.status === 204) return null;
     if (answer.status !== 200) {
-      throw refusal(answer, await this.#within(ANSWER_SECONDS, () => answer.text()));
+      const text = await this.#within(ANSWER_SECONDS, () => answer.text());
+      throw explained(refusal(answer, text), url, answer, "Authorization" in headers);
     }
     if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
       throw new BadAnswer("The answer is no event stream: is this the URL of a wd-server?");
@@ -264,6 +265,18 @@ function refusal(answer: Response, text: string): Refused {
     typeof code === "string" ? code : `HTTP_${answer.status}`,
     answer.status,
     /^[0-9]+$/.test(told) ? Number(told) : null,
+  );
+}
+
+/** `fetch` takes no key along to another origin, which refuses then what has one. */
+function explained(refusal: Refused, url: string, answer: Response, hadKey: boolean): Refused {
+  const [asked, end] = [new URL(url).origin, new URL(answer.url).origin];
+  if (!hadKey || asked === end || !(refusal instanceof NotAllowed)) return refusal;
+  return new NotAllowed(
+    `${refusal.message} It wasn't shown the key: that was for ${asked}, which redirects to ${end}.` +
+      " If you trust that one, name it as the URL.",
+    refusal.code,
+    refusal.status,
   );
 }
 

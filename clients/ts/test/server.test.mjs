@@ -117,6 +117,54 @@ const streams = (body, end = true) => (response) => {
   if (end) response.end();
 };
 
+const moved = (location) => (response) => response.writeHead(308, { Location: location }).end();
+
+test("a redirect is followed with the key, and anew by each connection", async () => {
+  const answers = [
+    moved("/there"),
+    streams(CONNECTED + retract(1) + BYE),
+    moved("/there"),
+    streams(CONNECTED + retract(2), false),
+  ];
+  await against(answers, async (url, requests) => {
+    const found = [];
+    for await (const event of stream(url, "W", { follow: true, key: "k" })) {
+      found.push(event);
+      if (event.id === "7-2") break;
+    }
+    assert.deepEqual(ids(found), ["7-1", "7-2"]);
+    assert.deepEqual(new Set(requests.map((each) => each["authorization"])), new Set(["Bearer k"]));
+    const positions = requests.map((each) => each["last-event-id"]);
+    assert.deepEqual(positions, [undefined, undefined, "7-1", "7-1"]);
+  });
+});
+
+test("another origin gets no key, and its refusal says so", async () => {
+  const closed = (response) =>
+    response.writeHead(401).end('{"code":"AUTH_REQUIRED","detail":"A key is needed."}');
+  await against([closed], async (there, theirs) => {
+    await against([moved(there)], async (here, ours) => {
+      await assert.rejects(read(stream(here, "W", { key: "secret" })), (error) => {
+        assert.ok(error instanceof NotAllowed);
+        assert.equal(error.code, "AUTH_REQUIRED");
+        assert.match(error.message, /^A key is needed\. It wasn't shown the key/);
+        assert.ok(error.message.includes(`redirects to ${new URL(there).origin}.`));
+        assert.ok(!error.message.includes("secret"));
+        return true;
+      });
+      assert.equal(ours[0]["authorization"], "Bearer secret");
+      assert.equal(theirs[0]["authorization"], undefined);
+    });
+  });
+});
+
+test("a circle of redirects ends", async () => {
+  const circle = Array.from({ length: 30 }, () => moved("/"));
+  await against(circle, async (url) => {
+    await assert.rejects(read(stream(url, "W", { patience: 0 })), Unreachable);
+  });
+});
+
 test("a bye is shown and obeyed, and what comes twice is shown once", async () => {
   const answers = [
     streams(CONNECTED + retract(1) + retract(2) + BYE),
