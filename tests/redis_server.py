@@ -140,6 +140,10 @@ class RedisServer:
     def is_primary(self) -> bool:
         return self.info("replication")["role"] == "master"
 
+    def wait_until_has(self, key: str) -> None:
+        """A replica is sent what its primary has answered already."""
+        _wait_until(lambda: self.call("EXISTS", key) == "1")
+
     @property
     def has_all(self) -> bool:
         """A replica that has what its primary has; so has every primary."""

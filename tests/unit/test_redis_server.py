@@ -81,6 +81,7 @@ def test_a_server_that_stands_still_goes_on_afterwards() -> None:
 def test_a_sentinel_makes_the_replica_primary_when_the_primary_is_dead() -> None:
     with redis_sentinel() as watched:
         watched.primary.call("SET", "a", "1")
+        watched.replica.wait_until_has("a")
         watched.primary.stop()
         watched.wait_until_taken_over()
         assert watched.replica.call("GET", "a") == "1"
