@@ -336,10 +336,6 @@ class Settings:
         return cls(**values)
 
     @property
-    def is_production(self) -> bool:
-        return self.env == "production"
-
-    @property
     def upstream_rates(self) -> Rates:
         return PLANS[self.upstream_plan]
 

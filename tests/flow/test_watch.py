@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pty
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 from eventsource import EventSource
 from processes import PATIENCE, ROOT, Server, Simulator, server
+from slow_link import SlowLink
 
 COMMAND = [sys.executable, str(ROOT / "bin/wd-watch")]
 KEY = "wd_0123456789abcdef0123456789abcdef"
@@ -88,26 +91,48 @@ def test_in_a_pipe_it_is_lines_without_colour(served: Server, wallet: str) -> No
     assert sum(" -> " in line for line in out.splitlines()) == len(trades)
 
 
-def in_terminal(url: str, wallet: str, kind: str) -> str:
-    """What a terminal of this kind, a hundred columns wide, is sent until the end."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "--url", url, wallet],
-        env={"PATH": os.environ["PATH"], "TERM": kind, "COLUMNS": "100", "LINES": "24"},
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    sent = b""
-    try:
-        while piece := os.read(ours, 65536):
-            sent += piece
-    except OSError:  # Linux's end of a terminal
-        pass
-    finally:
-        os.close(ours)
-        assert process.wait(PATIENCE) == 0
-    return sent.decode()
+class Terminal:
+    """`bin/wd-watch` in a terminal. `sent` is what that was sent so far."""
+
+    def __init__(
+        self, url: str, wallet: str, kind: str, *, columns: int = 100, **environment: str
+    ) -> None:
+        self._ours, theirs = pty.openpty()
+        size = {"TERM": kind, "COLUMNS": str(columns), "LINES": "24"}
+        self.process = subprocess.Popen(
+            [*COMMAND, "--url", url, wallet],
+            env={"PATH": os.environ["PATH"], **size, **environment},
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.sent = ""
+
+    def read_until(self, *texts: str) -> None:
+        while not all(text in self.sent for text in texts):
+            assert self._read(), self.sent
+
+    def read_to_the_end(self) -> str:
+        while self._read():
+            pass
+        os.close(self._ours)
+        assert self.process.wait(PATIENCE) == 0
+        return self.sent
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._ours], [], [], PATIENCE)
+        assert ready, self.sent
+        try:
+            piece = os.read(self._ours, 65536)
+        except OSError:  # Linux's end of a terminal
+            return False
+        self.sent += piece.decode(errors="replace")
+        return bool(piece)
+
+
+def in_terminal(url: str, wallet: str, kind: str, **environment: str) -> str:
+    """What a terminal of this kind is sent until the end."""
+    return Terminal(url, wallet, kind, **environment).read_to_the_end()
 
 
 def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wallet: str) -> None:
@@ -115,6 +140,38 @@ def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wal
     assert "\x1b[" in text
     for part in ("complete", wallet, "P&L SOL", "realized P&L", "open positions"):
         assert part in text
+
+
+def test_without_colour_signs_and_words_say_it(served: Server, wallet: str) -> None:
+    coloured = in_terminal(served.url, wallet, "xterm-256color")
+    plain = in_terminal(served.url, wallet, "xterm-256color", NO_COLOR="1")
+    colour = re.compile(r"\x1b\[[\d;]*\b(3[0-8]|9[0-7])\b[\d;]*m")
+    assert colour.search(coloured)
+    assert not colour.search(plain)
+    assert re.search(r"\+\d", plain)
+    assert re.search(r" -\d", plain)
+    assert "● " in plain
+
+
+def test_on_a_slow_link_what_has_come_is_shown_while_the_rest_is_on_its_way(
+    served: Server, wallet: str
+) -> None:
+    with SlowLink(served.port) as link:
+        terminal = Terminal(link.url, wallet, "xterm-256color", columns=60)
+        terminal.read_until("connecting")
+        # Head, `connected`, progress and some trades, the last of them torn apart.
+        link.let_by(8_000)
+        terminal.read_until("reading the history", "sell")
+        assert "realized P&L" not in terminal.sent
+        link.let_by(float("inf"))
+        assert "realized P&L" in terminal.read_to_the_end()
+
+
+def test_a_slow_link_changes_nothing_of_what_is_written(served: Server, wallet: str) -> None:
+    direct, _ = watch(served.url, wallet, "--csv")
+    with SlowLink(served.port) as link:
+        link.let_by(float("inf"))
+        assert watch(link.url, wallet, "--csv") == (direct, "")
 
 
 def test_a_terminal_that_can_do_nothing_gets_lines(served: Server, wallet: str) -> None:

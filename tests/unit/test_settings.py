@@ -47,7 +47,7 @@ def complaints(environ: dict[str, str], **overrides: object) -> tuple[str, ...]:
 
 def test_development_needs_nothing() -> None:
     s = Settings.from_environment({})
-    assert (s.env, s.host, s.port, s.is_production) == ("development", "127.0.0.1", 5000, False)
+    assert (s.env, s.host, s.port) == ("development", "127.0.0.1", 5000)
     assert (s.sse_keepalive_interval, s.write_timeout, s.drain_seconds) == (15, 60, 20)
     assert (s.rate_limit_requests, s.rate_limit_streaming_connections) == (50, 10)
     assert s.max_wallet_size == 20_000
@@ -69,7 +69,6 @@ def test_production_demands_its_key_its_secret_and_its_redis() -> None:
 
 def test_production_changes_defaults() -> None:
     s = Settings.from_environment(PRODUCTION)
-    assert s.is_production
     assert s.api_key_required
     assert s.log_format == "json"
     assert s.data_dir == Path("/var/lib/wd-server")

@@ -14,8 +14,9 @@ from wd_server.client.events import Summary, Trade
 from wd_server.watch import figures
 from wd_server.watch.board import Board, reason
 
-# Told apart by who confuses red and green too; the sign says it without colour.
-GAIN, LOSS, FAINT, WARNING = "bright_cyan", "dark_orange", "bright_black", "yellow"
+# Told apart in every colour vision, and read on black and on white alike; the sign says it without
+# colour. The first 16 colours are whatever a theme makes of them, and one's grey is its background.
+GAIN, LOSS, FAINT, WARNING = "color(63)", "color(130)", "color(243)", "bold"
 # Lines beside the trades: state, bar, table head, totals, and one to spare for the cursor.
 OTHER_LINES = 10
 LEAST_ROWS = 1
