@@ -63,10 +63,14 @@ let drawn = null;
 
 // Which wallet.
 
+/** As it was asked for. @type {string | null} */
+let chosen = null;
+
 /** @param {string | null} text from the URL or typed in */
 function choose(text) {
   watch?.stop();
   watch = null;
+  chosen = text;
   const wallet = text === null ? null : findAddress(text);
   address.value = wallet ?? text ?? "";
   complain(text !== null && wallet === null ? "This is no Solana address: it has 32 to 44 letters and digits." : "");
@@ -238,7 +242,10 @@ document.addEventListener("click", (event) => {
   history.pushState(null, "", link.href);
   choose(fromUrl());
 });
-addEventListener("popstate", () => choose(fromUrl()));
+addEventListener("popstate", () => {
+  // A link within the page comes here, too: the wallet is the same, and goes on.
+  if (fromUrl() !== chosen) choose(fromUrl());
+});
 
 byId("key-form", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();

@@ -48,6 +48,8 @@ def test_all_of_it_can_be_reached_and_used_by_keyboard(
     tab = open_tab(served.url, chain.wallet(USUAL))
     tab.wait_until_live()
     expect(tab.find("#positions-count")).not_to_be_empty()
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
     press = tab.page.keyboard.press
     press("Tab")
     expect(tab.find(".skip")).to_be_focused()
@@ -62,6 +64,8 @@ def test_all_of_it_can_be_reached_and_used_by_keyboard(
     expect(tab.rows().first).to_have_attribute("aria-rowindex", "2")
     press("Tab")
     assert tab.page.evaluate("document.activeElement.closest('.row') !== null")
+    # The link to the trades is none to another wallet.
+    assert not [url for url in asked if "/stream" in url]
 
 
 def test_a_small_screen_shows_everything_without_scrolling_sideways(
