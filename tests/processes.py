@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,6 +162,19 @@ class Server:
         request = Request(self.url + path, headers=dict(headers or {}))
         with urlopen(request, timeout=PATIENCE) as response:
             return json.load(response)
+
+    def wait_until_healthy(self) -> None:
+        """Nothing tells of that, so this asks again."""
+        deadline = monotonic() + PATIENCE
+        while True:
+            try:
+                health = self.get("/health")
+            except HTTPError as error:  # 503 while it isn't
+                health = json.load(error)
+            if health["status"] == "healthy":
+                return
+            assert monotonic() < deadline, health
+            sleep(0.02)
 
     def keys(self, command: str, *arguments: str) -> Any:
         """What `bin/wd-keys` does with this server's keys."""

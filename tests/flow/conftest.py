@@ -11,8 +11,8 @@ from processes import PATIENCE, ROOT, Simulator, server, simulator
 
 # Enough that 5,000 of them are trades.
 LARGE = 7200
-# Small ones, one for each test that wants an unanalysed wallet.
-SMALL, SMALL_WALLETS = 60, 64
+# Small ones, one for each test that wants an unanalysed wallet (some 80 do).
+SMALL, SMALL_WALLETS = 60, 160
 
 
 @pytest.fixture(scope="session")

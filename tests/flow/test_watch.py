@@ -142,9 +142,9 @@ def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wal
         assert part in text
 
 
-def test_without_colour_signs_and_words_say_it(served: Server, wallet: str) -> None:
-    coloured = in_terminal(served.url, wallet, "xterm-256color")
-    plain = in_terminal(served.url, wallet, "xterm-256color", NO_COLOR="1")
+def test_without_colour_signs_and_words_say_it(served: Server, large_wallet: str) -> None:
+    coloured = in_terminal(served.url, large_wallet, "xterm-256color")
+    plain = in_terminal(served.url, large_wallet, "xterm-256color", NO_COLOR="1")
     colour = re.compile(r"\x1b\[[\d;]*\b(3[0-8]|9[0-7])\b[\d;]*m")
     assert colour.search(coloured)
     assert not colour.search(plain)
@@ -244,8 +244,8 @@ def test_a_server_that_is_not_there_is_given_up_when_patience_ends(wallet: str) 
         ("http://127.0.0.1:1", ["--key", "a b"]),
     ],
 )
-def test_a_wrong_argument_is_said_so(url: str, arguments: list[str], wallet: str) -> None:
-    _, error = watch(url, wallet, *arguments, code=2)
+def test_a_wrong_argument_is_said_so(url: str, arguments: list[str]) -> None:
+    _, error = watch(url, "wallet", *arguments, code=2)
     assert error.startswith("usage:")
 
 
