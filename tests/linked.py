@@ -1,7 +1,11 @@
 """What is kept in Redis, with a link of its own: a process has one for all of it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from wd_server.access.redis_counters import RedisCounters
 from wd_server.access.redis_store import RedisAccessStore
+from wd_server.chain.redis_budget import RedisBudgetStore
 from wd_server.journal.redis import RedisJournal
 from wd_server.redis_link import RedisLink
 from wd_server.secret import Secret
@@ -39,3 +43,13 @@ class LinkedJournal(_Linked, RedisJournal):
     def __init__(self, url: Secret, keep_seconds: int, **seconds: float) -> None:
         self._own = RedisLink(url)
         super().__init__(self._own, keep_seconds, **seconds)
+
+
+@asynccontextmanager
+async def linked_budget_store(url: Secret) -> AsyncIterator[RedisBudgetStore]:
+    link = RedisLink(url)
+    await link.open()
+    try:
+        yield RedisBudgetStore(link)
+    finally:
+        await link.close()

@@ -31,12 +31,15 @@ from wd_server import __version__
 from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.sources import Sources
+from wd_server.chain.budget import Budget
 from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
 from wd_server.chain.price_sources import Birdeye, DefiLlama
 from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
+from wd_server.chain.redis_budget import RedisBudgetStore
 from wd_server.chain.rpc import upstream_http_client
+from wd_server.chain.sqlite_budget import FILE_NAME, SqliteBudgetStore
 from wd_server.chain.upstream import Upstream
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.base import Journal
@@ -98,6 +101,7 @@ class App:
         self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
         self._upstream = Upstream(settings, self._http)
+        self._budget = self._daily_budget()
         quotes = _quotes(settings, self._http)
         self.journal = self._journal()
         self.analysis = Analysis(
@@ -124,12 +128,14 @@ class App:
         )
 
     async def open(self) -> None:
-        """Raises StoreUnavailable if the journal or the keys can't be opened."""
+        """Raises StoreUnavailable if the journal, the keys or the day's credits can't be opened."""
         try:
             if self._redis is not None:
                 await self._redis.open()
             await self.journal.open()
             await self.door.open()
+            if self._budget is not None:
+                await self._budget.open()
             await self._upstream.open(self.analysis.following)
             deliveries = self._upstream.deliveries
             deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
@@ -153,6 +159,8 @@ class App:
         self._http.close()
 
     async def _close_stores(self) -> None:
+        if self._budget is not None:
+            await self._budget.close()
         await self.door.close()
         await self.journal.close()
         if self._redis is not None:
@@ -163,6 +171,14 @@ class App:
         if self._redis is None:
             return SqliteJournal(settings.data_dir / "journal.db")
         return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
+
+    def _daily_budget(self) -> Budget | None:
+        settings = self.settings
+        if not settings.upstream_daily_credits:
+            return None
+        if self._redis is None:
+            return Budget(self._upstream.account, SqliteBudgetStore(settings.data_dir / FILE_NAME))
+        return Budget(self._upstream.account, RedisBudgetStore(self._redis))
 
     def _sources(self, quotes: Quotes) -> Sources:
         settings, upstream = self.settings, self._upstream

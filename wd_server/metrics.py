@@ -112,6 +112,13 @@ class _Reading(Collector):
             calls.add_metric((method, outcome), count)
         yield calls
         yield _counters("upstream_credits", "Credits spent, by plan table.", "method", rpc.credits)
+        account = self._measured.upstream.account
+        if account.daily:
+            yield _gauge("upstream_credits_limit", "The day's budget (UTC).", account.daily)
+            yield _gauge(
+                "upstream_credits_today", "Spent of it by all, as far as known.", account.today
+            )
+            yield _gauge("upstream_credits_today_own", "By this process.", account.own_today)
         yield _gauge(
             "upstream_quota_exhausted", "1 while the plan is used up.", rpc.quota_exhausted
         )

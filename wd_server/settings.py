@@ -137,8 +137,9 @@ class Settings:
     upstream_daily_credits: int = setting(
         variable.whole(0, 1_000_000_000),
         "0",
-        "Credits that this process may spend on a day (UTC); 0: no limit. At 95 % of it wallets "
-        "aren't followed any more, at all of it nothing is asked.",
+        "Credits that the service may spend on a day (UTC), all its processes and restarts "
+        "together; 0: no limit. At 95 % of it wallets aren't followed any more, at all of it "
+        "nothing is asked.",
     )
     secret_key: Secret | None = optional(
         variable.secret(),
@@ -163,7 +164,8 @@ class Settings:
     data_dir: Path = setting(
         variable.path(),
         _by_environment("/var/lib/wd-server", "data"),
-        "Folder of the embedded journal and of keys, where `REDIS_URL` isn't set.",
+        "Folder of the embedded journal, of keys and of the day's credits, where `REDIS_URL` isn't "
+        "set.",
     )
     api_key_required: bool = setting(
         variable.yes_no(),

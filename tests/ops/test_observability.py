@@ -48,7 +48,8 @@ def chain() -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def srv(chain: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
-    with server(folder, chain.url, MAX_STREAMS=MAX_STREAMS) as started:
+    settings = {"MAX_STREAMS": MAX_STREAMS, "UPSTREAM_DAILY_CREDITS": 1_000_000}
+    with server(folder, chain.url, **settings) as started:
         yield started
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wd_server.chain.credits import BYTES_A_CREDIT, DAY_SECONDS, Credits
+from wd_server.chain.credits import BYTES_A_CREDIT, DAY_SECONDS, Credits, Share
 from wd_server.errors import UpstreamQuota
 
 
@@ -41,3 +41,75 @@ def test_following_ends_before_the_budget_and_everything_with_it_until_midnight(
     clock.now += DAY_SECONDS
     account.check_following()
     assert account.today == 0
+
+
+def told(account: Credits, store: dict[int, int], spent: int = 0) -> None:
+    """A store has what this process and others spent, and says so."""
+    for share in account.shares():
+        total = share.total_with(store.get(share.day, 0), 0)
+        store[share.day] = total + spent
+        account.count(share, store[share.day])
+
+
+def test_a_budget_is_used_up_by_what_others_spend_too():
+    account, store = Credits(100, Clock()), {}
+    account.spend("x", 10)
+    told(account, store, spent=84)
+    assert (account.today, account.own_today) == (94, 10)
+    account.check_following()
+    account.spend("x", 1)
+    assert (account.today, account.own_today) == (95, 11)
+    with pytest.raises(UpstreamQuota):
+        account.check_following()
+    told(account, store, spent=5)
+    assert account.today == 100
+    with pytest.raises(UpstreamQuota):
+        account.check()
+
+
+def test_what_is_spent_while_the_store_is_told_counts_once():
+    account = Credits(100, Clock())
+    account.spend("x", 10)
+    (share,) = account.shares()
+    account.spend("x", 5)
+    account.count(share, 30)
+    assert account.today == 35
+    assert account.shares() == [Share(share.day, 15, 10, 30)]
+
+
+def test_what_was_spent_before_midnight_is_told_of_the_day_that_is_over():
+    clock = Clock()
+    account = Credits(100, clock)
+    day = int(clock.now // DAY_SECONDS)
+    account.spend("x", 10)
+    (before,) = account.shares()
+    account.spend("x", 2)
+    clock.now += DAY_SECONDS
+    account.spend("x", 1)
+    assert account.shares() == [Share(day + 1, 1), Share(day, 12)]
+    account.count(before, 50)  # the answer was late
+    assert account.shares() == [Share(day + 1, 1), Share(day, 12, 10, 50)]
+    told(account, {day: 50})
+    assert [share.day for share in account.shares()] == [day + 1]
+    assert (account.today, account.own_today) == (1, 1)
+
+
+def test_of_days_long_over_nothing_is_kept():
+    clock = Clock()
+    account = Credits(100, clock)
+    for _ in range(5):
+        account.spend("x", 10)
+        clock.now += DAY_SECONDS
+    assert [share.spent for share in account.shares()] == [0, 10]
+    clock.now += 3 * DAY_SECONDS
+    (share,) = account.shares()
+    assert share.spent == 0
+
+
+def test_a_clock_that_is_set_back_over_midnight_gives_no_second_budget():
+    clock = Clock()
+    account = Credits(100, clock)
+    account.spend("x", 100)
+    clock.now -= 10
+    with pytest.raises(UpstreamQuota):
+        account.check()

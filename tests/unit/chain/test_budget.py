@@ -1,0 +1,217 @@
+"""When the store is told what is spent, and what happens while it is away."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from linked import linked_budget_store
+from redis_server import RedisServer, redis_server
+from structlog.testing import capture_logs
+
+from wd_server.chain import sqlite_budget
+from wd_server.chain.budget import Budget
+from wd_server.chain.credits import DAY_SECONDS, Credits, Share
+from wd_server.chain.redis_budget import KEPT_SECONDS
+from wd_server.chain.sqlite_budget import SqliteBudgetStore
+from wd_server.errors import StoreUnavailable, UpstreamQuota
+
+DAY = 20_783
+KEY = "wd:{credits}:2026-11-26"
+LIMIT = 100
+OFTEN = 0.01
+NEVER = 3600.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "credits.db"
+
+
+def account() -> Credits:
+    return Credits(LIMIT, lambda: float(DAY * DAY_SECONDS))
+
+
+async def stored(path: Path) -> int:
+    store = SqliteBudgetStore(path)
+    try:
+        return await store.count("who looks", Share(DAY))
+    finally:
+        await store.close()
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Nothing tells of what a store has, so this asks again."""
+    async with asyncio.timeout(30):
+        while True:
+            if await is_so():
+                return
+            await asyncio.sleep(OFTEN)
+
+
+def test_a_restart_begins_with_what_the_day_has_cost(path: Path) -> None:
+    async def life() -> None:
+        before, after = account(), account()
+        budget = Budget(before, SqliteBudgetStore(path), seconds=NEVER)
+        await budget.open()
+        before.spend("x", LIMIT)
+        await budget.close()
+        await budget.close()
+        budget = Budget(after, SqliteBudgetStore(path), seconds=NEVER)
+        await budget.open()
+        assert (after.today, after.own_today) == (LIMIT, 0)
+        with pytest.raises(UpstreamQuota):
+            after.check()
+        await budget.close()
+
+    asyncio.run(life())
+
+
+def test_what_one_spends_the_other_hears_of_while_both_run(path: Path) -> None:
+    async def life() -> None:
+        accounts = [account(), account()]
+        budgets = [Budget(each, SqliteBudgetStore(path), seconds=OFTEN) for each in accounts]
+        for budget in budgets:
+            await budget.open()
+        for number, each in enumerate(accounts, 1):
+            each.spend("x", number)
+
+        async def agreed() -> bool:
+            return [each.today for each in accounts] == [3, 3]
+
+        await until(agreed)
+        for budget in budgets:
+            await budget.close()
+        assert await stored(path) == 3
+
+    asyncio.run(life())
+
+
+def test_a_store_that_is_away_stops_nothing_and_gets_everything_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_budget, "LOCK_SECONDS", 0.01)
+
+    async def life() -> None:
+        spender = account()
+        budget = Budget(spender, SqliteBudgetStore(path), seconds=OFTEN)
+        await budget.open()
+        with capture_logs() as logs, closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            spender.spend("x", 60)
+
+            async def logged() -> bool:
+                return bool(logs)
+
+            await until(logged)
+            spender.spend("x", 30)
+            spender.check_following()
+            spender.spend("x", 5)
+            with pytest.raises(UpstreamQuota):
+                spender.check_following()
+            other.rollback()
+
+            async def all_stored() -> bool:
+                return await stored(path) == 95
+
+            await until(all_stored)
+            await budget.close()
+        said = [line["event"] for line in logs]
+        assert said == ["spent credits can't be stored", "spent credits are stored again"]
+        assert "credits.db" in logs[0]["error"]
+        assert str(path.parent) not in logs[0]["error"]
+        assert (spender.today, await stored(path)) == (95, 95)
+
+    asyncio.run(life())
+
+
+def test_an_end_without_the_store_is_logged_and_is_an_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_budget, "LOCK_SECONDS", 0.01)
+
+    async def life() -> None:
+        spender = account()
+        budget = Budget(spender, SqliteBudgetStore(path), seconds=NEVER)
+        await budget.open()
+        spender.spend("x", 1)
+        with capture_logs() as logs, closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await budget.close()
+        assert [line["event"] for line in logs] == ["the last credits can't be stored"]
+
+    asyncio.run(life())
+
+
+def test_a_file_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
+    async def life(path: Path) -> str:
+        budget = Budget(account(), SqliteBudgetStore(path))
+        try:
+            with pytest.raises(StoreUnavailable) as refused:
+                await budget.open()
+        finally:
+            await budget.close()
+        return refused.value.message
+
+    (tmp_path / "nonsense").write_bytes(b"nonsense" * 1000)
+    assert "not a database" in asyncio.run(life(tmp_path / "nonsense"))
+    assert "File exists" in asyncio.run(life(tmp_path / "nonsense" / "credits.db"))
+
+
+def test_the_file_is_its_owner_s_and_has_two_days_at_most(path: Path) -> None:
+    async def life() -> None:
+        store = SqliteBudgetStore(path)
+        for day in range(DAY, DAY + 5):
+            await store.count("a", Share(day, 1))
+        await store.close()
+
+    asyncio.run(life())
+    assert path.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(path)) as connection:
+        days = connection.execute("SELECT DISTINCT day FROM spent ORDER BY day").fetchall()
+    assert days == [(DAY + 3,), (DAY + 4,)]
+
+
+def test_in_redis_a_day_has_a_key_with_an_end_and_nothing_is_written_for_nothing() -> None:
+    async def life(redis: RedisServer) -> None:
+        async with linked_budget_store(redis.url) as store:
+            assert await store.count("a", Share(DAY)) == 0
+            assert redis.call("EXISTS", KEY) == "0"
+            assert await store.count("a", Share(DAY, 5)) == 5
+            assert 0 < int(redis.call("TTL", KEY)) <= KEPT_SECONDS
+            redis.call("EXPIRE", KEY, 10)
+            assert await store.count("a", Share(DAY, 5, 5, 5)) == 5
+            assert int(redis.call("TTL", KEY)) <= 10  # nothing new, so nothing was written
+            assert redis.call("HGET", KEY, "total") == "5"
+
+    with redis_server() as redis:
+        asyncio.run(life(redis))
+
+
+def test_what_redis_did_without_an_answer_counts_once() -> None:
+    async def life(redis: RedisServer) -> None:
+        async with linked_budget_store(redis.url) as store:
+            spender = account()
+            budget = Budget(spender, store, seconds=OFTEN)
+            await budget.open()
+            with capture_logs() as logs, redis.stopped():
+                spender.spend("x", 10)
+
+                async def logged() -> bool:
+                    return "spent credits can't be stored" in [line["event"] for line in logs]
+
+                await until(logged)
+                spender.spend("x", 10)
+
+            async def counted() -> bool:
+                return [share.counted for share in spender.shares()] == [20]
+
+            await until(counted)
+            await budget.close()
+            assert spender.today == 20
+            assert redis.call("HGET", KEY, "total") == "20"
+
+    with redis_server() as redis:
+        asyncio.run(life(redis))
