@@ -329,10 +329,10 @@ class _NoHistory:
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
     ) -> AsyncGenerator[Fetched, None]:
-        await self.final_slot()
+        await self.final_slot(first=True)
         yield Fetched([], 0)  # an async generator like the real one
 
-    async def final_slot(self) -> float:
+    async def final_slot(self, *, first: bool) -> float:
         raise UpstreamRejected(
             "This server has no Solana RPC to ask. Its operator sets HELIUS_KEY or "
             "HELIUS_RPC_URL, or starts it with --demo."

@@ -146,7 +146,7 @@ class Run:
         started = sources.clock()
         self.first, cursor, seq = not book.complete, book.cursor, book.seq
         self._say("initializing", book)
-        book.final_slot = await sources.history.final_slot()
+        book.final_slot = await sources.history.final_slot(first=self.first)
         try:
             await self._read_history(book, steps)
             await self._enter(book)

@@ -23,8 +23,9 @@ class Histories(Protocol):
     ) -> Steps:
         """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
 
-    async def final_slot(self) -> float:
-        """The newest slot that isn't taken back any more."""
+    async def final_slot(self, *, first: bool) -> float:
+        """The newest slot that isn't taken back any more, or for a wallet's `first` read one that
+        is a bit older."""
 
 
 class Symbols(Protocol):

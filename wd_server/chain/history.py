@@ -37,6 +37,9 @@ NEWEST = 50  # transactions fetched first of all, for a preview of 25 trades
 NEWEST_SECONDS = 10.0  # until the preview is given up; the listing waits no longer for it
 # Seconds for which one answer does for all wallets. A slot takes 0.4, and is final after 13.
 FINAL_SECONDS = 2.0
+# The same for a wallet's first read, when somebody waits for the preview: a round trip less, and a
+# minute's transactions more that count as not final until the next read.
+FIRST_FINAL_SECONDS = 60.0
 # Chunks in flight or waiting for their turn, for one read. Ten fill 50 requests a second, the
 # limit of a common plan, at a fifth of a second each.
 CHUNKS_AHEAD = 10
@@ -125,17 +128,20 @@ class History:
         self._held = Held()
         self._ahead = 0
         self._asking_final = asyncio.Lock()
-        self._final_until = -math.inf
+        self._final_at = -math.inf
 
-    async def final_slot(self) -> float:
-        """The newest slot that isn't taken back any more, as it was FINAL_SECONDS ago at most."""
-        async with self._asking_final:
-            if self._clock() >= self._final_until:
-                options = [{"commitment": "finalized"}]
-                slot = await self._rpc.call("getSlot", options, int)
-                self._transactions.final_slot = slot
-                self._final_until = self._clock() + FINAL_SECONDS
-            return self._transactions.final_slot
+    async def final_slot(self, *, first: bool) -> float:
+        """The newest slot that isn't taken back any more, as it was FINAL_SECONDS ago at most;
+        before a wallet's `first` read FIRST_FINAL_SECONDS."""
+        seconds = FIRST_FINAL_SECONDS if first else FINAL_SECONDS
+        if self._clock() >= self._final_at + seconds:
+            async with self._asking_final:
+                if self._clock() >= self._final_at + seconds:
+                    options = [{"commitment": "finalized"}]
+                    slot = await self._rpc.call("getSlot", options, int)
+                    self._transactions.final_slot = slot
+                    self._final_at = self._clock()
+        return self._transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
         return HistoryStatistics(self._transactions.mode, self._transactions.batch)

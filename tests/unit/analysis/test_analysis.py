@@ -48,7 +48,7 @@ class PlayedHistory:
             self.reading.clear()
             await self.reading.wait()
 
-    async def final_slot(self) -> float:
+    async def final_slot(self, *, first: bool) -> float:
         return inf
 
     async def read(

@@ -42,8 +42,10 @@ class Chain:
         self.transactions = [decoder.decode(b"{" + entry.body) for entry in simulated.entries]
         self._stuck_after = stuck_after
         self._ahead = ahead
+        self.first: list[bool] = []
 
-    async def final_slot(self) -> float:
+    async def final_slot(self, *, first: bool) -> float:
+        self.first.append(first)
         return inf
 
     async def read(
@@ -157,6 +159,15 @@ def test_however_often_it_stores_every_trade_is_stored_once(
         ]
         assert len(signatures) == len(set(signatures)) == chain.trades()
         assert entries[-1].kind == "complete"
+
+    on_chain(tmp_path, scene)
+
+
+def test_only_a_wallets_first_read_may_take_an_older_final_slot(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        await run.execute(lambda: True)
+        await Run(run._sources, run._lease, listener).execute(lambda: True)
+        assert chain.first == [True, False]
 
     on_chain(tmp_path, scene)
 

@@ -12,6 +12,8 @@ from scripted_rpc import Bench, Hang, Reply, bench, error, run
 from wd_server.chain import chunks, history
 from wd_server.chain.history import (
     CHUNKS_AHEAD,
+    FINAL_SECONDS,
+    FIRST_FINAL_SECONDS,
     NEWEST,
     NOTHING_KNOWN,
     Fetched,
@@ -375,13 +377,32 @@ def test_a_transaction_that_stays_null_ends_the_read():
     run(main)
 
 
+def test_the_final_slot_is_asked_for_once_for_all_and_seldom_for_a_first_read():
+    async def main():
+        async with setup([]) as s:
+            s.chain.final_slot = 100
+            asked = (s.history.final_slot(first=first) for first in (True, False, True))
+            assert await asyncio.gather(*asked) == [100] * 3
+            s.chain.final_slot = 200
+            s.bench.time.now += FINAL_SECONDS
+            assert await s.history.final_slot(first=True) == 100
+            assert await s.history.final_slot(first=False) == 200
+            assert s.methods() == ["getSlot"] * 2
+            s.chain.final_slot = 300
+            s.bench.time.now += FIRST_FINAL_SECONDS
+            assert await s.history.final_slot(first=True) == 300
+            assert s.methods() == ["getSlot"] * 3
+
+    run(main)
+
+
 @BOTH
 @pytest.mark.parametrize("count", [1, 30, 300])
 def test_what_leaves_the_chain_while_it_is_read_is_left_out(by_page: bool, count: int):
     async def main():
         async with setup(chain(count), by_page) as s:
             s.chain.final_slot = 99
-            await s.history.final_slot()
+            await s.history.final_slot(first=False)
             leave_once_listed(s, 2)
             got = await read(s.history)
             assert got.signatures == expected(s.chain.transactions)
@@ -395,7 +416,7 @@ def test_many_that_leave_the_chain_are_asked_for_by_the_most_that_may_be_asked_f
     async def main():
         async with setup(chain(600)) as s:
             s.chain.final_slot = 99
-            await s.history.final_slot()
+            await s.history.final_slot(first=False)
             leave_once_listed(s, 600)
             assert (await read(s.history)).signatures == []
 
@@ -408,7 +429,7 @@ def test_what_may_be_final_is_never_left_out(final_slot: int | None):
         async with setup(chain(30), by_page=False) as s:
             if final_slot is not None:
                 s.chain.final_slot = final_slot
-                await s.history.final_slot()
+                await s.history.final_slot(first=False)
             leave_once_listed(s, 2)
             with pytest.raises(UpstreamUnavailable, match="doesn't give"):
                 await read(s.history)
@@ -420,7 +441,7 @@ def test_an_upstream_that_cannot_tell_what_left_the_chain_is_asked_again():
     async def main():
         async with setup(chain(30), by_page=False) as s:
             s.chain.offers.remove("getSignatureStatuses")
-            await s.history.final_slot()
+            await s.history.final_slot(first=False)
             s.chain.nulls = {"sig3": 6}
             assert (await read(s.history)).signatures == expected(s.chain.transactions)
             assert "getSignatureStatuses" in s.methods()
