@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,13 +168,12 @@ class Server:
         deadline = monotonic() + PATIENCE
         while True:
             try:
-                health = self.get("/health")
-            except HTTPError as error:  # 503 while it isn't
-                health = json.load(error)
-            if health["status"] == "healthy":
+                assert self.get("/health")["status"] == "healthy"
+            except (OSError, HTTPException):  # no answer, or 503
+                assert monotonic() < deadline
+                sleep(0.02)
+            else:
                 return
-            assert monotonic() < deadline, health
-            sleep(0.02)
 
     def keys(self, command: str, *arguments: str) -> Any:
         """What `bin/wd-keys` does with this server's keys."""

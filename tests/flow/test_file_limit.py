@@ -2,9 +2,7 @@
 
 import socket
 from contextlib import ExitStack
-from http.client import HTTPException
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 from eventsource import EventSource
@@ -20,19 +18,6 @@ STREAMS = FILES - RESERVED_FILES
 
 def connect(srv: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", srv.port), PATIENCE)
-
-
-def wait_until_answering(srv: Server) -> None:
-    """Nothing tells of that, so this asks again."""
-    deadline = monotonic() + PATIENCE
-    while True:
-        try:
-            assert srv.get("/health")["status"] == "healthy"
-        except (OSError, HTTPException):
-            assert monotonic() < deadline
-            sleep(0.02)
-        else:
-            return
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n"])
@@ -55,7 +40,7 @@ def test_streams_stay_and_health_answers_while_others_take_every_file(
             sock = stack.enter_context(connect(srv))
             if said:
                 sock.sendall(said)
-        wait_until_answering(srv)
+        srv.wait_until_healthy()
         assert srv.get("/health")["streaming"]["active_streams"] == STREAMS
         signatures = chain.append(wallet, 10)
         for stream in streams:
@@ -80,7 +65,7 @@ def test_a_server_that_can_accept_nothing_more_recovers(
         with ExitStack() as rude:
             for sock in crowd:
                 rude.enter_context(sock)
-            wait_until_answering(srv)
+            srv.wait_until_healthy()
             signatures = chain.append(wallet, 10)
             found = [event.data["signature"] for event in stream.take("trade", len(signatures))]
             assert found == signatures

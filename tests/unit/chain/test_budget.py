@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,14 @@ async def stored(path: Path) -> int:
         return await store.count("who looks", Share(DAY))
     finally:
         await store.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process has the file."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -98,20 +106,19 @@ def test_a_store_that_is_away_stops_nothing_and_gets_everything_later(
         spender = account()
         budget = Budget(spender, SqliteBudgetStore(path), seconds=OFTEN)
         await budget.open()
-        with capture_logs() as logs, closing(sqlite3.connect(path)) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            spender.spend("x", 60)
+        with capture_logs() as logs:
+            with locked(path):
+                spender.spend("x", 60)
 
-            async def logged() -> bool:
-                return bool(logs)
+                async def logged() -> bool:
+                    return bool(logs)
 
-            await until(logged)
-            spender.spend("x", 30)
-            spender.check_following()
-            spender.spend("x", 5)
-            with pytest.raises(UpstreamQuota):
+                await until(logged)
+                spender.spend("x", 30)
                 spender.check_following()
-            other.rollback()
+                spender.spend("x", 5)
+                with pytest.raises(UpstreamQuota):
+                    spender.check_following()
 
             async def all_stored() -> bool:
                 return await stored(path) == 95
@@ -137,8 +144,7 @@ def test_an_end_without_the_store_is_logged_and_is_an_end(
         budget = Budget(spender, SqliteBudgetStore(path), seconds=NEVER)
         await budget.open()
         spender.spend("x", 1)
-        with capture_logs() as logs, closing(sqlite3.connect(path)) as other:
-            other.execute("BEGIN EXCLUSIVE")
+        with capture_logs() as logs, locked(path):
             await budget.close()
         assert [line["event"] for line in logs] == ["the last credits can't be stored"]
 
