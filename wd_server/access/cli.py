@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
                 help=f"how long both are valid, as 30m or 7d ({OVERLAP})",
             )
     token = command("revoke-token", "Take one token back at once, with its streams.")
-    token.add_argument("jti", help="the token's claim `jti`")
+    token.add_argument("jti", help="the token's claim `jti`; after -- if it begins with a dash")
     return parser
 
 

@@ -32,6 +32,7 @@ STREAMS_MAX = 1_000_000
 # RFC 7518, section 3.2. Shorter secrets (in development) are filled up with zeros, as HMAC does it
 # anyway, because PyJWT warns of them.
 _HMAC_KEY_BYTES = 32
+# Written in hex: a name that begins with a dash would be an option to `wd-keys revoke-token`.
 _JTI_BYTES = 16
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=JTI_CHARACTERS_MAX)]
@@ -111,7 +112,7 @@ class Tokens:
         now: float,
     ) -> Issued:
         """`wallets` is what `Claims.wallets` may be, `seconds` is at most the rules' maximum."""
-        issued_at, jti = int(now), secrets.token_urlsafe(_JTI_BYTES)
+        issued_at, jti = int(now), secrets.token_hex(_JTI_BYTES)
         claims = Claims(
             iss=self._rules.issuer,
             aud=self._rules.audience,

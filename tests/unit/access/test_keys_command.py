@@ -222,6 +222,13 @@ def test_what_can_not_be_done_is_said_in_a_sentence(alone: Environment) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_another_issuer_s_token_is_revoked_though_its_name_begins_with_a_dash(
+    alone: Environment,
+) -> None:
+    done = run(alone, "revoke-token", "--json", "--", "-x1")
+    assert json.loads(done.stdout) == {"jti": "-x1", "state": "revoked"}
+
+
 def test_a_whole_key_as_an_argument_is_refused_and_not_repeated(alone: Environment) -> None:
     key = told(alone, "create", "--name", "x")["key"]
     done = run(alone, "revoke", key)
