@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30
 # Where servers listen: below the kernel's ports for clients (32768 and up on Linux).
 SERVER_PORTS = (15_000, 32_000)
+# In any order, because two runs beside each other shall rarely try the same; each once, because
+# those who ask for several listen on the first only after they have the last.
+_ports = iter(random.sample(range(*SERVER_PORTS), SERVER_PORTS[1] - SERVER_PORTS[0]))
 
 
 class Simulator:
@@ -278,13 +281,13 @@ def server(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, below those that the kernel gives to clients: one of
-    them would otherwise take it before the server does."""
-    while True:
-        port = random.randrange(*SERVER_PORTS)
+    """A port that nobody listens on now and that wasn't given out before, below those that the
+    kernel gives to clients: one of them would otherwise take it before the server does."""
+    for port in _ports:
         with socket.socket() as sock:
             try:
                 sock.bind(("0.0.0.0", port))
             except OSError:
                 continue
         return port
+    raise AssertionError(f"no free port is left among {SERVER_PORTS}")
