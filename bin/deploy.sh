@@ -280,7 +280,8 @@ await_health() { # port
             [ "${answer##*$'\n'}" = 200 ] && [[ $answer == *"\"version\":\"$version\""* ]]; then
             return 0
         fi
-        if [ "$mode" = process ] && ! is_running "$(cat "$pid_file")"; then break; fi
+        # Not is_running: until the new process has its program it doesn't have its name either.
+        if [ "$mode" = process ] && ! kill -0 "$(cat "$pid_file")" 2>/dev/null; then break; fi
         sleep 0.2
     done
     complain "$(url "$1")/health isn't healthy with version $version: $answer"
