@@ -20,8 +20,8 @@ JSON = ("Accept", "application/json")
 # A right address whose wallet nobody asks for.
 OTHER = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 WRONG_KEY = "wd_" + "x" * 32
-# After a crash its streams count no more: 15 as promised, the rest is for a busy machine.
-CRASH_SECONDS = 30
+# After a crash its streams count no more.
+CRASH_SECONDS = 15
 # Milliseconds: who has to fetch a token is back soon, who may not come back is told so.
 SOON, LATE = 3000, 1_800_000
 

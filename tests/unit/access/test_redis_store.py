@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 import pytest
 from doors import HOME, NOW, UNKNOWN, credential
@@ -62,8 +63,10 @@ def test_a_restart_in_the_middle_is_unavailable_and_then_works_again() -> None:
             ring = keyring(store, door)
             new = await ring.create(KeyRequest("x"), NOW)
             server.stop()
+            asked = monotonic()
             with pytest.raises(StoreUnavailable):
                 await store.snapshot()
+            assert monotonic() - asked < STORE_SECONDS + 1
             with pytest.raises(StoreUnavailable):  # it may have been made just now, nobody can say
                 await door.check(UNKNOWN, HOME, NOW)
             server.start()

@@ -79,7 +79,7 @@ class ScriptedSocket:
 
 async def until(changed: asyncio.Event, holds: Any) -> None:
     """Wait until it holds, looking whenever something changed."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(10):
         while not holds():
             changed.clear()
             await changed.wait()

@@ -83,7 +83,7 @@ def test_the_followed_wallets_are_a_file_that_is_always_whole(
         roll.changed()
         wallets.add("c")
         roll.changed()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while not path.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0)
         await roll.close()

@@ -51,7 +51,7 @@ def test_there_is_one_at_once_and_then_the_newest_of_each_interval(
         for buys in range(1, 100):
             channel.on_summary(summary(buys))
         assert [b'"buys":1,' in shown for shown in follower.shown] == [True]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while len(follower.shown) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         assert b'"buys":99,' in follower.shown[1]
