@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Seconds to wait for a program that should answer at once: only a broken one takes them.
 PATIENCE = 30
 # Where servers listen: below the kernel's ports for clients (32768 and up on Linux).
-SERVER_PORTS = (15_000, 32_000)
+SERVER_PORTS = range(15_000, 32_000)
 # In any order, because two runs beside each other shall rarely try the same; each once, because
 # those who ask for several listen on the first only after they have the last.
-_ports = iter(random.sample(range(*SERVER_PORTS), SERVER_PORTS[1] - SERVER_PORTS[0]))
+_ports = iter(random.sample(SERVER_PORTS, len(SERVER_PORTS)))
 
 
 class Simulator:
