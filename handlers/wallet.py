@@ -5,7 +5,7 @@ from tornado.web import HTTPError
 
 from handlers.base import GuardedHandler
 from handlers.query import page_query
-from wd_server.analysis.book import retracted_in
+from wd_server.analysis.checkpoint import retracted_in
 from wd_server.errors import UnknownWallet
 from wd_server.journal.base import Entry, EventId
 from wd_server.streaming import event

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from wd_server.analysis.attendance import Attendance
+from wd_server.analysis.checkpoint import WrittenByNewer
 from wd_server.analysis.following import Following, take
 from wd_server.analysis.freshness import Freshness
 from wd_server.analysis.polls import Polls
@@ -283,6 +284,9 @@ class Analysis:
                 least, most = AGAIN_SECONDS
                 await asyncio.sleep(min(least * 2**attendance.interrupted, most))
                 attendance.interrupted += 1
+            except WrittenByNewer:
+                await self._give_back(attendance)  # to a server that can read it
+                raise
 
     async def _read_once(self, attendance: Attendance) -> bool:
         """One pass with the lease; False if another node has that. Raises LeaseLost, StoreAway."""
@@ -315,7 +319,7 @@ class Analysis:
         run = Run(self._sources, lease, attendance.relay, attendance.known)
         try:
             new = await take(attendance, run)
-        except (LeaseLost, StoreAway):
+        except (LeaseLost, StoreAway, WrittenByNewer):
             raise
         except WalletDoctorError as error:
             self._statistics.failed(lease.wallet, error)
@@ -335,7 +339,7 @@ class Analysis:
         attendance.run = run = Run(self._sources, lease, attendance.relay, known)
         try:
             head = await run.execute(lambda: attendance.others + attendance.wanted > 0)
-        except (LeaseLost, StoreAway):
+        except (LeaseLost, StoreAway, WrittenByNewer):
             raise
         except WalletDoctorError as error:
             hopeless = run.first or isinstance(error, UpstreamQuota | UpstreamRejected)

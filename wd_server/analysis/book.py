@@ -17,11 +17,14 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
+from wd_server.analysis import checkpoint
+from wd_server.analysis.checkpoint import Checkpoint, Counts, Unreadable
+from wd_server.analysis.proof import COUNTED, Proof
 from wd_server.analysis.read import COMMITMENT, Read, legs_of, mints_in, read_of
 from wd_server.chain.listing import Cursor, Entry
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
-from wd_server.journal.base import NewEntry
+from wd_server.journal.base import EventId, NewEntry
 from wd_server.streaming import event
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
@@ -33,17 +36,6 @@ from wd_server.trading.wire import trade_of
 TAIL_MAX = 1000
 # Retracted trades that JSON pages leave out; of older ones they only tell that they are retracted.
 RETRACTED_MAX = 4096
-
-# Grows with every change of what a checkpoint or a stored trade means: older journals are then
-# analysed anew instead of being misread.
-BOOK_VERSION = 2
-
-
-class Counts(Struct):
-    transactions: int = 0
-    failed: int = 0
-    trades: int = 0
-    unpriced: int = 0
 
 
 class Recent(Struct, array_like=True, gc=False):
@@ -63,20 +55,6 @@ class _Unsettled(Struct):
     loose: list[Recent]
 
 
-class _Checkpoint(Struct, array_like=True):
-    """`ledger`, `counts` and `cursor` are those before the tail."""
-
-    version: int
-    seq: int
-    retracted: list[int]
-    cursor: Cursor | None
-    counts: Counts
-    complete: bool
-    truncated: bool
-    ledger: bytes
-    unsettled: bytes
-
-
 class _Base(Struct):
     """What the book was before its tail."""
 
@@ -87,12 +65,17 @@ class _Base(Struct):
 class Book:
     """`complete`: a run has read to the end once, so the trades are the whole history;
     `truncated`: it began later than the wallet did. `cursor`: the chain is read from there on;
-    what is after it stands in the `tail`. `seq`: of the journal's newest entry. `final_slot`: what
-    is up to there isn't taken back any more, and while the chain is read it all comes in order."""
+    what is after it stands in the `tail`. `seq`: of the newest entry of the journal's `run`.
+    `proof`: over the entries up to there; `proved` is False while that of an older journal is still
+    to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
+    read it all comes in order."""
 
-    def __init__(self, wallet: str, cost_basis: CostBasis) -> None:
+    def __init__(self, wallet: str, cost_basis: CostBasis, run: int) -> None:
         self.wallet = wallet
+        self.run = run
         self.seq = 0
+        self.proof = Proof()
+        self.proved = True
         self.cursor: Cursor | None = None
         self.counts = Counts()
         self.complete = False
@@ -106,18 +89,23 @@ class Book:
         self._loose: dict[str, Recent] = {}
 
     @classmethod
-    def restored(cls, wallet: str, cost_basis: CostBasis, data: bytes) -> Self | None:
-        """The book as it was stored; None if it can't serve: another version, another basis."""
+    def restored(cls, wallet: str, cost_basis: CostBasis, run: int, data: bytes) -> Self:
+        """The book as it was stored. Raises Unreadable, also for another cost basis, and
+        WrittenByNewer."""
+        stored = checkpoint.unpack(data)
         try:
-            stored = msgspec.msgpack.decode(data, type=_Checkpoint)
             ledger = Ledger.from_bytes(stored.ledger)
             unsettled = msgspec.json.decode(stored.unsettled, type=_Unsettled)
-        except (msgspec.DecodeError, InternalError):
-            return None
-        if stored.version != BOOK_VERSION or ledger.cost_basis != cost_basis:
-            return None
-        book = cls(wallet, cost_basis)
+        except (msgspec.MsgspecError, InternalError):
+            raise Unreadable("its checkpoint holds something else than a ledger") from None
+        if ledger.cost_basis != cost_basis:
+            raise Unreadable(f"its cost basis is {ledger.cost_basis}")
+        book = cls(wallet, cost_basis, run)
         book.seq, book.retracted, book.final_slot = stored.seq, stored.retracted, -inf
+        if stored.digest is None:
+            book.proved = False
+        else:
+            book.proof = Proof(stored.entries, stored.digest)
         book.cursor, book.counts, book.ledger = stored.cursor, stored.counts, ledger
         book.complete, book.truncated = stored.complete, stored.truncated
         if unsettled.tail:
@@ -132,9 +120,9 @@ class Book:
     def checkpoint(self) -> bytes:
         base = self._base or _Base(self.ledger.to_bytes(), self.counts)
         unsettled = _Unsettled(self.tail, list(self._loose.values()))
-        return msgspec.msgpack.encode(
-            _Checkpoint(
-                BOOK_VERSION,
+        return checkpoint.pack(
+            Checkpoint(
+                checkpoint.VERSION,
                 self.seq,
                 self.retracted,
                 self.cursor,
@@ -143,6 +131,7 @@ class Book:
                 self.truncated,
                 base.ledger,
                 msgspec.json.encode(unsettled),
+                *self.proof,
             )
         )
 
@@ -153,7 +142,10 @@ class Book:
     def entry(self, kind: str, data: event.Event | Trade) -> NewEntry:
         """The next entry of the journal. Entries are stored in the order in which they are made."""
         self.seq += 1
-        return NewEntry(kind, event.encode(data))
+        payload = event.encode(data)
+        if kind in COUNTED:
+            self.proof = self.proof.after(EventId(self.run, self.seq), payload)
+        return NewEntry(kind, payload)
 
     def record(
         self, read: Sequence[Read], prices: Prices, symbols: Mapping[str, str], now: float
@@ -328,18 +320,11 @@ class Book:
             return []
         self.retracted.append(recent.seq)
         del self.retracted[:-RETRACTED_MAX]
-        return [self.entry(event.RETRACT, event.Retract(recent.read.signature))]
+        retract = event.Retract(recent.read.signature, self.proof.entries + 1)
+        return [self.entry(event.RETRACT, retract)]
 
     def _trade(
         self, swap: Swap, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
     ) -> Trade:
-        basis = self.ledger.cost_basis
-        return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis)
-
-
-def retracted_in(checkpoint: bytes) -> frozenset[int]:
-    """Sequence numbers of trades that were retracted, by a checkpoint."""
-    try:
-        return frozenset(msgspec.msgpack.decode(checkpoint, type=_Checkpoint).retracted)
-    except msgspec.DecodeError:
-        return frozenset()
+        basis, number = self.ledger.cost_basis, self.proof.entries + 1
+        return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from wd_server.analysis.book import Book
+from wd_server.analysis.checkpoint import Unreadable
 from wd_server.streaming import event
 from wd_server.trading.summary import Position, Summary
 from wd_server.trading.trade import CostBasis
@@ -27,7 +28,11 @@ class WalletReport(Struct):
 
 
 def restored(wallet: str, cost_basis: CostBasis, stored: bytes | None) -> Book | None:
-    return None if stored is None else Book.restored(wallet, cost_basis, stored)
+    """None if nothing is stored that can be read. Raises WrittenByNewer."""
+    try:
+        return None if stored is None else Book.restored(wallet, cost_basis, 0, stored)
+    except Unreadable:
+        return None
 
 
 def report_of(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from wd_server.analysis import read as reading
 from wd_server.analysis.book import Book
 from wd_server.analysis.comparison import Comparison
+from wd_server.analysis.opening import ENTRIES_MAX, opened, prove
 from wd_server.analysis.progress import ProgressReport
 from wd_server.analysis.read import Read
 from wd_server.analysis.sources import Sources, Steps
@@ -31,9 +32,6 @@ LOOKED_UP_TOGETHER = 100
 APPEND_ENTRIES = 1000
 # Seconds after which what is there is stored, however little.
 APPEND_SECONDS = 0.25
-# Entries of a journal that is continued; then a new run begins, with the newest transactions of the
-# wallet. Twice as many as the largest MAX_WALLET_SIZE can make, about 1.5 GB.
-ENTRIES_MAX = 2_000_000
 # Trades in a preview, by contract.
 PREVIEW_TRADES = 25
 # Seconds a whole run waits for names of tokens; then their mints stand in.
@@ -146,6 +144,9 @@ class Run:
         started = sources.clock()
         self.first, cursor, seq = not book.complete, book.cursor, book.seq
         self._say("initializing", book)
+        proved = book.proved
+        if not proved:
+            await prove(book, sources.journal)
         book.final_slot = await sources.history.final_slot(first=self.first)
         try:
             await self._read_history(book, steps)
@@ -158,7 +159,7 @@ class Run:
             self._say("calculating_pnl", book)
             head = await self._stored()
             self._say("complete", book)
-            if head.kind != event.COMPLETE and (self.first or close()):
+            if not proved or (head.kind != event.COMPLETE and (self.first or close())):
                 self._entries.append(self._complete(book, sources.clock() - started))
                 await self._store(book)
                 head = await self._stored()
@@ -174,20 +175,8 @@ class Run:
         self.audience.on_summary(book.ledger.summary())
 
     async def _open_book(self) -> Book:
-        """The book as the journal has it, or a new one in a new run of the journal."""
-        sources, wallet = self._sources, self._lease.wallet
-        stored = await sources.journal.checkpoint(wallet)
-        head = await sources.journal.head(wallet)
-        if stored is not None and head is not None and head.seq < ENTRIES_MAX:
-            book = Book.restored(wallet, sources.cost_basis, stored)
-            if book is not None:
-                self._head = head
-                return book
-        if head is None or head.seq:
-            run = await sources.journal.begin(self._lease, sources.clock())
-            head = Head(run, 0, "")
-        self._head = head
-        return Book(wallet, sources.cost_basis)
+        book, self._head = await opened(self._sources, self._lease)
+        return book
 
     async def _read_history(self, book: Book, steps: Steps) -> None:
         done = book.counts.transactions
@@ -346,6 +335,8 @@ class Run:
             ),
             truncated=book.truncated,
             timestamp=int(self._sources.clock()),
+            entries=book.proof.entries,
+            digest=book.proof.digest.hex(),
         )
         return book.entry(event.COMPLETE, complete)
 

@@ -87,7 +87,8 @@ class RunMetrics(Struct):
 
 
 class Complete(Event):
-    """`duration` is in seconds, of the run that wrote it."""
+    """`duration` is in seconds, of the run that wrote it. `entries` and `digest` are the count and
+    the hash chain of the `trade` and `retract` entries before it (analysis/proof.py)."""
 
     status: Literal["complete"]
     trades_found: int
@@ -96,12 +97,15 @@ class Complete(Event):
     metrics: RunMetrics
     truncated: bool
     timestamp: int
+    entries: int
+    digest: str
 
 
 class Retract(Event):
     """A trade that left the chain, or that comes again with other numbers."""
 
     signature: str
+    number: int
 
 
 class Heartbeat(Event):

@@ -49,6 +49,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "commitment": "How settled the transaction was when it was read.",
         "emitted_at": "Unix milliseconds when the trade was stored: the way from there can be "
         "measured.",
+        "number": "Counts trades and retractions from 1 without holes: one that is missing tells "
+        "of a loss. Missing in previews and in entries of older servers.",
     },
     "TokenAmount": {
         "mint": "The token's address. SOL stands under wrapped SOL's.",
@@ -97,6 +99,9 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "metrics": "What the analysis read.",
         "truncated": "Whether older transactions than the server reads were left out.",
         "timestamp": _TIMESTAMP,
+        "entries": "`trade` and `retract` entries before this one.",
+        "digest": "The end of a hash chain over exactly these, in hex, to prove that none is "
+        "missing or altered.",
     },
     "RunMetrics": {
         "signatures_found": "Transactions listed.",
@@ -104,7 +109,10 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "failed_transactions": "Those that failed on the chain; they are no trades.",
         "unpriced_trades": "Trades without a value in US dollars.",
     },
-    "Retract": {"signature": "The trade's signature."},
+    "Retract": {
+        "signature": "The trade's signature.",
+        "number": "Counts trades and retractions from 1 without holes.",
+    },
     "Heartbeat": {"timestamp": _TIMESTAMP},
     "Gap": {
         "reason": "`unknown_id`: it is none of this wallet's; `expired`: it is no longer stored; "

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Action = Literal["buy", "sell", "swap"]
 Confidence = Literal["high", "low"]
@@ -53,7 +53,8 @@ class TokenAmount(Struct, frozen=True, gc=False):
 
 
 class Trade(Struct, frozen=True, gc=False):
-    """The wire's trade, field by field as section 3 of the public contract lists them."""
+    """The wire's trade, field by field as section 3 of the public contract lists them. A preview's
+    has no `number`."""
 
     signature: str
     slot: int
@@ -75,3 +76,4 @@ class Trade(Struct, frozen=True, gc=False):
     confidence: Confidence
     commitment: str
     emitted_at: int
+    number: int | UnsetType = UNSET

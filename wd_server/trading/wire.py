@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec import UNSET, UnsetType
+
 from wd_server.trading.amounts import coin_of, coin_or_none, decimal_of, unit_price
 from wd_server.trading.ledger import Outcome
 from wd_server.trading.prices import Value
@@ -17,6 +19,7 @@ def trade_of(
     commitment: str,
     emitted_at_ms: int,
     cost_basis: CostBasis,
+    number: int | UnsetType = UNSET,
 ) -> Trade:
     """Section 3 of the public contract.
 
@@ -48,6 +51,7 @@ def trade_of(
         confidence=swap.confidence,
         commitment=commitment,
         emitted_at=emitted_at_ms,
+        number=number,
     )
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from msgspec.structs import replace
 
 from wd_server.analysis import analysis as analysing
-from wd_server.analysis import following, freshness
+from wd_server.analysis import checkpoint, following, freshness
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.book import TAIL_MAX, Book, Recent
@@ -411,7 +412,8 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
         stored = await office.journal.checkpoint(WALLET)
         assert stored is not None
         trade = [NewEntry("trade", b"{}")]
-        newest = await office.journal.append(attendance.lease, head.run, trade, stored, 1000.0)
+        later = checkpoint.pack(replace(checkpoint.unpack(stored), seq=head.seq + 1))
+        newest = await office.journal.append(attendance.lease, head.run, trade, later, 1000.0)
         attendance.known = attendance.known._replace(head=newest)
         office.attend()
         await office.listener.until("settled", 2)
@@ -557,7 +559,7 @@ class Taking:
     """A run that notes what it is to take, and leaves a book with so many unsettled."""
 
     def __init__(self, unsettled: int) -> None:
-        book = Book(WALLET, "fifo")
+        book = Book(WALLET, "fifo", 0)
         reading = Reading(None, None, ())
         book.tail = [Recent(Read(1, str(each), False, reading)) for each in range(unsettled)]
         self.known = Known(None, Head(1, 1, event.TRADE), book)

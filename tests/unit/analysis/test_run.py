@@ -8,8 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from wd_server.analysis import checkpoint, opening
 from wd_server.analysis import run as running
 from wd_server.analysis.book import Book
+from wd_server.analysis.checkpoint import WrittenByNewer
+from wd_server.analysis.proof import Proof
 from wd_server.analysis.run import Run
 from wd_server.analysis.sources import Sources, Symbols
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
@@ -18,7 +21,7 @@ from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
-from wd_server.journal.base import LeaseLost
+from wd_server.journal.base import EventId, Lease, LeaseLost
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
 from wd_server.trading.programs import SOL
@@ -68,7 +71,7 @@ class Chain:
             await asyncio.sleep(0)
 
     def trades(self) -> int:
-        book = Book(self.wallet, "fifo")
+        book = Book(self.wallet, "fifo", 0)
         return len(book.record(book.read(self.transactions, 0), {}, {}, NOW))
 
 
@@ -206,14 +209,13 @@ def test_what_came_ahead_of_its_turn_is_entered_in_its_turn(tmp_path: Path, ahea
     async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
         head = await run.execute(lambda: True)
         entries = await journal.read(chain.wallet, head.run, 0, 1000, 10**9)
-        book = Book(chain.wallet, "fifo")
+        book = Book(chain.wallet, "fifo", head.run)
         expected = book.record(book.read(chain.transactions, 0), {}, {}, NOW)
         assert [(each.kind, each.payload) for each in entries[:-1]] == expected
         assert run.transactions == SIZE
         stored = await journal.checkpoint(chain.wallet)
         assert stored is not None
-        restored = Book.restored(chain.wallet, "fifo", stored)
-        assert restored is not None
+        restored = Book.restored(chain.wallet, "fifo", head.run, stored)
         assert restored.cursor == book.cursor
         assert len(listener.previews) == 1
 
@@ -248,11 +250,66 @@ def test_a_journal_that_is_too_long_is_continued_in_a_new_run(
     async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
         first = await run.execute(lambda: True)
         monkeypatch.setattr(running, "ENTRIES_MAX", first.seq)
+        monkeypatch.setattr(opening, "ENTRIES_MAX", first.seq)
         with pytest.raises(LeaseLost):
-            await run._store(Book(chain.wallet, "fifo"))
+            await run._store(Book(chain.wallet, "fifo", first.run))
         assert await journal.head(chain.wallet) == first
         again = await Run(run._sources, run._lease, run.audience).execute(lambda: True)
         assert again.run > first.run
         assert again.seq == first.seq
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_journal_of_the_release_before_gets_its_proof_and_is_not_begun_anew(
+    tmp_path: Path,
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        await without_proof(journal, run._lease, first.run)
+        await Run(run._sources, run._lease, listener).execute(lambda: False)
+        entries = await journal.read(chain.wallet, first.run, 0, 1000, 10**9)
+        proof = Proof()
+        for entry in entries:
+            if entry.kind == event.TRADE:
+                proof = proof.after(EventId(first.run, entry.seq), entry.payload)
+        newest = msgspec.json.decode(entries[-1].payload)
+        assert entries[-1].seq > first.seq
+        assert entries[-1].kind == event.COMPLETE
+        assert (newest["entries"], newest["digest"]) == (proof.entries, proof.digest.hex())
+
+    on_chain(tmp_path, scene)
+
+
+async def without_proof(journal: SqliteJournal, lease: Lease, run: int) -> None:
+    """Store the checkpoint as wd-server 0.1.0 did."""
+    stored = await journal.checkpoint(lease.wallet)
+    assert stored is not None
+    fields = msgspec.msgpack.decode(stored[5:])
+    await journal.append(lease, run, [], msgspec.msgpack.encode([2, *fields[1:9]]), NOW)
+
+
+def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        stored = await journal.checkpoint(chain.wallet)
+        assert stored is not None
+        await journal.append(run._lease, first.run, [], stored[:-1] + b"?", NOW)
+        again = await Run(run._sources, run._lease, listener).execute(lambda: True)
+        assert again.run > first.run
+        assert again.seq == first.seq
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_newer_servers_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        newer = bytes([checkpoint.VERSION + 1]) + b"what only newer servers can read"
+        await journal.append(run._lease, first.run, [], newer, NOW)
+        with pytest.raises(WrittenByNewer):
+            await Run(run._sources, run._lease, listener).execute(lambda: True)
+        assert await journal.head(chain.wallet) == first
+        assert await journal.checkpoint(chain.wallet) == newer
 
     on_chain(tmp_path, scene)

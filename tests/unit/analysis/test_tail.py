@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 from simulated import simulated
 
 from wd_server.analysis import book as booking
-from wd_server.analysis.book import Book, retracted_in
+from wd_server.analysis.book import Book
+from wd_server.analysis.checkpoint import retracted_in
 from wd_server.analysis.comparison import Comparison
+from wd_server.analysis.proof import Proof
 from wd_server.analysis.read import STAMP_SECONDS, Read
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
-from wd_server.journal.base import NewEntry
+from wd_server.journal.base import EventId, NewEntry
 from wd_server.streaming import event
 
 NOW = 1_800_000_000.0
 SIZE = 80
+RUN = 7
 
 
 @cache
@@ -80,11 +83,14 @@ class Client:
         self.trades: dict[str, Any] = {}
         self.numbered: dict[int, Any] = {}
         self.seq = 0
+        self.proof = Proof()
 
     def take(self, entries: Sequence[NewEntry]) -> None:
         for kind, payload in entries:
             self.seq += 1
+            self.proof = self.proof.after(EventId(RUN, self.seq), payload)
             data = msgspec.json.decode(payload)
+            assert data.pop("number") == self.proof.entries
             if kind == event.RETRACT:
                 del self.trades[data["signature"]]
             else:
@@ -95,7 +101,7 @@ class Client:
 
 def read_once(transactions: Sequence[Transaction], basis: Any = "fifo") -> tuple[Book, Client]:
     address, _ = chain()
-    book, client = Book(address, basis), Client()
+    book, client = Book(address, basis, RUN), Client()
     client.take(record(book, book.read(transactions, int(NOW))))
     return book, client
 
@@ -108,6 +114,7 @@ def agree(book: Book, client: Client, transactions: Sequence[Transaction], basis
     assert by_mint == {each.mint: each for each in expected.ledger.positions()}
     assert book.counts == expected.counts
     assert book.seq == client.seq
+    assert book.proof == client.proof
     kept = [data for seq, data in client.numbered.items() if seq not in book.retracted]
     assert {data["signature"]: data for data in kept} == reader.trades
 
@@ -118,7 +125,7 @@ def agree(book: Book, client: Client, transactions: Sequence[Transaction], basis
 def test_a_client_ends_with_the_chain_as_it_became(basis: Any, seed: int) -> None:
     random = Random(seed)
     address, transactions = chain()
-    book, client = Book(address, basis), Client()
+    book, client = Book(address, basis, RUN), Client()
     client.take(look(book, transactions[: random.randrange(SIZE)], random.randrange(990, 1040)))
     for _ in range(random.randrange(1, 6)):
         pushed = random.choices(transactions, k=random.randrange(1, 30))
@@ -128,9 +135,7 @@ def test_a_client_ends_with_the_chain_as_it_became(basis: Any, seed: int) -> Non
             some = [pushed.pop() for _ in range(min(len(pushed), random.randrange(1, 4)))]
             client.take(push(book, some))
         if random.random() < 0.3:
-            restored = Book.restored(address, basis, book.checkpoint())
-            assert restored is not None
-            book = restored
+            book = Book.restored(address, basis, RUN, book.checkpoint())
         if random.random() < 0.5:
             cursor = book.cursor
             fixed = [each for each in transactions if cursor and each.slot <= cursor.slot]
@@ -148,7 +153,7 @@ def test_a_client_ends_with_the_chain_as_it_became(basis: Any, seed: int) -> Non
 
 def test_a_transaction_told_of_twice_by_two_sources_is_one_trade() -> None:
     address, transactions = chain()
-    book, client = Book(address, "fifo"), Client()
+    book, client = Book(address, "fifo", RUN), Client()
     book.settle()
     client.take(push(book, transactions[:10]))
     assert push(book, transactions[:10]) == []
@@ -157,7 +162,7 @@ def test_a_transaction_told_of_twice_by_two_sources_is_one_trade() -> None:
 
 def test_one_that_left_the_chain_is_retracted_when_its_slot_is_final_and_not_before() -> None:
     address, transactions = chain()
-    book = Book(address, "fifo")
+    book = Book(address, "fifo", RUN)
     book.settle()
     entries = push(book, transactions[:10])
     lost = next(each for each in reversed(transactions[:10]) if _is_trade(entries, each))
@@ -169,12 +174,12 @@ def test_one_that_left_the_chain_is_retracted_when_its_slot_is_final_and_not_bef
 
 def test_a_time_of_receipt_that_was_wrong_is_corrected_and_one_that_was_close_is_kept() -> None:
     address, transactions = chain()
-    book = Book(address, "fifo")
+    book = Book(address, "fifo", RUN)
     book.settle()
     trade = next(each for each in transactions if _is_trade(push(book, [each]), each))
     latest = trade.block_time + STAMP_SECONDS
     for stamp, resent in ((latest, False), (latest + 1, True)):
-        book, client = Book(address, "fifo"), Client()
+        book, client = Book(address, "fifo", RUN), Client()
         book.settle()
         bare = msgspec.structs.replace(trade, block_time=None)
         client.take(record(book, book.read([bare], stamp)))
@@ -187,7 +192,7 @@ def test_a_time_of_receipt_that_was_wrong_is_corrected_and_one_that_was_close_is
 
 def test_what_is_known_and_fetched_all_the_same_is_not_sent_again() -> None:
     address, transactions = chain()
-    book = Book(address, "fifo")
+    book = Book(address, "fifo", RUN)
     failed, trade = next(
         pair
         for pair in pairwise(transactions)
@@ -208,7 +213,7 @@ def test_a_tail_that_grows_without_end_is_shortened_when_the_chain_is_read(
 ) -> None:
     monkeypatch.setattr(booking, "TAIL_MAX", 20)
     address, transactions = chain()
-    book, client = Book(address, "fifo"), Client()
+    book, client = Book(address, "fifo", RUN), Client()
     book.settle()
     for count, transaction in enumerate(transactions, 1):
         client.take(push(book, [transaction]))
@@ -223,7 +228,7 @@ def test_what_is_told_late_is_not_lost_however_much_was_told_before_it(monkeypat
     monkeypatch.setattr(booking, "TAIL_MAX", 20)
     address, transactions = chain()
     late, rest = transactions[:6], transactions[6:]
-    book, client = Book(address, "fifo"), Client()
+    book, client = Book(address, "fifo", RUN), Client()
     book.settle()
     for transaction in (*rest, *late):
         client.take(push(book, [transaction]))
@@ -239,7 +244,7 @@ def test_what_is_told_after_the_chain_was_read_is_not_lost_in_a_slot_with_very_m
         msgspec.structs.replace(each, slot=1000, transaction_index=index)
         for index, each in enumerate(made)
     ]
-    book, client = Book(address, "fifo"), Client()
+    book, client = Book(address, "fifo", RUN), Client()
     client.take(look(book, transactions[:40], 0))
     client.take(push(book, transactions[40:]))
     client.take(look(book, transactions, 0))

@@ -1,0 +1,103 @@
+"""What a book leaves in the journal beside its entries, as bytes. Pure.
+
+A checkpoint is one byte with its version, the CRC-32 of the rest in four bytes, and the rest in
+MessagePack. Version 2, of wd-server 0.1.0, was MessagePack alone, which never begins with a byte
+that is a version. Every later version begins with that byte, so any server can tell from it
+whether a newer one wrote the journal: it then leaves the wallet to servers that can read it,
+instead of beginning the journal anew and destroying their work.
+"""
+
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from wd_server.chain.listing import Cursor
+from wd_server.errors import StoreUnavailable
+
+# Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
+# before are taken over (`unpack`); those that are older still have their journal begun anew.
+VERSION: Final = 3
+# The first byte of MessagePack with eight fields or more in an array: no version is as large.
+_BARE: Final = 0x80
+_CRC_BYTES: Final = 4
+# Seconds after which a client that was told of a newer version may ask again: until then a proxy
+# has had time to choose another server.
+NEWER_RETRY_SECONDS: Final = 5.0
+
+
+class Unreadable(Exception):
+    """This checkpoint can't serve; the wallet's journal has to be begun anew. Its text is the
+    reason, for the log."""
+
+
+class WrittenByNewer(StoreUnavailable):
+    """A newer server wrote this wallet's journal, and only such a one may go on with it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A newer version of the server wrote this wallet's events; this one can't go on with "
+            "them. Connect again to reach the newer one.",
+            retry_after=NEWER_RETRY_SECONDS,
+        )
+
+
+class Counts(Struct):
+    transactions: int = 0
+    failed: int = 0
+    trades: int = 0
+    unpriced: int = 0
+
+
+class Checkpoint(Struct, array_like=True):
+    """`version` is kept for version 2. `ledger`, `counts` and `cursor` are those before the tail.
+    `entries` and `digest` are the chain's state (proof.py) behind `seq`; `digest` None: the journal
+    is older than the chain."""
+
+    version: int
+    seq: int
+    retracted: list[int]
+    cursor: Cursor | None
+    counts: Counts
+    complete: bool
+    truncated: bool
+    ledger: bytes
+    unsettled: bytes
+    entries: int = 0
+    digest: bytes | None = None
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    body = msgspec.msgpack.encode(checkpoint)
+    return bytes([VERSION]) + crc32(body).to_bytes(_CRC_BYTES) + body
+
+
+def unpack(data: bytes) -> Checkpoint:
+    """Raises WrittenByNewer, Unreadable."""
+    if not data:
+        raise Unreadable("its checkpoint is empty")
+    version, body = data[0], data
+    if version < _BARE:
+        if version > VERSION:
+            raise WrittenByNewer
+        crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
+        if version < VERSION:
+            raise Unreadable(f"its checkpoint is of version {version}")
+        if crc32(body).to_bytes(_CRC_BYTES) != crc:
+            raise Unreadable("its checkpoint is damaged")
+    try:
+        checkpoint = msgspec.msgpack.decode(body, type=Checkpoint)
+    except msgspec.MsgspecError:
+        raise Unreadable("its checkpoint is damaged") from None
+    if checkpoint.version not in (VERSION - 1, VERSION):
+        raise Unreadable(f"its checkpoint is of version {checkpoint.version}")
+    return checkpoint
+
+
+def retracted_in(data: bytes) -> frozenset[int]:
+    """Sequence numbers of trades that were retracted, by a checkpoint."""
+    try:
+        return frozenset(unpack(data).retracted)
+    except (Unreadable, WrittenByNewer):
+        return frozenset()
