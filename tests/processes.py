@@ -73,7 +73,8 @@ class Simulator:
 
 class Server:
     """`bin/wd-server` on a port of its own; started again it keeps port and data. `files`: how many
-    it may have open; `network`: the namespace it runs in, with `host` as its address there."""
+    it may have open; `network`: the namespace it runs in, with `host` as its address there;
+    `program`: what is run in place of `bin/wd-server`."""
 
     def __init__(
         self,
@@ -83,8 +84,10 @@ class Server:
         files: int | None = None,
         network: str | None = None,
         host: str = "127.0.0.1",
+        program: Path = ROOT / "bin/wd-server",
         **settings: object,
     ) -> None:
+        self._program = program
         self._before = ["prlimit", f"--nofile={files}"] if files else []
         if network:
             self._before += ["ip", "netns", "exec", network]
@@ -115,7 +118,7 @@ class Server:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [*self._before, sys.executable, str(ROOT / "bin/wd-server")],
+                [*self._before, sys.executable, str(self._program)],
                 env=self._settings,
                 stderr=log,
             )
