@@ -48,6 +48,7 @@ from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
+from wd_server.redis_keeping import KeepingWatch
 from wd_server.settings import Settings
 from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
@@ -98,6 +99,7 @@ class App:
         self._started = time.monotonic()
         self._expiry: asyncio.Task[None] | None = None
         self._redis = entrance.redis_link(settings)
+        self._keeping = KeepingWatch(self._redis) if self._redis is not None else None
         self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
         self._upstream = Upstream(settings, self._http)
@@ -132,6 +134,8 @@ class App:
         try:
             if self._redis is not None:
                 await self._redis.open()
+            if self._keeping is not None:
+                await self._keeping.look()
             await self.journal.open()
             await self.door.open()
             if self._budget is not None:
@@ -226,12 +230,14 @@ class App:
         """Section 6 of the public contract, from memory."""
         streams = self.registry.counts
         helius, stale = self._upstream_health(), self.door.statistics().stale
+        keeping = self._keeping.latest if self._keeping is not None else None
         if self.registry.draining:
             status = "draining"
         elif self.journal.statistics().failing or stale or not self._redis_answers():
             status = "unhealthy"
         else:
-            status = "healthy" if helius in ("configured", "simulated") else "degraded"
+            kept = keeping is None or not keeping.may_evict
+            status = "healthy" if helius in ("configured", "simulated") and kept else "degraded"
         return {
             "status": status,
             "version": __version__,
@@ -243,6 +249,7 @@ class App:
                 "error_rate": streams.error_rate,
             },
             "dependencies": {"helius": helius, "redis": self._redis_health(stale)},
+            **({} if keeping is None else {"redis": keeping._asdict()}),
         }
 
     def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:

@@ -113,6 +113,27 @@ def test_trades_appended_to_a_log_that_was_lost_are_no_history(
     assert [each[1] for each in after] == [each[1] for each in before] + new
 
 
+def test_health_is_degraded_while_redis_may_evict(
+    chain: Simulator, redis: RedisServer, tmp_path: Path
+) -> None:
+    redis.call("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    evicting = node(tmp_path / "node", redis.url.reveal(), chain.url)
+    try:
+        evicting.start()
+        health = evicting.get("/health")
+        assert health["status"] == "degraded"
+        assert health["redis"]["policy"] == "allkeys-lru"
+        assert health["redis"]["may_evict"] is True
+        evicting.wait_for_log("redis may evict journals")
+        evicting.stop()
+        redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        evicting.start()
+        assert evicting.get("/health")["status"] == "healthy"
+    finally:
+        if evicting.process is not None and evicting.process.poll() is None:
+            evicting.kill()
+
+
 # SQLite
 
 
