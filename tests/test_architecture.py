@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
 FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "env_file", "logs"}
-LINK = {"redis_errors", "redis_lane", "redis_link", "redis_shards", "redis_url"}
+LINK = {"redis_errors", "redis_keeping", "redis_lane", "redis_link", "redis_shards", "redis_url"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
     "": set(),
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "redis_shards": {"errors", "secret", "redis_errors", "redis_url"},
     "redis_lane": {"redis_errors", "redis_shards"},
     "redis_link": {"errors", "histogram", "secret", "redis_errors", "redis_lane", "redis_shards"},
+    "redis_keeping": {"errors", "redis_link"},
     "looplag": FLAT,
     "process": FLAT,
     # Redis has what all nodes spent of a day's budget.

@@ -150,6 +150,17 @@ def read(
         checksums = _checksums.decode(columns[2])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Damaged(f"the kinds of the entries behind {after} can't be read") from None
+    return _entries(after, kinds, starts, checksums, payloads)
+
+
+def _entries(
+    after: int,
+    kinds: Sequence[str],
+    starts: list[int],
+    checksums: Sequence[int | None],
+    payloads: bytes,
+) -> list[Entry]:
+    """Columns of a page as entries. Raises Damaged."""
     base = starts[0]
     starts.append(base + len(payloads))
     if starts != sorted(starts):
