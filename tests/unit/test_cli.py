@@ -1,3 +1,4 @@
+import shutil
 import socket
 import subprocess
 import sys
@@ -127,3 +128,26 @@ def test_the_demo_limits_nobody_unless_it_is_told_to() -> None:
     free = cli._overrides(arguments, {})
     assert (free["rate_limit_requests"], free["rate_limit_streaming_connections"]) == (0, 0)
     assert "rate_limit_requests" not in cli._overrides(arguments, {"RATE_LIMIT_REQUESTS": "5"})
+
+
+PROGRAMS = sorted((ROOT / "bin").glob("wd-*"))
+# Debian's Python, which has none of the packages.
+OUTSIDE = {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_each_program_starts_from_a_checkout(program: Path, tmp_path: Path) -> None:
+    def ask_for_help(path: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [path, "--help"], env=OUTSIDE, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    helped = ask_for_help(program)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert f"usage: {program.name}" in helped.stdout
+    # Before `make install`.
+    (tmp_path / "bin").mkdir()
+    refused = ask_for_help(Path(shutil.copy(program, tmp_path / "bin")))
+    assert refused.returncode == 1
+    assert "Run `make install` first" in refused.stderr
+    assert "Traceback" not in refused.stderr
