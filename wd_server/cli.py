@@ -30,6 +30,13 @@ EXAMPLE_SIZE = 200
 # Wallets that are named: the example and the largest.
 SHOWN_WALLETS = 3
 
+# What `--check` says, and the settings whose values scripts may ask it for.
+VALID = "The settings are valid.\n"
+PRINTED = ("HOST", "PORT", "DRAIN_SECONDS", "DATA_DIR", "METRICS_TOKEN")
+
+# The umask: whatever the server writes is for its own user.
+PRIVATE = 0o077
+
 # Exit codes: the operator's settings are wrong; the machine refused (sysexits.h).
 EXIT_CONFIG = 78
 EXIT_OS = 71
@@ -44,9 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIG
-    if arguments.check:
-        sys.stdout.write("The settings are valid.\n")
+    if arguments.check or arguments.print:
+        printed = _printed(settings, arguments.print) if arguments.print else VALID
+        sys.stdout.write(printed)
         return 0
+    os.umask(PRIVATE)
     logs.configure(settings.log_level, settings.log_format, sys.stderr, settings.secrets())
     supervisor = Supervisor(os.environ, os.getpid())
     if not arguments.demo:
@@ -82,10 +91,18 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="validate the settings, print what is wrong, and exit"
     )
     parser.add_argument(
+        "--print",
+        action="append",
+        choices=PRINTED,
+        help="like --check, but if all settings are valid, print the value of this one, also of a "
+        "secret, and NUL behind it, for scripts; may be repeated",
+    )
+    parser.add_argument(
         "--env-file",
         type=Path,
         metavar="FILE",
-        help="NAME=value lines; what the environment sets, too, comes before them",
+        help="NAME=value lines, - for standard input; what the environment sets, too, comes before "
+        "them",
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (PORT)")
@@ -93,6 +110,17 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, metavar="FOLDER", help="folder of the journal (DATA_DIR)"
     )
     return parser
+
+
+def _printed(settings: Settings, names: Sequence[str]) -> str:
+    values = (getattr(settings, name.lower()) for name in names)
+    return "".join(f"{_plain(value)}\0" for value in values)
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return ""
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 def _overrides(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[str, object]:

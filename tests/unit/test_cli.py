@@ -34,6 +34,16 @@ def test_valid_settings_are_called_valid(
     assert capsys.readouterr().out == "The settings are valid.\n"
 
 
+def test_scripts_get_values_that_are_valid_each_ended_by_nul(tmp_path: Path) -> None:
+    text = "DRAIN_SECONDS=08\nMETRICS_TOKEN=\"$(id) 'é'\"\nHOST=[::1]\n"
+    asked = ("--print=HOST", "--print=DRAIN_SECONDS", "--print=METRICS_TOKEN")
+    printed = started("--check", "--env-file", "-", *asked, text=text)
+    assert (printed.returncode, printed.stdout) == (0, "::1\x008\x00$(id) 'é'\x00")
+    wrong = started("--env-file", "-", *asked, text="PORT=many\nnothing\n")
+    assert (wrong.returncode, wrong.stdout) == (cli.EXIT_CONFIG, "")
+    assert "standard input, line 2" in wrong.stderr
+
+
 def test_every_wrong_setting_is_named_at_once(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,12 +101,13 @@ def test_a_file_of_authorities_that_has_none_is_a_wrong_setting(
 
 
 def started(
-    *arguments: str, environ: Mapping[str, str] = MappingProxyType({})
+    *arguments: str, environ: Mapping[str, str] = MappingProxyType({}), text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """A server that can't serve, in a process of its own since it sets up logging."""
     return subprocess.run(
         [sys.executable, str(ROOT / "bin/wd-server"), *arguments],
         env=dict(environ),
+        input=text,
         capture_output=True,
         text=True,
         timeout=60,
