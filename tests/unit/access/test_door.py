@@ -335,12 +335,59 @@ def test_another_issuer_s_token_has_the_limits_that_it_says(play: Play, tmp_path
         principal = await site.door.check(token, HOME, NOW)
         assert (principal.streams, principal.wallets) == (2, {WALLET})
         assert "someone" in principal.who
-        await site.ring.revoke_token("1", NOW)
+        for issuer_of_another in (None, "https://others"):
+            await site.ring.revoke_token("1", NOW, issuer_of_another)
+        await looked(site)
+        assert await site.door.check(token, HOME, NOW) == principal
+        leaves = await ended(site, principal)
+        await site.ring.revoke_token("1", NOW, "https://them")
         await looked(site)
         with pytest.raises(InvalidKey):
             await site.door.check(token, HOME, NOW)
+        assert await leaves is Ending.REVOKED
 
     play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="https://them")
+
+
+def test_another_issuer_can_not_name_a_key_whose_limits_its_token_takes(
+    play: Play, tmp_path: Path
+) -> None:
+    keys = tmp_path / "issuer.pem"
+    keys.write_text(issuer.public_pem(issuer.ED_KEY))
+
+    async def scenario(site: Site) -> None:
+        key_id, key = await site.new_key(streams=1, wallets=(OTHER_WALLET,))
+        await site.door.check(key, HOME, NOW)
+        claims = {"iss": "https://them", "aud": "wd-server", "sub": "someone", "jti": "1"}
+        claims |= {"iat": NOW, "exp": NOW + 60, "wallets": [WALLET], "key": key_id}
+        token = credential(Secret(issuer.signed(claims, "EdDSA")))
+        principal = await site.door.check(token, HOME, NOW)
+        assert principal.key_id is None
+        assert principal.who == "token:https://them someone"
+        assert (principal.streams, principal.wallets) == (10, {WALLET})
+
+    play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="https://them")
+
+
+def test_issuers_of_the_same_name_revoke_each_only_its_own_tokens(
+    play: Play, tmp_path: Path
+) -> None:
+    keys = tmp_path / "issuer.pem"
+    keys.write_text(issuer.public_pem(issuer.ED_KEY))
+
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key()
+        issued = site.door.issue(await site.door.check(key, HOME, NOW), NOW)
+        claims = {"iss": "wd-server", "aud": "wd-server", "sub": "someone", "jti": issued.jti}
+        claims |= {"iat": NOW, "exp": NOW + 60, "wallets": [WALLET]}
+        theirs = credential(Secret(issuer.signed(claims, "EdDSA")))
+        await site.ring.revoke_token(issued.jti, NOW, "wd-server")
+        await looked(site)
+        with pytest.raises(InvalidKey):
+            await site.door.check(theirs, HOME, NOW)
+        assert await site.door.check(credential(issued.token), HOME, NOW)
+
+    play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="wd-server")
 
 
 # Limits
