@@ -5,6 +5,7 @@ implementation to it. One process alone counts in memory; several count in Redis
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from wd_server.access.principal import Principal
@@ -23,9 +24,9 @@ class Counters(Protocol):
     async def close(self) -> None:
         """Streams that are still counted are given back."""
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
-        """One request more, if there were fewer than `limit` in the last minute. `now` is in unix
-        seconds; clocks of nodes have to agree within some seconds."""
+    async def spend(self, who: str, limit: int) -> Usage:
+        """One request more, if there were fewer than `limit` in the last minute. By a clock that is
+        one for all nodes, and that no wrong time of day holds back."""
 
     async def enter(self, who: str, limit: int) -> bool:
         """One open stream more, unless there are `limit` already, on all nodes that live."""
@@ -35,9 +36,11 @@ class Counters(Protocol):
 
 
 class LocalCounters:
-    """For one process: they end with it, so no crash leaves them raised."""
+    """For one process: they end with it, so no crash leaves them raised. `clock` is monotonic
+    seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._windows = Windows()
         self._streams: Counter[str] = Counter()
 
@@ -46,8 +49,8 @@ class LocalCounters:
     async def close(self) -> None:
         self._streams.clear()
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
-        return self._windows.spend(who, limit, now)
+    async def spend(self, who: str, limit: int) -> Usage:
+        return self._windows.spend(who, limit, self._clock())
 
     async def enter(self, who: str, limit: int) -> bool:
         if self._streams[who] >= limit:
@@ -65,12 +68,12 @@ class Quotas:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
-    async def spend(self, principal: Principal, now: float) -> Usage:
+    async def spend(self, principal: Principal) -> Usage:
         """One request. Raises RateLimited, StoreUnavailable."""
         limit = principal.requests_a_minute
         if not limit:
             return UNLIMITED
-        usage = await self._counters.spend(principal.who, limit, now)
+        usage = await self._counters.spend(principal.who, limit)
         if not usage.allowed:
             raise RateLimited(
                 f"More than {limit} requests in a minute. Try again in {usage.seconds} s.",

@@ -15,7 +15,7 @@ SUBJECTS_MAX = 50_000
 
 
 class Window(NamedTuple):
-    """Minute number `minute` since 1970 and the one before it."""
+    """Minute number `minute` of the caller's clock and the one before it."""
 
     minute: int
     current: int
@@ -26,8 +26,11 @@ class Window(NamedTuple):
         return cls(int(now // WINDOW_SECONDS), 0, 0)
 
     def turned(self, now: float) -> "Window":
-        """As seen `now`. A clock that went back stays where it was."""
+        """As seen `now`. A clock that went back stays where it was; one that went back by more than
+        a minute was wrong, and what it counted is forgotten."""
         minute = int(now // WINDOW_SECONDS)
+        if self.minute > minute + 1:
+            return Window(minute, 0, 0)
         if minute <= self.minute:
             return self
         return Window(minute, 0, self.current if minute == self.minute + 1 else 0)

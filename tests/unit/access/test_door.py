@@ -181,7 +181,8 @@ def test_an_address_that_guesses_is_held_back_and_others_are_not(play: Play) -> 
         assert caught.value.retry_after > 0
         assert "RateLimit" in caught.value.headers
         assert await site.door.check(key, "192.0.2.2", NOW)
-        assert await site.door.check(key, HOME, NOW + 120)
+        site.monotonic.now += 120
+        assert await site.door.check(key, HOME, NOW)
 
     play(scenario)
 
@@ -390,6 +391,48 @@ def test_issuers_of_the_same_name_revoke_each_only_its_own_tokens(
     play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="wd-server")
 
 
+# Clocks
+
+
+def test_a_clock_that_was_a_day_ahead_holds_nobody_back_when_it_is_right_again(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(requests=1)
+        principal = await site.door.check(key, HOME, NOW)
+        for now in (NOW + 86_400, NOW):
+            site.clock.now = now
+            site.monotonic.now += 120
+            assert (await site.door.spend(principal)).remaining == 0
+            for _ in range(FAILURES_A_MINUTE):
+                with pytest.raises(InvalidKey):
+                    await site.door.check(credential(Secret("a.b.c")), HOME, now)
+            with pytest.raises(RateLimited):
+                await site.door.spend(principal)
+            with pytest.raises(RateLimited):
+                await site.door.check(key, HOME, now)
+
+    play(scenario)
+
+
+def test_what_a_clock_ahead_forgot_is_known_again_when_it_is_right(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key()
+        token = site.door.issue(await site.door.check(key, HOME, NOW), NOW)
+        _, short = await site.new_key(expires_at=NOW + 60)
+        await site.ring.revoke_token(token.jti, NOW)
+        site.clock.now = NOW + 3 * 86_400
+        await looked(site)
+        site.clock.now = NOW
+        await looked(site)
+        await looked(site)
+        with pytest.raises(InvalidKey):
+            await site.door.check(credential(token.token), HOME, NOW)
+        leaves = await ended(site, await site.door.check(short, HOME, NOW))
+        site.clock.now = NOW + 60
+        assert await leaves is Ending.EXPIRED
+
+    play(scenario)
+
+
 # Limits
 
 
@@ -397,11 +440,11 @@ def test_requests_beyond_the_limit_are_refused_with_what_clients_need(play: Play
     async def scenario(site: Site) -> None:
         _, key = await site.new_key(requests=2)
         principal = await site.door.check(key, HOME, NOW)
-        usage = await site.door.spend(principal, NOW)
+        usage = await site.door.spend(principal)
         assert usage.headers()["RateLimit"].startswith('"default";r=1;')
-        await site.door.spend(principal, NOW)
+        await site.door.spend(principal)
         with pytest.raises(RateLimited) as caught:
-            await site.door.spend(principal, NOW)
+            await site.door.spend(principal)
         assert caught.value.retry_after is not None
         assert caught.value.headers["RateLimit-Policy"] == '"default";q=2;w=60'
         assert site.door.statistics().refused == {"RATE_LIMIT": 1}
@@ -446,7 +489,7 @@ def test_a_limit_of_zero_is_none(play: Play) -> None:
         _, key = await site.new_key(streams=0, requests=0)
         principal = await site.door.check(key, HOME, NOW)
         for _ in range(100):
-            assert (await site.door.spend(principal, NOW)).headers() == {}
+            assert (await site.door.spend(principal)).headers() == {}
             await site.door.enter(principal, print)
 
     play(scenario, RATE_LIMIT_REQUESTS="1", RATE_LIMIT_STREAMING_CONNECTIONS="1")
