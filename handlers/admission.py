@@ -17,6 +17,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from handlers.base import GuardedHandler, common_headers
 from handlers.query import accepted_encoding, takes_event_stream
 from wd_server.access.visits import Ending, Visit
+from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InvalidParameter,
     InvalidWallet,
@@ -25,6 +26,7 @@ from wd_server.errors import (
 )
 from wd_server.streaming import event
 from wd_server.streaming.client import Client
+from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason
 
 _STREAM_HEADERS = {
@@ -62,7 +64,6 @@ class Entrance:
 
     def give(self, stream: Client) -> None:
         assert self._visit is not None
-        stream.who = self._visit.principal.who
         stream.on_closed = self.leave
         self._stream = stream
         if self._ending is not None:  # while the stream was made
@@ -111,6 +112,10 @@ class StreamingHandler(GuardedHandler):
         entrance = Entrance()
         entrance.open(await services.door.enter(self.identified(), entrance.end))
         return entrance
+
+    def asked(self) -> Asked:
+        principal = self.identified()
+        return Asked(Tenant(principal.who, principal.credits), self.asked_at)
 
     async def hand_over(self, stream: Client) -> None:
         """Answer with this stream: take the connection from Tornado and give it to the loop."""

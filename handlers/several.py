@@ -26,7 +26,7 @@ class SeveralHandler(StreamingHandler):
                 if bookmarks and not view.follow and _has_everything(channels, bookmarks):
                     self.send_nothing_new()
                     return
-                bundle = registry.admit_bundle(channels, view, bookmarks, seal, self.asked_at)
+                bundle = registry.admit_bundle(channels, view, bookmarks, seal, self.asked())
             finally:
                 for channel in channels:
                     registry.drop_unused(channel)

@@ -21,7 +21,7 @@ class StreamHandler(StreamingHandler):
                 if _has_everything(channel, wish):
                     self.send_nothing_new()
                     return
-                stream = registry.admit(channel, wish.view, wish.last_event_id, self.asked_at)
+                stream = registry.admit(channel, wish.view, wish.last_event_id, self.asked())
             finally:
                 registry.drop_unused(channel)
             entrance.give(stream)

@@ -58,7 +58,7 @@ MAY_IMPORT = {
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
 PURE = re.compile(
-    r"wd_server\.(trading(\..*)?|chain\.(credits|faults|listing|pacing|payloads|subscribed)"
+    r"wd_server\.(trading(\..*)?|chain\.(credits|faults|listing|pacing|payloads|subscribed|turns)"
     r"|journal\.base|errors|redis_url|secret|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
     r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"

@@ -113,6 +113,12 @@ def _add_limits(create: argparse.ArgumentParser) -> None:
         "--requests", type=key_words.requests, metavar="N", help="requests a minute (0: no limit)"
     )
     create.add_argument(
+        "--credits",
+        type=key_words.credits_a_day,
+        metavar="N",
+        help="credits at the Solana RPC a day (UTC) for wallets that have to be read (0: no limit)",
+    )
+    create.add_argument(
         "--wallets", type=key_words.wallets, metavar="A,B", help="the only ones that it may read"
     )
     create.add_argument(
@@ -191,7 +197,9 @@ class _Session:
     async def create(self) -> None:
         a = self._arguments
         new = await self._ring.create(
-            KeyRequest(a.name, a.streams, a.requests, a.wallets or None, self._expiry(a.expires)),
+            KeyRequest(
+                a.name, a.streams, a.requests, a.wallets or None, self._expiry(a.expires), a.credits
+            ),
             self._now,
         )
         self._show_new(new)
@@ -210,6 +218,7 @@ class _Session:
             "state",
             "streams",
             "requests",
+            "credits",
             "wallets",
             "created",
             "expires",
@@ -222,6 +231,7 @@ class _Session:
                 key_words.state(key, self._now),
                 key_words.limit(key.streams),
                 key_words.limit(key.requests),
+                key_words.limit(key.credits or 0),
                 key_words.wallet_count(key),
                 (key_words.moment(key.created_at) or "")[:10],
                 (key_words.moment(key.expires_at) or "never")[:16],

@@ -39,6 +39,7 @@ class KeyRequest(NamedTuple):
     requests: int | None = None
     wallets: tuple[str, ...] | None = None
     expires_at: float | None = None
+    credits: int | None = None
 
 
 class Keyring:
@@ -101,6 +102,7 @@ class Keyring:
                 requests=key.requests,
                 wallets=key.wallets,
                 expires_at=key.expires_at,
+                credits=key.credits,
             )
             ends_at = min(now + overlap, key.expires_at or now + overlap)
             old = msgspec.structs.replace(key, expires_at=ends_at, successor=new.key.id)

@@ -16,6 +16,8 @@ class Principal:
     expires_at: float | None = None
     key_id: str | None = None
     jti: str | None = None
+    # Upstream credits a day; 0: no limit.
+    credits: int = 0
     # Of this token alone; its key's limit holds for all its tokens together.
     token_streams: int = 0
 

@@ -95,6 +95,7 @@ class Roster:
             streams=_or(key.streams, self._limits.streams),
             expires_at=key.ends_at,
             key_id=key.id,
+            credits=key.credits or 0,
         )
 
     # Questions
