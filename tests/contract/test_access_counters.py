@@ -8,7 +8,7 @@ import pytest
 from access_stores import COUNTERS, CountersFactory
 
 from wd_server.access.quotas import Counters
-from wd_server.access.windows import Usage, Windows
+from wd_server.access.windows import Counted, Usage, Windows
 
 SCENARIO_SECONDS = 30
 # The start of a minute.
@@ -30,9 +30,9 @@ class Setup:
     counters: Counters
     clock: Clock
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
+    async def spend(self, who: str, limit: int, now: float, what: Counted = "requests") -> Usage:
         self.clock.now = now
-        return await self.counters.spend(who, limit)
+        return await self.counters.spend(who, limit, what)
 
 
 Scenario = Callable[[Setup], Awaitable[None]]
@@ -117,6 +117,16 @@ def test_a_clock_that_was_a_day_ahead_holds_nobody_back_when_it_is_right_again(p
             for _ in range(3):
                 assert (await s.spend("who", 3, now)).allowed
             assert not (await s.spend("who", 3, now)).allowed
+
+    play(scenario)
+
+
+def test_wallets_are_counted_apart_from_requests(play: Play) -> None:
+    async def scenario(s: Setup) -> None:
+        assert (await s.spend("who", 1, NOW)).allowed
+        assert (await s.spend("who", 1, NOW, "wallets")).allowed
+        assert not (await s.spend("who", 1, NOW, "wallets")).allowed
+        assert not (await s.spend("who", 1, NOW)).allowed
 
     play(scenario)
 

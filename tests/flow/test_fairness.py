@@ -10,6 +10,7 @@ import pytest
 from eventsource import EventSource
 from processes import PATIENCE, Server, Simulator, server, simulator
 from redis_server import redis_server
+from wire import Answer, Connection, exchange
 
 # A plan with ten requests a second, and what an attacker with one key may ask for at once.
 PLAN = "free"
@@ -66,6 +67,67 @@ def test_a_first_wallet_does_not_wait_for_another_key_s_five_hundred(
             begun = calls(chain)
             assert read(srv, next(fresh), other)[-1].name == "complete"
             assert calls(chain) - begun <= CALLS_MOST
+
+
+def asked(srv: Server, wallet: str, *headers: tuple[str, str]) -> Answer:
+    """The answer's head."""
+    with Connection(srv.url) as connection:
+        connection.request("GET", f"/v4/wallet/{wallet}/stream", headers)
+        return connection.answer(has_body=False)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "redis"])
+def test_only_wallets_that_have_to_be_read_count(
+    chain: Simulator, fresh: Iterator[str], tmp_path: Path, shared: bool
+) -> None:
+    with ExitStack() as stack:
+        settings: dict[str, object] = {"API_KEY_REQUIRED": "true", "RATE_LIMIT_WALLETS": 2}
+        if shared:
+            redis = stack.enter_context(redis_server())
+            settings |= {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": SECRET}
+        srv = stack.enter_context(server(tmp_path, chain.url, **settings))
+        key, follower = srv.key(), srv.key()
+        followed, own, third = next(fresh), next(fresh), next(fresh)
+        headers = {"X-API-Key": follower}
+        stream = stack.enter_context(EventSource(srv.stream(followed, "follow=true"), headers))
+        stream.until("complete")
+        by_key = ("X-API-Key", key)
+        for _ in range(5):
+            assert asked(srv, followed, by_key).status == 200  # somebody else follows it
+        last = read(srv, own, key)[-1]
+        assert [asked(srv, each, by_key).status for each in (own, third, own)] == [200, 429, 429]
+        refused = exchange(srv.url, f"/v4/wallet/{third}/stream", headers=[by_key])
+        assert (refused.status, refused.problem()["code"]) == (429, "RATE_LIMIT")
+        assert 1 <= int(refused.headers["retry-after"]) <= 120
+        assert refused.headers["ratelimit-policy"] == '"wallets";q=2;w=60'
+        # Whoever goes on where it was is never locked out.
+        begun = {"X-API-Key": key, "Last-Event-ID": f"{last.id.partition('-')[0]}-1"}
+        with EventSource(srv.stream(own, "follow=true"), begun) as again:
+            assert again.until("connected")[-1].data["resumed"]
+        for invented in ("0-0", "0-1", f"{last.id.partition('-')[0]}-1"):
+            assert asked(srv, third, by_key, ("Last-Event-ID", invented)).status == 429
+
+
+def test_wallets_of_a_set_beyond_the_limit_wait_for_their_turn(
+    chain: Simulator, fresh: Iterator[str], tmp_path: Path
+) -> None:
+    with redis_server() as redis:
+        settings: dict[str, object] = {"API_KEY_REQUIRED": "true", "RATE_LIMIT_WALLETS": 2}
+        settings |= {"REDIS_URL": redis.url.reveal(), "SECRET_KEY": SECRET}
+        with server(tmp_path, chain.url, **settings) as srv:
+            wallets = [next(fresh) for _ in range(4)]
+            url = f"{srv.url}/v4/stream?" + "&".join(f"wallet={each}" for each in wallets)
+            with EventSource(url, {"X-API-Key": srv.key()}) as stream:
+                done = {stream.until("complete")[-1].data["wallet"] for _ in range(2)}
+                assert done == set(wallets[:2])
+                # What another key has read comes to all who ask for it.
+                assert read(srv, wallets[3], srv.key())[-1].name == "complete"
+                assert stream.until("complete")[-1].data["wallet"] == wallets[3]
+                # A minute later.
+                counted = redis.call("KEYS", "*:wallets").split()
+                redis.call("DEL", *counted)
+                assert stream.until("complete")[-1].data["wallet"] == wallets[2]
+            srv.wait_for("active_streams", 0)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "redis"])

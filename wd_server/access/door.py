@@ -109,6 +109,20 @@ class Door:
         with self._statistics.refusals():
             return await self._quotas.spend(principal)
 
+    async def spend_wallet(self, principal: Principal) -> None:
+        """Count one wallet that has to be read. Raises RateLimited, StoreUnavailable."""
+        with self._statistics.refusals():
+            await self._quotas.spend_wallet(principal)
+
+    async def spend_wallets(self, principal: Principal, wanted: int) -> int:
+        """Count so many wallets of a set, as far as the limit allows. Returns how many it does; the
+        others have to wait. Raises StoreUnavailable."""
+        return await self._quotas.spend_wallets(principal, wanted)
+
+    async def wait_for_wallet(self, principal: Principal) -> None:
+        """Count one wallet as soon as the limit allows."""
+        await self._quotas.wait_for_wallet(principal)
+
     async def enter(self, principal: Principal, end: OnEnd) -> Visit:
         """Count one open stream until its `Visit.leave()`, which every way out has to call. `end`
         is called within 5 seconds after its key or token ended; it still has to leave. Raises

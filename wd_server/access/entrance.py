@@ -59,7 +59,9 @@ def door(
         DoorRules(
             required=settings.api_key_required,
             limits=DefaultLimits(
-                settings.rate_limit_requests, settings.rate_limit_streaming_connections
+                settings.rate_limit_requests,
+                settings.rate_limit_streaming_connections,
+                settings.rate_limit_wallets,
             ),
             token_max_seconds=settings.token_max_seconds,
         ),

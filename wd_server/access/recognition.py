@@ -49,7 +49,13 @@ class Recognition:
                 "Send an API key or a token: `Authorization: Bearer …`, or `X-API-Key: …`."
             )
         limits = self._rules.limits
-        return Principal(f"ip:{address}", None, limits.requests_a_minute, limits.streams)
+        return Principal(
+            f"ip:{address}",
+            None,
+            limits.requests_a_minute,
+            limits.streams,
+            wallets_a_minute=limits.wallets_a_minute,
+        )
 
     def recognise(self, credential: Credential, address: str, now: float) -> Principal | None:
         """None if its key isn't known (yet). Raises InvalidKey, TokenExpired, RateLimited."""
@@ -119,6 +125,7 @@ class Recognition:
                 streams=claims.max_streams or limits.streams,
                 expires_at=claims.ends_at,
                 jti=claims.jti,
+                wallets_a_minute=limits.wallets_a_minute,
             )
         holder = self._roster.holder(claims.key)
         if holder is None:

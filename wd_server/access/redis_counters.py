@@ -1,4 +1,4 @@
-"""Requests and open streams of each subject over all nodes, counted in Redis.
+"""Requests, wallets and open streams of each subject over all nodes, counted in Redis.
 
 Of each subject's streams Redis has one number a node. A node that lives says so every
 HEARTBEAT_SECONDS for all it has; what one has that doesn't, counts no more. A node only ever writes
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Usage, Window, usage
+from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Counted, Usage, Window, usage
 from wd_server.errors import StoreUnavailable
 from wd_server.redis_link import RedisLink, Script
 
@@ -166,12 +166,12 @@ class RedisCounters:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # Requests
+    # Requests and wallets
 
-    async def spend(self, who: str, limit: int) -> Usage:
+    async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
         told = "" if self._clock is None else repr(self._clock())
         allowed, minute, current, previous, now = await self._link.run(
-            _SPEND, [_key(who, "requests")], (told, WINDOW_SECONDS, limit, 2 * WINDOW_SECONDS)
+            _SPEND, [_key(who, what)], (told, WINDOW_SECONDS, limit, 2 * WINDOW_SECONDS)
         )
         window = Window(minute, current, previous)
         return usage(window, limit, float(now), allowed=bool(allowed))

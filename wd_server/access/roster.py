@@ -21,6 +21,7 @@ class DefaultLimits(NamedTuple):
 
     requests_a_minute: int
     streams: int
+    wallets_a_minute: int = 0
 
 
 class Holder(NamedTuple):
@@ -95,6 +96,7 @@ class Roster:
             streams=_or(key.streams, self._limits.streams),
             expires_at=key.ends_at,
             key_id=key.id,
+            wallets_a_minute=self._limits.wallets_a_minute,
             credits=key.credits or 0,
         )
 

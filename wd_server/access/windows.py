@@ -6,12 +6,14 @@ limit; off by little where callers come in bursts, and never for more than a min
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 WINDOW_SECONDS = 60
 # Subjects remembered in one process, about 300 bytes each. Whoever comes from more addresses than
 # this within a minute isn't held back by counting addresses.
 SUBJECTS_MAX = 50_000
+
+Counted = Literal["requests", "wallets"]
 
 
 class Window(NamedTuple):
@@ -62,13 +64,13 @@ class Usage(NamedTuple):
     remaining: int
     seconds: int
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, policy: str = "default") -> dict[str, str]:
         """draft-ietf-httpapi-ratelimit-headers-10."""
         if not self.limit:
             return {}
         return {
-            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_SECONDS}',
-            "RateLimit": f'"default";r={self.remaining};t={self.seconds}',
+            "RateLimit-Policy": f'"{policy}";q={self.limit};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{policy}";r={self.remaining};t={self.seconds}',
         }
 
 

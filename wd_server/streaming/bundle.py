@@ -120,6 +120,10 @@ class Bundle(Client):
     def watchers(self) -> Sequence[Member]:
         return list(self._reading)
 
+    def reads(self, wallet: str) -> bool:
+        """Whether it is still shown what happens to this wallet."""
+        return any(member.channel.wallet == wallet for member in self._reading)
+
     @property
     def lag(self) -> int:
         return sum(member.channel.behind(member.run, member.seq) for member in self._reading)

@@ -433,6 +433,41 @@ def test_what_a_clock_ahead_forgot_is_known_again_when_it_is_right(play: Play) -
     play(scenario)
 
 
+# Wallets
+
+
+def test_wallets_are_counted_for_a_key_and_its_tokens_and_told_apart_from_requests(
+    play: Play,
+) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(requests=0)
+        principal = await site.door.check(key, HOME, NOW)
+        bearer = await site.door.check(credential(site.door.issue(principal, NOW).token), HOME, NOW)
+        assert await site.door.spend_wallets(principal, 2) == 2
+        await site.door.spend_wallet(bearer)
+        assert await site.door.spend_wallets(principal, 2) == 0
+        with pytest.raises(RateLimited) as caught:
+            await site.door.spend_wallet(principal)
+        assert caught.value.headers["RateLimit-Policy"] == '"wallets";q=3;w=60'
+        assert caught.value.retry_after is not None
+        site.monotonic.now += caught.value.retry_after
+        await site.door.wait_for_wallet(principal)
+        anonymous = await site.door.check(None, HOME, NOW)
+        assert await site.door.spend_wallets(anonymous, 5) == 3
+
+    play(scenario, RATE_LIMIT_WALLETS="3", API_KEY_REQUIRED="false")
+
+
+def test_where_wallets_have_no_limit_none_is_counted(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(credits=7)
+        principal = await site.door.check(key, HOME, NOW)
+        assert await site.door.spend_wallets(principal, 10_000) == 10_000
+        assert principal.credits == 7
+
+    play(scenario, RATE_LIMIT_WALLETS="0")
+
+
 # Limits
 
 
