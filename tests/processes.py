@@ -106,6 +106,7 @@ class Server:
             "LOG_FORMAT": "json",
             # One address runs all tests.
             "RATE_LIMIT_REQUESTS": "0",
+            "RATE_LIMIT_WALLETS": "0",
             "RATE_LIMIT_STREAMING_CONNECTIONS": "0",
             **({"HELIUS_RPC_URL": upstream} if upstream else {}),
             **{name: str(value) for name, value in settings.items()},

@@ -40,6 +40,7 @@ from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
 from wd_server.chain.redis_budget import RedisBudgetStore
 from wd_server.chain.rpc import upstream_http_client
 from wd_server.chain.sqlite_budget import FILE_NAME, SqliteBudgetStore
+from wd_server.chain.turns import Turn
 from wd_server.chain.upstream import Upstream
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.base import Journal
@@ -138,8 +139,7 @@ class App:
                 await self._keeping.look()
             await self.journal.open()
             await self.door.open()
-            if self._budget is not None:
-                await self._budget.open()
+            await self._budget.open()
             await self._upstream.open(self.analysis.following)
             deliveries = self._upstream.deliveries
             deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
@@ -163,8 +163,7 @@ class App:
         self._http.close()
 
     async def _close_stores(self) -> None:
-        if self._budget is not None:
-            await self._budget.close()
+        await self._budget.close()
         await self.door.close()
         await self.journal.close()
         if self._redis is not None:
@@ -176,12 +175,10 @@ class App:
             return SqliteJournal(settings.data_dir / "journal.db")
         return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
 
-    def _daily_budget(self) -> Budget | None:
-        settings = self.settings
-        if not settings.upstream_daily_credits:
-            return None
+    def _daily_budget(self) -> Budget:
         if self._redis is None:
-            return Budget(self._upstream.account, SqliteBudgetStore(settings.data_dir / FILE_NAME))
+            path = self.settings.data_dir / FILE_NAME
+            return Budget(self._upstream.account, SqliteBudgetStore(path))
         return Budget(self._upstream.account, RedisBudgetStore(self._redis))
 
     def _sources(self, quotes: Quotes) -> Sources:
@@ -335,6 +332,7 @@ class _NoHistory:
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[Fetched, None]:
         await self.final_slot(first=True)
         yield Fetched([], 0)  # an async generator like the real one

@@ -23,7 +23,11 @@ from wd_server.supervisor import Supervisor
 # What the simulated chain allows a second is more than one wallet needs.
 DEMO_PLAN = "professional"
 # Who tries things out on one machine comes from one address: nothing is limited unless it is said.
-DEMO_UNLIMITED = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_STREAMING_CONNECTIONS")
+DEMO_UNLIMITED = (
+    "RATE_LIMIT_REQUESTS",
+    "RATE_LIMIT_WALLETS",
+    "RATE_LIMIT_STREAMING_CONNECTIONS",
+)
 
 # Transactions of the wallet that the demo proposes: enough to see something, done at once.
 EXAMPLE_SIZE = 200

@@ -138,6 +138,7 @@ def test_the_demo_limits_nobody_unless_it_is_told_to() -> None:
     arguments = cli._parser().parse_args(["--demo"])
     free = cli._overrides(arguments, {})
     assert (free["rate_limit_requests"], free["rate_limit_streaming_connections"]) == (0, 0)
+    assert free["rate_limit_wallets"] == 0
     assert "rate_limit_requests" not in cli._overrides(arguments, {"RATE_LIMIT_REQUESTS": "5"})
 
 
