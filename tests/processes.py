@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,9 +20,26 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30
 # Where servers listen: below the kernel's ports for clients (32768 and up on Linux).
 SERVER_PORTS = range(15_000, 32_000)
-# In any order, because two runs beside each other shall rarely try the same; each once, because
-# those who ask for several listen on the first only after they have the last.
-_ports = iter(random.sample(SERVER_PORTS, len(SERVER_PORTS)))
+# Ports that a process takes at a time; a run's workers take a few hundred each.
+BLOCK = 50
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports that no other process gives out meanwhile, be it a worker of this run or another run,
+    each once: those who ask for several listen on the first only after they have the last. A block
+    is this process's as long as it holds the block's first port."""
+    blocks = SERVER_PORTS[::BLOCK]
+    with ExitStack() as held:
+        for first in random.sample(blocks, len(blocks)):
+            claim = held.enter_context(socket.socket())
+            try:
+                claim.bind(("0.0.0.0", first))
+            except OSError:
+                continue
+            yield from range(first + 1, first + BLOCK)
+
+
+_ports = _own_ports()
 
 
 class Simulator:
@@ -285,7 +302,7 @@ def server(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now and that wasn't given out before, below those that the
+    """A port that nobody listens on now and that no test gets but this one, below those that the
     kernel gives to clients: one of them would otherwise take it before the server does."""
     for port in _ports:
         with socket.socket() as sock:
