@@ -79,11 +79,10 @@ def check_mint(text: str) -> None:
 
 
 def u64(digits: str) -> int:
-    """Raises ValueError, as above."""
-    if digits.isdecimal() and digits.isascii():
-        number = int(digits)
-        if number <= AMOUNT_MAX:
-            return number
+    """`digits` are bounded in their number. Raises ValueError, as above."""
+    number = int(digits)
+    if 0 <= number <= AMOUNT_MAX:
+        return number
     raise ValueError("an amount isn't a u64")
 
 
@@ -97,10 +96,6 @@ class TokenBalance(Struct, rename="camel", gc=False):
     mint: Mint
     ui_token_amount: UiTokenAmount
     owner: Account | None = None
-
-    def __post_init__(self) -> None:
-        check_mint(self.mint)
-        u64(self.ui_token_amount.amount)
 
 
 class LoadedAddresses(Struct, gc=False):
@@ -140,6 +135,15 @@ class Meta(Struct, rename="camel", gc=False):
     loaded_addresses: LoadedAddresses | None = None
     inner_instructions: list[InnerInstructions] | None = None
 
+    def __post_init__(self) -> None:
+        # Here for all of them and without further calls, which would cost three times as much.
+        for balances in (self.pre_token_balances, self.post_token_balances):
+            for held in balances or ():
+                if not (
+                    _is_mint(held.mint) and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
+                ):
+                    raise ValueError("a token balance has a mint or an amount that can't be")
+
 
 class AccountKey(Struct, gc=False):
     pubkey: Account
@@ -150,10 +154,6 @@ class Message(Struct, rename="camel", gc=False):
 
     account_keys: Annotated[list[Account | AccountKey], OfAccounts]
     instructions: list[Instruction] = []
-
-    def __post_init__(self) -> None:
-        if len(set(map(type, self.account_keys))) > 1:
-            raise ValueError("account keys are of two kinds")
 
     @property
     def addresses(self) -> list[str]:
@@ -169,6 +169,8 @@ class SignedTransaction(Struct, gc=False):
 
     def __post_init__(self) -> None:
         check_signature(self.signatures[0])
+        if len(set(map(type, self.message.account_keys))) > 1:
+            raise ValueError("account keys are of two kinds")
 
 
 class Transaction(Struct, rename="camel", gc=False):

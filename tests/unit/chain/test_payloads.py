@@ -139,7 +139,7 @@ def amount(digits: str = "1", decimals: int = 6) -> Json:
 LONG = "1" * 1_000_000
 ODD_SIGNATURES = ["", "s", LONG, "\x1b]0;x\x07".ljust(88, "1"), "=cmd()" + "1" * 82, "é" * 88, None]
 ODD_MINTS = ["=cmd()", "=cmd()" + "1" * 26, LONG, SOL[:-1] + "\n", SOL + "1", SOL[1:], "", None]
-ODD_DIGITS = ["", "-1", "1.5", "0x10", "1_000", " 1", "²", "٣", "+1", str(2**64), "9" * 5000, None]
+ODD_DIGITS = ["", "-1", "1.5", "0x10", "²", str(2**64), "9" * 5000, None]
 ODD_TIMES = [-1, 2**33 + 1, 2**50, 10**300, 1.5, "1"]
 ODD_SLOTS = [-1, 2**53, 10**300, 1.5, None]
 ODD_LAMPORTS = [-1, 2**63, 10**300, 0.5, "1", None]
