@@ -8,9 +8,10 @@ other: whatever is beyond is refused with its transaction. Never less than that:
 some of a transaction's balances would be another trade.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -46,6 +47,8 @@ FLOAT_EXPONENT_MIN: Final = -324
 # Mints of which is remembered that they are addresses, 1 MB: a wallet trades some thousands.
 MINTS_REMEMBERED: Final = 8192
 
+T = TypeVar("T")
+
 Lamports = Annotated[int, msgspec.Meta(ge=0, le=LAMPORTS_MAX)]
 LamportsChange = Annotated[int, msgspec.Meta(ge=-LAMPORTS_MAX, le=LAMPORTS_MAX)]
 Decimals = Annotated[int, msgspec.Meta(ge=0, le=DECIMALS_MAX)]
@@ -59,6 +62,17 @@ Account = Annotated[str, msgspec.Meta(max_length=ADDRESS_CHARACTERS)]
 Mint = Annotated[str, msgspec.Meta(max_length=ADDRESS_CHARACTERS)]
 Signature = Annotated[str, msgspec.Meta(max_length=SIGNATURE_CHARACTERS)]
 OfAccounts = msgspec.Meta(max_length=ACCOUNTS_MAX)
+
+
+def readable(elements: Iterable[Raw], decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """Those that can be read; one that can't is no reason to refuse the others."""
+    found = []
+    for element in elements:
+        try:
+            found.append(decoder.decode(element))
+        except UNREADABLE:
+            continue
+    return found
 
 
 def check_signature(text: str) -> None:

@@ -1,6 +1,6 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,6 +104,11 @@ async def setup(
         b.server.otherwise = upstream
         history = History(b.rpc, clock=b.time.clock, random=lambda: 0.5, sleep=b.time.sleep)
         yield Setup(b, upstream, history)
+
+
+def once(first: Callable[..., Any], later: Callable[..., Any]) -> Callable[..., Any]:
+    calls = iter((first,))
+    return lambda *params: next(calls, later)(*params)
 
 
 def expected(transactions: list[dict[str, Any]]) -> list[str]:
@@ -560,6 +565,59 @@ def test_signature_pages_that_repeat_are_an_error():
             s.chain.getSignaturesForAddress = lambda wallet, options: whole(wallet, {"limit": 10})
             with pytest.raises(UpstreamUnavailable, match="circles"):
                 await read(s.history)
+
+    run(main)
+
+
+@BOTH
+def test_a_signature_that_is_none_costs_the_wallet_no_other(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            method = "getTransactionsForAddress" if by_page else "getSignaturesForAddress"
+            whole = getattr(s.chain, method)
+
+            def odd(*params: Any) -> Any:
+                page = whole(*params)
+                listed = page["data"] if by_page else page
+                if not by_page or params[1]["transactionDetails"] == "signatures":
+                    listed[4]["signature"] = "\x1b]0;x\x07"
+                    listed[7]["slot"] = None
+                    listed.insert(2, None)
+                    listed.append({"signature": "1" * 1_000_000, "slot": 1})
+                return page
+
+            s.chain.page = 31
+            setattr(s.chain, method, once(odd, whole))
+            transactions = expected(s.chain.transactions)
+            del transactions[-8], transactions[-5]
+            assert (await read(s.history)).signatures == transactions
+            assert s.history.statistics().unlisted == 4
+
+    run(main)
+
+
+@BOTH
+def test_a_page_of_which_nothing_can_be_read_is_not_the_end_of_the_wallet(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            if by_page:
+                odd: Any = {"data": [{"slot": 5}], "paginationToken": None}
+                s.chain.getTransactionsForAddress = lambda *_: odd
+            else:
+                s.chain.getSignaturesForAddress = lambda *_: [{"slot": 5}]
+            with pytest.raises(UpstreamUnavailable, match="can't be read"):
+                await read(s.history)
+
+    run(main)
+
+
+@pytest.mark.parametrize("slot", [-1, 2**53, 10**300, None, "7"])
+def test_a_final_slot_that_is_none_is_no_answer(slot: Any):
+    async def main():
+        async with setup(chain(30)) as s:
+            s.chain.final_slot = slot
+            with pytest.raises(UpstreamUnavailable):
+                await s.history.final_slot(first=True)
 
     run(main)
 
