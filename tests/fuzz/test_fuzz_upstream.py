@@ -97,7 +97,7 @@ def spoilt(draw: st.DrawFn, originals: list[Any]) -> bytes:
         places = list(_places(item))
         if places:
             holder, at = draw(st.sampled_from(places))
-            holder[at] = draw(ODD)
+            holder[at] = deepcopy(draw(ODD))  # it may be changed next, and is drawn again
     return json.dumps(item, default=str).encode("utf-8", "replace")
 
 
