@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
-FLAT = {"", "errors", "histogram", "secret", "variable", "settings", "env_file", "logs"}
+FLAT = {"", "base58", "errors", "histogram", "secret", "variable", "settings", "env_file", "logs"}
 LINK = {"redis_errors", "redis_keeping", "redis_lane", "redis_link", "redis_shards", "redis_url"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
     "": set(),
+    "base58": set(),
     "errors": set(),
     "histogram": set(),
     "secret": set(),

@@ -128,6 +128,12 @@ class _Reading(Collector):
         quotes = self._measured.quotes.statistics()
         yield _counter("quote_requests", "Requests to the price source.", quotes.requests)
         yield _counters("quote_failures", "Those that failed.", "kind", quotes.failures)
+        refused = {
+            "asset": self._measured.upstream.assets.statistics().unread,
+            "price": quotes.rejected,
+            "signature": self._measured.upstream.history.statistics().unlisted,
+        }
+        yield _counters("upstream_refused", "Parts of answers that can't be.", "kind", refused)
 
     def _pushes(self) -> Iterator[Metric]:
         live = self._measured.upstream.live.statistics()

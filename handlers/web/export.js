@@ -7,7 +7,7 @@
 const COLUMNS = [
   ["signature", (trade) => trade.signature],
   ["slot", (trade) => trade.slot],
-  ["time", (trade) => new Date(trade.timestamp * 1000).toISOString()],
+  ["time", (trade) => moment(trade.timestamp)],
   ["action", (trade) => trade.action],
   ["gave_amount", (trade) => exact(trade.token_in)],
   ["gave_symbol", (trade) => trade.token_in.symbol],
@@ -55,6 +55,12 @@ export function download(name, kind, text) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+/** The number itself where it is none of a calendar's. @param {number} seconds unix */
+function moment(seconds) {
+  const at = new Date(seconds * 1000);
+  return Number.isNaN(at.getTime()) ? seconds : at.toISOString();
+}
+
 /** All digits, which a number in JavaScript may not hold. @param {TokenAmount} leg */
 function exact({ amount_raw: raw, decimals }) {
   if (decimals === 0) return raw;
@@ -63,11 +69,12 @@ function exact({ amount_raw: raw, decimals }) {
   return digits.slice(0, -decimals) + (fraction && `.${fraction}`);
 }
 
-/** Names of tokens are anybody's text: a spreadsheet must not take one for a formula.
+/** Names of tokens are anybody's text: a spreadsheet must not take one for a formula. Some take the
+ * wide forms of the signs as well.
  * @param {string | number | boolean | null} value */
 function field(value) {
   if (value === null) return "";
   if (typeof value !== "string") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

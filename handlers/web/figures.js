@@ -67,6 +67,7 @@ const two = (value) => String(value).padStart(2, "0");
 /** Local time. @param {number} seconds unix @returns {string} 2026-11-24 21:45:09 */
 export function time(seconds) {
   const at = new Date(seconds * 1000);
+  if (Number.isNaN(at.getTime())) return NONE;
   const clock = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   return `${day(seconds)} ${clock}`;
 }
@@ -74,6 +75,7 @@ export function time(seconds) {
 /** @param {number} seconds unix @returns {string} 2026-11-24 */
 export function day(seconds) {
   const at = new Date(seconds * 1000);
+  if (Number.isNaN(at.getTime())) return NONE;
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 }
 

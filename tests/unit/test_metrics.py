@@ -61,6 +61,17 @@ def test_counts_are_those_of_the_rooms(app: App) -> None:
     assert (buckets["0.002"], buckets["0.005"], buckets["+Inf"]) == (0, 1, 1)
 
 
+def test_what_an_upstream_said_and_cannot_be_is_counted_by_kind(app: App) -> None:
+    app._measured.upstream.history._unlisted = 3
+    app._measured.upstream.assets._unread = 2
+    samples = families(app)["walletdoctor_upstream_refused"].samples
+    assert {sample.labels["kind"]: sample.value for sample in samples} == {
+        "asset": 2,
+        "price": 0,
+        "signature": 3,
+    }
+
+
 def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:
     door = app.door.statistics()
     door.checks = 5

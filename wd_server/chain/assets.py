@@ -4,16 +4,19 @@ What comes back was written by whoever made the token: it is cleaned and cut bef
 """
 
 import asyncio
+import re
 import time
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from wd_server.chain.faults import KeyRefused, MethodUnavailable
+from wd_server.chain.payloads import UNREADABLE
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamError, UpstreamRejected
@@ -28,6 +31,12 @@ FAILED_SECONDS = 30.0  # after a call failed: longer than a run's next question 
 REFUSED_SECONDS = 3600.0  # an upstream without DAS is left alone for that long
 MAX_SYMBOL = 16  # characters shown; on chain it is at most 10 bytes, elsewhere anything
 MAX_RAW_SYMBOL = 256  # characters looked at
+# What isn't seen and isn't of category C: the rest of Default_Ignorable_Code_Point in Unicode 15's
+# DerivedCoreProperties.txt (fillers, joiners, variation selectors).
+INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+BLANK: Final = "\u2800"  # BRAILLE PATTERN BLANK, a symbol by its category
 
 
 class _Metadata(Struct):
@@ -50,8 +59,11 @@ class _Asset(Struct):
 
 
 class AssetsStatistics(Struct, frozen=True):
+    """`unread`: assets that couldn't be read."""
+
     cached: int
     loading: int
+    unread: int
 
 
 class Assets:
@@ -71,11 +83,12 @@ class Assets:
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._refused_until = 0.0
+        self._unread = 0
         self._decoder = msgspec.json.Decoder(_Asset | None)
         self._closed = False
 
     def statistics(self) -> AssetsStatistics:
-        return AssetsStatistics(len(self._known), len(self._loading))
+        return AssetsStatistics(len(self._known), len(self._loading), self._unread)
 
     async def symbols(
         self,
@@ -140,7 +153,8 @@ class Assets:
         """An asset's id and symbol; None for what is no asset."""
         try:
             asset = self._decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
+            self._unread += 1
             return None
         if asset is None:
             return None
@@ -161,12 +175,20 @@ class Assets:
 
 def clean_symbol(text: object) -> str | None:
     """At most MAX_SYMBOL visible characters in one line, or None: no control, format, private or
-    unassigned characters (Unicode category C: also what turns the writing direction), and runs of
-    blanks as one space."""
+    unassigned characters (Unicode category C: also what turns the writing direction), nothing else
+    that isn't seen, and runs of blanks as one space. Marks are shown on a letter only, so what has
+    none is None.
+
+    Letters that look like others stay: this says what can be seen, not what it is worth."""
     if not isinstance(text, str):
         return None
-    visible = ""
+    visible, has_base = "", False
     for each in text[:MAX_RAW_SYMBOL]:
         kind = unicodedata.category(each)[0]
-        visible += " " if kind == "Z" else "" if kind == "C" else each
-    return " ".join(visible.split())[:MAX_SYMBOL].strip() or None
+        if kind == "Z" or each in BLANK:
+            visible += " "
+        elif kind != "C" and not INVISIBLE.match(each):
+            visible += each
+            has_base |= kind != "M"
+    shown = " ".join(visible.split())[:MAX_SYMBOL].strip()
+    return shown if shown and has_base else None

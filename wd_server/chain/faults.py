@@ -6,6 +6,7 @@ The upstream's own words are read here and never repeated: they may hold the key
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
 
@@ -31,6 +32,7 @@ RATE_LIMIT_CODES = frozenset({-32429})
 KEY_CODES = frozenset({-32401})
 METHOD_CODES = frozenset({-32601, -32403, -32011})  # -32011: node keeps no transaction history
 REJECTED_CODES = frozenset({-32700, -32600, -32602, -32010, -32013, -32015})
+CODE_MAX = 2**31 - 1
 FINAL_CODES = RATE_LIMIT_CODES | KEY_CODES | METHOD_CODES | REJECTED_CODES
 
 
@@ -47,7 +49,9 @@ class BatchRefused(UpstreamRejected):
 
 
 class Fault(msgspec.Struct, gc=False):
-    code: int = 0
+    """`code` is repeated to clients, so it is bounded; JSON-RPC's own have five digits."""
+
+    code: Annotated[int, msgspec.Meta(ge=-CODE_MAX, le=CODE_MAX)] = 0
     message: str = ""
 
 

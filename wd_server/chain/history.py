@@ -18,13 +18,15 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+import structlog
 from msgspec import Raw, Struct
 
 from wd_server.chain.chunks import Chunk, Held
 from wd_server.chain.faults import MethodUnavailable, unavailable
 from wd_server.chain.listing import Cursor, Entry, Listing
 from wd_server.chain.pages import COMMITMENT, SignaturePage, page_options
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import Slot, Transaction, readable
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.transactions import FIRST_PAGE, MAX_BARREN_PAGES, SLICE, Mode, Transactions
 from wd_server.chain.turns import Turn
@@ -50,6 +52,9 @@ AHEAD_TRANSACTIONS = 50_000
 
 
 NOTHING_KNOWN: Mapping[str, int] = MappingProxyType({})
+
+_entry = msgspec.json.Decoder(Entry)
+_log = structlog.get_logger("upstream")
 
 
 class Listed(Struct, frozen=True):
@@ -78,10 +83,12 @@ class Fetched(Struct, frozen=True):
 
 
 class HistoryStatistics(Struct, frozen=True):
-    """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes."""
+    """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes;
+    `unlisted`: signatures in listings that couldn't be read."""
 
     mode: Mode
     batch: int
+    unlisted: int
 
 
 class _Page(NamedTuple):
@@ -129,6 +136,7 @@ class History:
         self._clock = clock
         self._held = Held()
         self._ahead = 0
+        self._unlisted = 0
         self._asking_final = asyncio.Lock()
         self._final_at = -math.inf
 
@@ -140,13 +148,13 @@ class History:
             async with self._asking_final:
                 if self._clock() >= self._final_at + seconds:
                     options = [{"commitment": "finalized"}]
-                    slot = await self._rpc.call("getSlot", options, int)
+                    slot = await self._rpc.call("getSlot", options, Slot)
                     self._transactions.final_slot = slot
                     self._final_at = self._clock()
         return self._transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
-        return HistoryStatistics(self._transactions.mode, self._transactions.batch)
+        return HistoryStatistics(self._transactions.mode, self._transactions.batch, self._unlisted)
 
     async def read(
         self,
@@ -259,7 +267,7 @@ class History:
         page = await self._rpc.call(
             "getTransactionsForAddress", params, SignaturePage, turn=read.turn
         )
-        return _Page(page.data, page.pagination_token, would_show_cursor=True)
+        return _Page(self._entries(page.data), page.pagination_token, would_show_cursor=True)
 
     async def _list_signatures(self, read: _Read, token: str | None) -> _Page:
         options: dict[str, Any] = {"limit": LISTING_PAGE, "commitment": COMMITMENT}
@@ -268,11 +276,21 @@ class History:
         if read.after is not None:
             options["until"] = read.after.signature
         params = [read.wallet, options]
-        entries = await self._rpc.call(
-            "getSignaturesForAddress", params, list[Entry], turn=read.turn
-        )
+        data = await self._rpc.call("getSignaturesForAddress", params, list[Raw], turn=read.turn)
+        entries = self._entries(data)
         # Only an empty page is the end: an upstream may cap pages below what is asked for.
         return _Page(entries, entries[-1].signature if entries else None, would_show_cursor=False)
+
+    def _entries(self, data: Sequence[Raw]) -> list[Entry]:
+        """Without what can't be read; that of all of it would be the end of the wallet."""
+        entries = readable(data, _entry)
+        unread = len(data) - len(entries)
+        if unread:
+            _log.warning("signatures that are listed can't be read", count=unread)
+            self._unlisted += unread
+        if data and not entries:
+            raise unavailable("its listing can't be read")
+        return entries
 
     async def _read_ahead(
         self, read: _Read, listing: Listing, is_long: bool

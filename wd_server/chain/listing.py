@@ -7,6 +7,7 @@ import math
 from msgspec import Struct
 
 from wd_server.chain.faults import unavailable
+from wd_server.chain.payloads import BlockIndex, Signature, Slot, Time, check_signature
 
 
 class Cursor(Struct, frozen=True):
@@ -20,10 +21,13 @@ class Entry(Struct, rename="camel", gc=False):
     """One line of the list. `transaction_index` is the place in the block, where it is told,
     `block_time` unix seconds."""
 
-    signature: str
-    slot: int
-    transaction_index: int | None = None
-    block_time: int | None = None
+    signature: Signature
+    slot: Slot
+    transaction_index: BlockIndex | None = None
+    block_time: Time | None = None
+
+    def __post_init__(self) -> None:
+        check_signature(self.signature)
 
 
 class Listing:

@@ -4,18 +4,19 @@
 """
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
-
-from wd_server.chain.listing import Entry
 
 # Not finalized: 13 s fresher, and what leaves the chain is retracted by who follows it live.
 COMMITMENT = "confirmed"
 # With 0 newer transactions would be left out of a page without a word; an upstream that knows
 # only legacy and 0 takes 1 as well.
 MAX_TRANSACTION_VERSION = 1
+
+# It is sent back as it came: a slot and an index.
+TOKEN_CHARACTERS = 256
 
 TRANSACTION_OPTIONS = {
     "encoding": "json",
@@ -24,14 +25,19 @@ TRANSACTION_OPTIONS = {
 }
 
 
+PageToken = Annotated[str, msgspec.Meta(max_length=TOKEN_CHARACTERS)]
+
+
 class SignaturePage(Struct, rename="camel"):
-    data: list[Entry]
-    pagination_token: str | None
+    """`data`: an Entry each, which are decoded one by one."""
+
+    data: list[msgspec.Raw]
+    pagination_token: PageToken | None
 
 
 class TransactionPage(Struct, rename="camel"):
     data: list[msgspec.Raw]
-    pagination_token: str | None
+    pagination_token: PageToken | None
 
 
 def page_options(

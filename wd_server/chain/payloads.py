@@ -2,30 +2,119 @@
 
 Fields that aren't named here are skipped by the decoder without becoming objects, which is most
 of a transaction's bytes. Arrays that were seen as null may be null.
+
+The types bound every value by what Solana itself allows, so that the code behind them meets no
+other: whatever is beyond is refused with its transaction. Never less than that: a trade made from
+some of a transaction's balances would be another trade.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from wd_server import base58
+
+# What a decoder raises for text that isn't what its type says.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+# All SOL there is are 6 * 10^17 lamports, so an i64 holds any balance; a larger bound would not be
+# checked by the decoder itself.
+LAMPORTS_MAX: Final = 2**63 - 1
+# SPL Token's amounts are u64 and have 20 digits at most; a change may have a sign before them.
+AMOUNT_MAX: Final = 2**64 - 1
+AMOUNT_DIGITS: Final = 20
+# SPL Token's `Mint.decimals` is a u8.
+DECIMALS_MAX: Final = 255
+# What JSON's readers hold exactly (RFC 8259, section 6): at 2.5 slots a second enough for 10^8
+# years.
+SLOT_MAX: Final = 2**53 - 1
+# Unix seconds: the year 2242. What is later can't be written as a date everywhere.
+TIME_MAX: Final = 2**33
+# Transactions of a block.
+INDEX_MAX: Final = 2**31 - 1
+# An index of an account is a u8.
+ACCOUNTS_MAX: Final = 256
+# Digits of an address in base58, and of a signature.
+ADDRESS_CHARACTERS: Final = 44
+SIGNATURE_CHARACTERS: Final = 88
+# Digits that a program prints of a float, with some to spare, and the exponent of its least one.
+FLOAT_DIGITS: Final = 60
+FLOAT_EXPONENT_MIN: Final = -324
+# Mints of which is remembered that they are addresses, 1 MB: a wallet trades some thousands.
+MINTS_REMEMBERED: Final = 8192
+
+T = TypeVar("T")
+
+Lamports = Annotated[int, msgspec.Meta(ge=0, le=LAMPORTS_MAX)]
+LamportsChange = Annotated[int, msgspec.Meta(ge=-LAMPORTS_MAX, le=LAMPORTS_MAX)]
+Decimals = Annotated[int, msgspec.Meta(ge=0, le=DECIMALS_MAX)]
+Slot = Annotated[int, msgspec.Meta(ge=0, le=SLOT_MAX)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=TIME_MAX)]
+BlockIndex = Annotated[int, msgspec.Meta(ge=0, le=INDEX_MAX)]
+AmountText = Annotated[str, msgspec.Meta(max_length=AMOUNT_DIGITS)]
+ChangeText = Annotated[str, msgspec.Meta(max_length=AMOUNT_DIGITS + 1)]
+# An account is compared and never shown, so that its length is all there is to bound.
+Account = Annotated[str, msgspec.Meta(max_length=ADDRESS_CHARACTERS)]
+Mint = Annotated[str, msgspec.Meta(max_length=ADDRESS_CHARACTERS)]
+Signature = Annotated[str, msgspec.Meta(max_length=SIGNATURE_CHARACTERS)]
+OfAccounts = msgspec.Meta(max_length=ACCOUNTS_MAX)
+
+
+def readable(elements: Iterable[Raw], decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """Those that can be read; one that can't is no reason to refuse the others."""
+    found = []
+    for element in elements:
+        try:
+            found.append(decoder.decode(element))
+        except UNREADABLE:
+            continue
+    return found
+
+
+def check_signature(text: str) -> None:
+    """Raises ValueError, which a decoder makes its own."""
+    if not base58.is_size(text, base58.SIGNATURE_BYTES):
+        raise ValueError("a signature isn't base58 of 64 bytes")
+
+
+@lru_cache(MINTS_REMEMBERED)
+def _is_mint(text: str) -> bool:
+    return base58.is_size(text, base58.ADDRESS_BYTES)
+
+
+def check_mint(text: str) -> None:
+    """Raises ValueError, as above."""
+    if not _is_mint(text):
+        raise ValueError("a mint isn't base58 of 32 bytes")
+
+
+def u64(digits: str) -> int:
+    """`digits` are bounded in their number. Raises ValueError, as above."""
+    number = int(digits)
+    if 0 <= number <= AMOUNT_MAX:
+        return number
+    raise ValueError("an amount isn't a u64")
+
 
 class UiTokenAmount(Struct, gc=False):
-    amount: str
-    decimals: int
+    amount: AmountText
+    decimals: Decimals
 
 
 class TokenBalance(Struct, rename="camel", gc=False):
     account_index: int
-    mint: str
+    mint: Mint
     ui_token_amount: UiTokenAmount
-    owner: str | None = None
+    owner: Account | None = None
 
 
 class LoadedAddresses(Struct, gc=False):
-    writable: list[str] = []
-    readonly: list[str] = []
+    writable: Annotated[list[Account], OfAccounts] = []
+    readonly: Annotated[list[Account], OfAccounts] = []
 
 
 class Instruction(Struct, rename="camel", gc=False):
@@ -52,23 +141,32 @@ class InnerInstructions(Struct, gc=False):
 
 class Meta(Struct, rename="camel", gc=False):
     err: object
-    fee: int
-    pre_balances: list[int]
-    post_balances: list[int]
-    pre_token_balances: list[TokenBalance] | None = None
-    post_token_balances: list[TokenBalance] | None = None
+    fee: Lamports
+    pre_balances: Annotated[list[Lamports], OfAccounts]
+    post_balances: Annotated[list[Lamports], OfAccounts]
+    pre_token_balances: Annotated[list[TokenBalance], OfAccounts] | None = None
+    post_token_balances: Annotated[list[TokenBalance], OfAccounts] | None = None
     loaded_addresses: LoadedAddresses | None = None
     inner_instructions: list[InnerInstructions] | None = None
 
+    def __post_init__(self) -> None:
+        # Here for all of them and without further calls, which would cost three times as much.
+        for balances in (self.pre_token_balances, self.post_token_balances):
+            for held in balances or ():
+                if not (
+                    _is_mint(held.mint) and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
+                ):
+                    raise ValueError("a token balance has a mint or an amount that can't be")
+
 
 class AccountKey(Struct, gc=False):
-    pubkey: str
+    pubkey: Account
 
 
 class Message(Struct, rename="camel", gc=False):
     """`account_keys` are all of one kind: objects if the encoding is `jsonParsed`."""
 
-    account_keys: list[str | AccountKey]
+    account_keys: Annotated[list[Account | AccountKey], OfAccounts]
     instructions: list[Instruction] = []
 
     @property
@@ -80,19 +178,24 @@ class Message(Struct, rename="camel", gc=False):
 
 
 class SignedTransaction(Struct, gc=False):
-    signatures: Annotated[list[str], msgspec.Meta(min_length=1)]
+    signatures: Annotated[list[Signature], msgspec.Meta(min_length=1)]
     message: Message
+
+    def __post_init__(self) -> None:
+        check_signature(self.signatures[0])
+        if len(set(map(type, self.message.account_keys))) > 1:
+            raise ValueError("account keys are of two kinds")
 
 
 class Transaction(Struct, rename="camel", gc=False):
     """One element of `getTransactionsForAddress` (full), the result of `getTransaction`, or one
     element of a raw webhook, in `json` or `jsonParsed` encoding."""
 
-    slot: int
+    slot: Slot
     transaction: SignedTransaction
     meta: Meta
-    block_time: int | None = None
-    transaction_index: int | None = None
+    block_time: Time | None = None
+    transaction_index: BlockIndex | None = None
 
     @property
     def signature(self) -> str:
@@ -115,9 +218,9 @@ class NotifiedTransaction(Struct, gc=False):
 
 
 class NotificationResult(Struct, rename="camel", gc=False):
-    slot: int
+    slot: Slot
     transaction: NotifiedTransaction
-    transaction_index: int | None = None
+    transaction_index: BlockIndex | None = None
 
 
 class NotificationParams(Struct, gc=False):
@@ -143,12 +246,15 @@ class TransactionNotification(Struct, gc=False):
 
 
 class LogsValue(Struct, gc=False):
-    signature: str
+    signature: Signature
     err: object = None
+
+    def __post_init__(self) -> None:
+        check_signature(self.signature)
 
 
 class LogsContext(Struct, gc=False):
-    slot: int
+    slot: Slot
 
 
 class LogsResult(Struct, gc=False):
@@ -169,38 +275,50 @@ class LogsNotification(Struct, gc=False):
 class NativeTransfer(Struct, rename="camel", gc=False):
     """`amount` is in lamports."""
 
-    amount: int
-    from_user_account: str | None = None
-    to_user_account: str | None = None
+    amount: Lamports
+    from_user_account: Account | None = None
+    to_user_account: Account | None = None
 
 
 class TokenTransfer(Struct, rename="camel", gc=False):
     """`token_amount` is in whole tokens, as printed by a program that computes with floats."""
 
-    mint: str
+    mint: Mint
     token_amount: Decimal
-    from_user_account: str | None = None
-    to_user_account: str | None = None
+    from_user_account: Account | None = None
+    to_user_account: Account | None = None
+
+    def __post_init__(self) -> None:
+        check_mint(self.mint)
+        amount = self.token_amount
+        if not (amount.is_finite() and 0 <= amount <= AMOUNT_MAX):
+            raise ValueError("an amount of tokens isn't in the range of a u64")
+        if len(amount.as_tuple().digits) > FLOAT_DIGITS or amount.adjusted() < FLOAT_EXPONENT_MIN:
+            raise ValueError("an amount of tokens isn't a float")
 
 
 class RawTokenAmount(Struct, rename="camel", gc=False):
     """`token_amount` is a signed integer."""
 
-    token_amount: str
-    decimals: int
+    token_amount: ChangeText
+    decimals: Decimals
 
 
 class TokenBalanceChange(Struct, rename="camel", gc=False):
-    token_account: str
-    mint: str
+    token_account: Account
+    mint: Mint
     raw_token_amount: RawTokenAmount
-    user_account: str | None = None
+    user_account: Account | None = None
+
+    def __post_init__(self) -> None:
+        check_mint(self.mint)
+        u64(self.raw_token_amount.token_amount.removeprefix("-"))
 
 
 class AccountData(Struct, rename="camel", gc=False):
-    account: str
-    native_balance_change: int = 0
-    token_balance_changes: list[TokenBalanceChange] | None = None
+    account: Account
+    native_balance_change: LamportsChange = 0
+    token_balance_changes: Annotated[list[TokenBalanceChange], OfAccounts] | None = None
 
 
 class EnhancedInstruction(Instruction, rename="camel", gc=False):
@@ -212,17 +330,20 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
     is None or empty here was left out by who published it; a list of instructions may be cut
     down to program ids."""
 
-    signature: str
-    slot: int = 0
-    timestamp: int | None = None
-    fee: int | None = None
-    fee_payer: str | None = None
+    signature: Signature
+    slot: Slot = 0
+    timestamp: Time | None = None
+    fee: Lamports | None = None
+    fee_payer: Account | None = None
     source: str = ""
     transaction_error: object = None
-    account_data: list[AccountData] | None = None
+    account_data: Annotated[list[AccountData], OfAccounts] | None = None
     native_transfers: list[NativeTransfer] | None = None
     token_transfers: list[TokenTransfer] | None = None
     instructions: list[EnhancedInstruction | str] | None = None
+
+    def __post_init__(self) -> None:
+        check_signature(self.signature)
 
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""

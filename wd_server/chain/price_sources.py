@@ -17,7 +17,9 @@ from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+
+from wd_server.chain.payloads import Time, readable
 
 DEFILLAMA_URL = "https://coins.llama.fi"
 BIRDEYE_URL = "https://public-api.birdeye.so"
@@ -42,7 +44,15 @@ BIRDEYE_SPACING = 1.0
 PriceKey = tuple[str, int]
 """A mint and a minute (unix seconds // 60)."""
 
-Answers = Iterator[tuple[PriceKey, Decimal]]
+Prices = Iterator[tuple[PriceKey, Decimal]]
+
+
+class Answers(NamedTuple):
+    """`prices` as they stand in the JSON, so they may be anything; `unread`: coins and points that
+    couldn't be read."""
+
+    prices: Sequence[tuple[PriceKey, Decimal]]
+    unread: int = 0
 
 
 class Question(NamedTuple):
@@ -67,22 +77,26 @@ class Source(Protocol):
         """The requests that ask for `keys`, which are sorted."""
 
     def answers(self, question: Question, body: bytes) -> Answers:
-        """What an answer says of the question's keys; prices are as they stand in the JSON, so
-        they may be anything. Raises msgspec.MsgspecError for a body that is no answer."""
+        """What an answer says of the question's keys. Raises one of UNREADABLE for a body that is
+        no answer."""
 
 
 class _LlamaPoint(Struct):
-    timestamp: int
+    timestamp: Time
     price: Decimal | None = None
     confidence: Decimal | None = None
 
 
 class _LlamaCoin(Struct):
-    prices: list[_LlamaPoint] = []
+    prices: list[Raw] = []
 
 
 class _LlamaBatch(Struct):
-    coins: dict[str, _LlamaCoin]
+    coins: dict[str, Raw]
+
+
+_llama_coin = msgspec.json.Decoder(_LlamaCoin)
+_llama_point = msgspec.json.Decoder(_LlamaPoint)
 
 
 class DefiLlama:
@@ -104,31 +118,37 @@ class DefiLlama:
 
     def answers(self, question: Question, body: bytes) -> Answers:
         coins = msgspec.json.decode(body, type=_LlamaBatch).coins
+        prices: list[tuple[PriceKey, Decimal]] = []
+        unread = 0
         for mint, keys in groupby(question.keys, itemgetter(0)):
-            coin = coins.get(f"solana:{mint}")
-            if coin is not None:
-                points = [
-                    (point.timestamp, point.price)
-                    for point in coin.prices
-                    if not _is_doubtful(point.confidence)
-                ]
-                yield from _nearest(keys, points, DEFILLAMA_WIDTH)
+            told = [coins[name] for name in (f"solana:{mint}",) if name in coins]
+            read = readable(told, _llama_coin)
+            unread += len(told) - len(read)
+            for coin in read:
+                known = readable(coin.prices, _llama_point)
+                unread += len(coin.prices) - len(known)
+                points = [(each.timestamp, each.price) for each in known if not _is_doubtful(each)]
+                prices += _nearest(keys, points, DEFILLAMA_WIDTH)
+        return Answers(prices, unread)
 
 
 class _BirdeyePoint(Struct, rename="camel"):
-    unix_time: int
+    unix_time: Time
     value: Decimal | None = None
 
 
 class _BirdeyeData(Struct, rename="camel"):
-    items: list[_BirdeyePoint] | None = None
+    items: list[Raw] | None = None
     value: Decimal | None = None
-    update_unix_time: int | None = None
+    update_unix_time: Time | None = None
 
 
 class _BirdeyeAnswer(Struct):
     success: bool
     data: _BirdeyeData | None = None
+
+
+_birdeye_point = msgspec.json.Decoder(_BirdeyePoint)
 
 
 class Birdeye:
@@ -155,13 +175,15 @@ class Birdeye:
         answer = msgspec.json.decode(body, type=_BirdeyeAnswer)
         data = answer.data
         if not answer.success or data is None:
-            return iter(())
-        points = [(point.unix_time, point.value) for point in data.items or ()]
+            return Answers(())
+        items = readable(data.items or (), _birdeye_point)
+        points = [(point.unix_time, point.value) for point in items]
         if data.value is not None:
             asked_for = question.keys[0][1] * 60
             at = asked_for if data.update_unix_time is None else data.update_unix_time
             points.append((at, data.value))
-        return _nearest(question.keys, points, BIRDEYE_WIDTH)
+        prices = list(_nearest(question.keys, points, BIRDEYE_WIDTH))
+        return Answers(prices, len(data.items or ()) - len(items))
 
 
 def _windows(keys: Sequence[PriceKey]) -> Iterator[list[PriceKey]]:
@@ -191,7 +213,7 @@ def _history(window: Sequence[PriceKey]) -> Question:
 
 def _nearest(
     keys: Iterable[PriceKey], points: Iterable[tuple[int, Decimal | None]], width: int
-) -> Answers:
+) -> Prices:
     """For each key the price of the point nearest to its minute, if one is within `width`."""
     # By time alone: a price may still be a NaN, which can't be compared.
     known = sorted(((at, price) for at, price in points if price is not None), key=itemgetter(0))
@@ -206,7 +228,8 @@ def _nearest(
                 yield key, price
 
 
-def _is_doubtful(confidence: Decimal | None) -> bool:
+def _is_doubtful(point: _LlamaPoint) -> bool:
+    confidence = point.confidence
     if confidence is None:
         return False
     return not confidence.is_finite() or confidence < DEFILLAMA_CONFIDENCE

@@ -13,11 +13,11 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
 import pycurl
 from msgspec import Struct
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
+from wd_server.chain.payloads import UNREADABLE
 from wd_server.chain.price_sources import PriceKey, Question, Source
 
 # Prices remembered, about 250 bytes each: 25 MB, or two months of SOL by the minute.
@@ -51,7 +51,7 @@ T = TypeVar("T")
 class QuoteStatistics(Struct, frozen=True):
     """`failures` by kind: `late` (the deadline passed), `rate_limit`, `refused` (401, 403),
     `unavailable` (connection, timeout, other status) and `bad_body`. `rejected`: prices that
-    can't be true."""
+    can't be true, and points that can't be read."""
 
     requests: int
     failures: Mapping[str, int]
@@ -171,12 +171,13 @@ class HttpQuotes:
         if body is None:
             return
         try:
-            answers = list(self._source.answers(question, body))
-        except msgspec.MsgspecError:
+            answers = self._source.answers(question, body)
+        except UNREADABLE:
             self._fail("bad_body")
             return
         self._failed_in_a_row = 0
-        self._remember(question, answers, found)
+        self._counts["rejected"] += answers.unread
+        self._remember(question, answers.prices, found)
 
     async def _fetch(self, url: str) -> bytes | None:
         request = HTTPRequest(

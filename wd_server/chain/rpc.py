@@ -72,13 +72,13 @@ class RpcStatistics(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, Generic[T]):
-    id: int | str | None = None
+    id: object = None
     result: T | msgspec.UnsetType = msgspec.UNSET
     error: Fault | None = None
 
-    def __post_init__(self) -> None:
-        if self.result is msgspec.UNSET and self.error is None:
-            raise ValueError("neither a result nor an error")
+    @property
+    def is_none(self) -> bool:
+        return self.result is msgspec.UNSET and self.error is None
 
 
 _REFUSAL = msgspec.json.Decoder(_Answer[msgspec.Raw])
@@ -131,6 +131,8 @@ class RpcClient:
         self._servers_turn = Turn(SERVER)
         self._quota = CircuitBreaker(faults.QUOTA_SECONDS, QUOTA_PROBE_SECONDS)
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+        # No two requests have the same, so that an answer that is late, or another's, is none.
+        self._numbers = itertools.count(1)
         self._calls: Counter[tuple[str, str]] = Counter()
         self._failing = False
         self._account = account or Credits(0, clock)
@@ -163,11 +165,14 @@ class RpcClient:
         """One call's result. `cost` reads the credits it took from the result, where the method
         alone doesn't tell; `turn` None: the server asks for all. Raises the four upstream errors,
         MethodUnavailable and CreditsSpent among them."""
-        request = msgspec.json.encode(_request(1, method, params))
         decoder = self._decoder(result_type, batch=False)
 
         async def attempt(payer: Tenant) -> T:
+            number = next(self._numbers)
+            request = msgspec.json.encode(_request(number, method, params))
             answer: _Answer[T] = _decode(await self._post(request), decoder, method)
+            if not _is_for(answer, number):
+                raise faults.unavailable("an answer to another request")
             result = _result(answer, method)
             price = cost(result) if cost else CREDITS.get(method, DEFAULT_CREDITS)
             self._account.spend(method, price, payer)
@@ -191,23 +196,25 @@ class RpcClient:
         decoder = self._decoder(result_type, batch=True)
 
         async def attempt(payer: Tenant) -> None:
-            missing = {each for each in range(len(params)) if each not in answered}
+            missing = [each for each in range(len(params)) if each not in answered]
+            numbers = {next(self._numbers): each for each in missing}
             request = msgspec.json.encode(
-                [_request(each, method, params[each]) for each in sorted(missing)]
+                [_request(number, method, params[each]) for number, each in numbers.items()]
             )
             answers = _decode_batch(await self._post(request), decoder, method)
             trouble: UpstreamRateLimit | UpstreamUnavailable = faults.unavailable(
                 "incomplete answer"
             )
-            for answer in answers:
-                if not isinstance(answer.id, int) or answer.id not in missing:
+            for number, answer in _by_number(answers).items():
+                if number not in numbers:
                     continue
                 try:
-                    answered[answer.id] = _result(answer, method)
+                    answered[numbers[number]] = _result(answer, method)
                 except (UpstreamRateLimit, UpstreamUnavailable) as error:
                     trouble = error
             cost = CREDITS.get(method, DEFAULT_CREDITS)
-            self._account.spend(method, cost * len(missing & answered.keys()), payer)
+            spent = cost * sum(each in answered for each in missing)
+            self._account.spend(method, spent, payer)
             if len(answered) < len(params):
                 raise trouble
 
@@ -334,7 +341,7 @@ def _decode(reply: _Reply, decoder: msgspec.json.Decoder[Any], method: str) -> A
     """The decoded body of a good answer; anything else is raised."""
     if reply.status == HTTPStatus.OK:
         decoded = _try_decode(reply.body, decoder)
-        if decoded is not None:
+        if isinstance(decoded, list) or not (decoded is None or decoded.is_none):
             return decoded
     refusal = reply.body if len(reply.body) <= faults.MAX_REFUSAL_BYTES else b""
     if faults.says_quota(refusal.decode(errors="replace")):
@@ -363,6 +370,21 @@ def _decode_batch(
     raise refused
 
 
+def _is_for(answer: _Answer[T], number: int) -> bool:
+    """An error has no id if the request's couldn't be read (JSON-RPC 2.0, section 5)."""
+    if answer.id is None:
+        return answer.error is not None
+    return type(answer.id) is int and answer.id == number
+
+
+def _by_number(answers: Sequence[_Answer[T]]) -> dict[int, _Answer[T]]:
+    """Answers by the request that they are for. Two for the same are none: nobody can tell which
+    is right."""
+    numbered = [(each.id, each) for each in answers if type(each.id) is int]
+    counts = Counter(number for number, _ in numbered)
+    return {number: each for number, each in numbered if counts[number] == 1}
+
+
 def _try_decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(body)
@@ -373,5 +395,6 @@ def _try_decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
 def _result(answer: _Answer[T], method: str) -> T:
     if answer.error is not None:
         raise faults.failure(answer.error, method)
-    assert answer.result is not msgspec.UNSET, "the decoder lets none of these pass"
+    if answer.result is msgspec.UNSET:
+        raise faults.unavailable("broken answer")
     return answer.result

@@ -64,20 +64,17 @@ class TokenChanges(Struct, gc=False):
 
     def tokens(self) -> dict[str, TokenDelta]:
         """What the wallet has more or less of, by mint, without wrapped SOL."""
-        deltas = {}
-        for mint, raw in self._raws.items():
-            if raw:
-                deltas[mint] = self._delta(mint, raw)
-        return deltas
-
-    def _delta(self, mint: str, raw: int) -> TokenDelta:
-        supply, largest = raw, 0
-        for address, other in self._mints.items():
-            if other == mint:
+        supplies = {mint: raw for mint, raw in self._raws.items() if raw}
+        largest = dict.fromkeys(supplies, 0)
+        for address, mint in self._mints.items():
+            if mint in supplies:
                 change = self._others[address]
-                supply += change
-                largest = max(largest, abs(change))
-        return TokenDelta(raw, self._decimals[mint], supply, largest)
+                supplies[mint] += change
+                largest[mint] = max(largest[mint], abs(change))
+        return {
+            mint: TokenDelta(self._raws[mint], self._decimals[mint], supply, largest[mint])
+            for mint, supply in supplies.items()
+        }
 
 
 class Balances(Struct, gc=False):

@@ -10,7 +10,6 @@ from typing import Final
 from msgspec import Struct
 
 from wd_server.chain.payloads import Instruction, Meta, Transaction
-from wd_server.errors import UpstreamUnavailable
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.movement import (
     ACCOUNTS_READ,
@@ -24,8 +23,6 @@ from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
 
 # Less SOL than this (lamports) is no leg of a trade: rounding, dust sent as advertisement.
 DUST: Final = 10_000
-# A u64 has 20 digits, a sign makes 21.
-AMOUNT_CHARACTERS_MAX: Final = 21
 
 
 class Effects(Struct, frozen=True, gc=False):
@@ -63,8 +60,7 @@ class Effects(Struct, frozen=True, gc=False):
 def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> Effects:
     """What `transaction` did to `wallet`.
 
-    `received_at` (unix seconds) stands in for a missing block time. Raises UpstreamUnavailable
-    for balances that can't be read.
+    `received_at` (unix seconds) stands in for a missing block time.
     """
     meta = transaction.meta
     keys = _addresses(transaction)
@@ -171,16 +167,6 @@ def assembled(
     )
 
 
-def integer(text: str) -> int:
-    """An amount as the upstream writes it. Raises UpstreamUnavailable."""
-    if len(text) <= AMOUNT_CHARACTERS_MAX:
-        try:
-            return int(text)
-        except ValueError:
-            pass
-    raise UpstreamUnavailable("The upstream sent a transaction with an amount that is no number.")
-
-
 def _addresses(transaction: Transaction) -> list[str]:
     """All accounts in the order that balances and instructions count them: jsonParsed lists them
     all, json those of the message, and the ones from lookup tables apart."""
@@ -210,7 +196,7 @@ def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
         for balance in balances or ():
             at, amount = balance.account_index, balance.ui_token_amount
             if 0 <= at < count:
-                raw = sign * integer(amount.amount)
+                raw = sign * int(amount.amount)
                 add(keys[at], balance.mint, balance.owner, raw, amount.decimals)
     return changes
 

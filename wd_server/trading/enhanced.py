@@ -9,12 +9,10 @@ from decimal import Decimal
 from typing import Final
 
 from wd_server.chain.payloads import EnhancedTransaction, Instruction
-from wd_server.errors import UpstreamUnavailable
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.effects import (
     Effects,
     assembled,
-    integer,
     is_crossed,
     may_be_trade,
     outermost,
@@ -35,9 +33,8 @@ from wd_server.trading.programs import (
 # Mints that end so have 6 decimals: Pump.fun makes them.
 PUMP_SUFFIX: Final = "pump"
 PUMP_DECIMALS: Final = 6
-# A float may print more digits than a mint has decimals, and any exponent.
-DECIMALS_MAX: Final = 18
-AMOUNT_MAX: Final = Decimal(2**64)
+# A float may print more digits than a mint has decimals: what is beyond is its rounding.
+PRINTED_MAX: Final = 18
 
 
 def effects_of_enhanced(
@@ -47,8 +44,7 @@ def effects_of_enhanced(
 
     `received_at` (unix seconds) stands in for a missing timestamp. A missing fee payer is the
     first account, a missing fee what all accounts lost together. Without `accountData` the
-    transfers count; their amounts are floats, so `exact` is False. Raises UpstreamUnavailable
-    for balances that can't be read.
+    transfers count; their amounts are floats, so `exact` is False.
     """
     exact = bool(transaction.account_data)
     if exact:
@@ -88,7 +84,7 @@ def _from_accounts(
     for account in accounts:
         for held in account.token_balance_changes or ():
             amount = held.raw_token_amount
-            raw = integer(amount.token_amount)
+            raw = int(amount.token_amount)
             changes.add(held.token_account, held.mint, held.user_account, raw, amount.decimals)
     balances = Balances(
         wallet=wallet,
@@ -142,11 +138,10 @@ def _from_transfers(
 
 
 def _digits(amount: Decimal) -> int:
-    """Digits behind the point. Raises UpstreamUnavailable for what is no amount of a token."""
+    """Behind the point, as many as count."""
     exponent = amount.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= -DECIMALS_MAX and abs(amount) < AMOUNT_MAX:
-        return max(0, -exponent)
-    raise UpstreamUnavailable("The upstream sent a transfer with an amount that can't be.")
+    assert isinstance(exponent, int), "the decoder lets no infinity pass"
+    return min(max(0, -exponent), PRINTED_MAX)
 
 
 def _decimals(mint: str, printed: int) -> int:

@@ -11,8 +11,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from wd_server.chain.payloads import Instruction, UiTokenAmount
-from wd_server.trading import base58
+from wd_server import base58
+from wd_server.chain.payloads import AmountText, Instruction, Lamports, UiTokenAmount, u64
 from wd_server.trading.balances import Balances
 from wd_server.trading.programs import SYSTEM, TOKEN, TOKEN_2022
 
@@ -53,8 +53,8 @@ class ParsedInfo(Struct, rename="camel", gc=False):
     new_account: str = ""
     account: str = ""
     authority: str = ""
-    lamports: int = 0
-    amount: str = "0"
+    lamports: Lamports = 0
+    amount: AmountText = "0"
     token_amount: UiTokenAmount | None = None
 
 
@@ -147,9 +147,9 @@ def _parsed(call: Call, parsed: Parsed) -> Movement | None:
         case False, "closeAccount":
             return Movement("close", info.account, info.destination, 0, outer)
         case False, "transfer":
-            return Movement("tokens", info.authority, info.destination, int(info.amount), outer)
+            return Movement("tokens", info.authority, info.destination, u64(info.amount), outer)
         case False, "transferChecked" if info.token_amount is not None:
-            amount = int(info.token_amount.amount)
+            amount = u64(info.token_amount.amount)
             return Movement("tokens", info.authority, info.destination, amount, outer)
     return None
 

@@ -2,8 +2,8 @@
 
 from typing import Final, Self
 
+from wd_server import base58
 from wd_server.errors import InvalidWallet
-from wd_server.trading import base58
 
 ADDRESS_BYTES: Final = 32
 # What 32 bytes take in base58: zeros alone, and the largest value. Checked before anything is

@@ -75,8 +75,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except StreamError as error:
-        said = f" ({error.code})" if isinstance(error, Refused) else ""
-        sys.stderr.write(f"wd-watch: {printable(str(error))}{said}\n")
+        said = f"{error} ({error.code})" if isinstance(error, Refused) else str(error)
+        sys.stderr.write(f"wd-watch: {printable(said)}\n")
         return EXIT_GIVEN_UP if error.passing else EXIT_REFUSED
 
 
@@ -168,7 +168,7 @@ async def _follow(events: AsyncGenerator[Event, None], board: Board, show: Show)
 
 
 def _text(event: Event) -> str:
-    return "".join(f"{line}\n" for line in lines(event))
+    return "".join(f"{printable(line)}\n" for line in lines(event))
 
 
 def _write(text: str) -> None:

@@ -1,8 +1,10 @@
 """Numbers and texts of a trade for the eye: short, with a sign where that matters, and harmless.
 
-Symbols are whatever a token's maker chose, so they may hold anything.
+Symbols are whatever a token's maker chose, and a server may be anybody's, so both may hold
+anything.
 """
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,6 +13,9 @@ from wd_server.client.events import Token
 NOTHING = "-"
 # Characters of a symbol that are shown; mints that have none stand for themselves and are longer.
 SYMBOL_CHARS = 10
+# Powers of ten that are written out. No amount has more, and the digits of 1e999999999 would fill
+# the memory.
+EXPONENT_MAX = 400
 _LARGE = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"))
 
 
@@ -18,6 +23,8 @@ def amount(value: Decimal | None) -> str:
     """With about five digits."""
     if value is None:
         return NOTHING
+    if not is_plain(value):
+        return str(value)
     size = abs(value)
     for step, suffix in _LARGE:
         if size >= step:
@@ -30,9 +37,14 @@ def amount(value: Decimal | None) -> str:
     return f"{value:.{digits}f}"
 
 
+def is_plain(value: Decimal) -> bool:
+    """It can be compared and written out: it is finite, and neither too large nor too small."""
+    return value.is_finite() and abs(value.adjusted()) <= EXPONENT_MAX
+
+
 def signed(value: Decimal | None) -> str:
     text = amount(value)
-    return f"+{text}" if value is not None and value > 0 else text
+    return f"+{text}" if value is not None and is_plain(value) and value > 0 else text
 
 
 def token(token: Token) -> str:
@@ -52,8 +64,19 @@ def printable(text: str) -> str:
 
 
 def percent(share: Decimal | None) -> str:
-    return NOTHING if share is None else f"{share:.0%}"
+    if share is None:
+        return NOTHING
+    return f"{share:.0%}" if is_plain(share) else str(share)
 
 
 def moment(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """The number itself where it is none of a calendar's."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(timestamp)
+
+
+def whole(seconds: float) -> str:
+    """As many seconds, or the next whole number of them."""
+    return str(math.ceil(seconds)) if math.isfinite(seconds) else str(seconds)

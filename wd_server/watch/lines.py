@@ -36,7 +36,7 @@ def lines(event: Event) -> Iterator[str]:
         case Gap():
             yield "What came before doesn't count: the history begins anew."
         case Away():
-            yield f"away, back in {event.seconds:.0f} s: {figures.printable(reason(event))}"
+            yield f"away, back in {event.seconds:.0f} s: {reason(event)}"
 
 
 def _trade(trade: Trade) -> str:

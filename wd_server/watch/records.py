@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
 from wd_server.client.events import Away, Event, Gap, Other, Retract, Trade, Trades
 from wd_server.watch.board import reason
-from wd_server.watch.figures import moment
+from wd_server.watch.figures import is_plain, moment, printable
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -18,8 +19,11 @@ COLUMNS = (
     *("price_usd", "value_usd", "value_sol", "fee_sol", "pnl_usd", "pnl_sol"),
     *("unmatched_amount", "position_amount", "dex", "confidence"),
 )
-# A spreadsheet takes a text that begins so for a formula, and symbols are anybody's.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a text that begins so for a formula, and texts are anybody's. The last four
+# are the wide forms of the first, which some take as well.
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What a field may hold that isn't printable. A carriage return isn't quoted and would begin a row.
+_BLANKS = "\t\n"
 
 
 def as_json(event: Event) -> str:
@@ -54,16 +58,18 @@ def _trade(trade: Trade) -> Sequence[object]:
     sold, bought = trade.token_in, trade.token_out
     return (
         *("trade", trade.id, moment(trade.timestamp), trade.slot, trade.signature, trade.action),
-        *(sold.amount, sold.mint, _harmless(sold.symbol)),
-        *(bought.amount, bought.mint, _harmless(bought.symbol)),
+        *(sold.amount, sold.mint, sold.symbol),
+        *(bought.amount, bought.mint, bought.symbol),
         *(trade.price_usd, trade.value_usd, trade.value_sol, trade.fee_sol),
         *(trade.pnl_usd, trade.pnl_sol, trade.unmatched_amount, trade.position_amount),
-        *(_harmless(trade.dex), trade.confidence),
+        *(trade.dex, trade.confidence),
     )
 
 
 def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """No formula, and nothing that would steer a terminal."""
+    shown = "".join(each if each in _BLANKS else printable(each) for each in text)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def _row(values: Sequence[object]) -> str:
@@ -74,11 +80,23 @@ def _row(values: Sequence[object]) -> str:
 
 
 def _plain(value: object) -> str:
-    """Numbers without an exponent."""
+    """Numbers without an exponent, as far as there can be such amounts."""
     if value is None:
         return ""
-    return f"{value:f}" if hasattr(value, "as_tuple") else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}" if is_plain(value) else str(value)
+    return _harmless(value) if isinstance(value, str) else str(value)
 
 
 def _line(record: dict[str, object]) -> str:
-    return _encoder.encode(record).decode() + "\n"
+    """What isn't printable stands only within strings of JSON, where it may be escaped."""
+    text = _encoder.encode(record).decode()
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return text + "\n"
+
+
+def _escaped(character: str) -> str:
+    """As JSON has it: of what is beyond 16 bits the two surrogates."""
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

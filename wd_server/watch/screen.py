@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from math import ceil, inf
+from math import inf
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -29,7 +29,7 @@ def screen(board: Board, width: int, height: int, now: float) -> RenderableType:
     if board.complete is None and board.progress is not None:
         parts.append(_bar(board, width))
     parts.append(_trades(board, width, max(LEAST_ROWS, height - OTHER_LINES)))
-    parts += [Text(note, style=WARNING) for note in board.notes]
+    parts += [_text(note, WARNING) for note in board.notes]
     if board.summary is not None:
         parts.append(_totals(board.summary))
     return Group(*parts)
@@ -38,7 +38,7 @@ def screen(board: Board, width: int, height: int, now: float) -> RenderableType:
 def state(board: Board, now: float) -> tuple[str, str]:
     """In words, and the colour for them."""
     if board.away is not None and board.away_until is not None:
-        seconds = max(0, ceil(board.away_until - now))
+        seconds = figures.whole(max(0.0, board.away_until - now))
         return f"away, back in {seconds} s: {reason(board.away)}", WARNING
     if board.connected is None:
         return "connecting", FAINT
@@ -58,6 +58,11 @@ def _state(board: Board, now: float) -> Text:
     return shown
 
 
+def _text(text: str, style: str = "") -> Text:
+    """Whatever is shown may be from somebody else."""
+    return Text(figures.printable(text), style=style)
+
+
 def _bar(board: Board, width: int) -> RenderableType:
     assert board.progress is not None
     row = Table.grid(padding=(0, 1), expand=True)
@@ -65,9 +70,10 @@ def _bar(board: Board, width: int) -> RenderableType:
     row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     percentage = board.progress.percentage
     words = f"{percentage:>3} %  {board.progress.message}"
+    done = min(max(percentage, 0), 100)
     row.add_row(
-        ProgressBar(total=100, completed=percentage, complete_style=GAIN, finished_style=GAIN),
-        Text(words),
+        ProgressBar(total=100, completed=done, complete_style=GAIN, finished_style=GAIN),
+        _text(words),
     )
     return row
 
@@ -79,7 +85,7 @@ def _trades(board: Board, width: int, rows: int) -> Table:
             table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
     for trade in list(board.trades)[-rows:]:
         cells = _cells(trade, width)
-        table.add_row(*(Text(text, style=style) for text, style in cells))
+        table.add_row(*(_text(text, style) for text, style in cells))
     return table
 
 
@@ -99,7 +105,7 @@ _COLUMNS: tuple[tuple[str, int, float, Literal["left", "right"]], ...] = (
 def _cells(trade: Trade, width: int) -> Iterator[tuple[str, str]]:
     """Texts with their styles, for the columns that fit."""
     moment = figures.moment(trade.timestamp)
-    yield (moment if width >= WITH_DATE else moment[11:]), FAINT
+    yield (moment if width >= WITH_DATE else moment.rpartition(" ")[2]), FAINT
     yield trade.action, ""
     if width >= WITH_BOTH:
         yield figures.token(trade.token_in), ""
@@ -110,11 +116,11 @@ def _cells(trade: Trade, width: int) -> Iterator[tuple[str, str]]:
     if width >= WITH_DATE:
         yield figures.amount(trade.value_usd), ""
     if width >= WITH_DEX:
-        yield figures.printable(trade.dex), FAINT
+        yield trade.dex, FAINT
 
 
 def tone(value: Decimal | None) -> str:
-    if value is None:
+    if value is None or value.is_nan():
         return FAINT
     return GAIN if value > 0 else LOSS if value < 0 else ""
 
@@ -123,7 +129,7 @@ def _totals(summary: Summary) -> Table:
     table = Table.grid(padding=(0, 1))
     for name, text, value in totals(summary):
         style = tone(value) if value is not None else ""
-        table.add_row(Text(name, style=FAINT), Text(text, style=style))
+        table.add_row(_text(name, FAINT), _text(text, style))
     return table
 
 

@@ -5,7 +5,7 @@ Each call costs 100 credits. The key is in the URL, so nothing of what a call sa
 
 from collections.abc import Collection
 from http import HTTPStatus
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from wd_server import __version__
 from wd_server.chain import faults
+from wd_server.chain.payloads import UNREADABLE
 from wd_server.errors import UpstreamRejected
 from wd_server.secret import Secret
 
@@ -28,9 +29,11 @@ Kind = Literal["raw", "enhanced"]
 
 
 class Webhook(Struct, rename={"id": "webhookID", "url": "webhookURL", "kind": "webhookType"}):
-    id: str
-    url: str
-    kind: str
+    """What is shown in a terminal; the id becomes a part of URLs, too."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z-]{1,64}\Z")]
+    url: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,2048}\Z")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z]{1,32}\Z")]
     wallets: list[str] = msgspec.field(name="accountAddresses", default_factory=list)
     active: bool = True
 
@@ -60,7 +63,7 @@ class Registrations:
     def _call(self, method: str, webhook_id: str, answer: type[T], body: object = None) -> T:
         try:
             return msgspec.json.decode(self._send(method, webhook_id, body), type=answer)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raise faults.unavailable("broken answer") from None
 
     def _send(self, method: str, webhook_id: str, body: object = None) -> bytes:

@@ -8,13 +8,23 @@ from scripted_rpc import Reply
 WALLET = "Wa11et"
 
 
-def transaction(slot: int, index: int, signature: str, err: Any = None) -> dict[str, Any]:
+def signed(name: str) -> str:
+    """A signature, base58 of 64 bytes, that holds this name."""
+    return "3" + name.replace("0", "z").rjust(87, "1")
+
+
+def name_of(signature: str) -> str:
+    """What it was made from."""
+    return signature[1:].lstrip("1").replace("z", "0")
+
+
+def transaction(slot: int, index: int, name: str, err: Any = None) -> dict[str, Any]:
     return {
         "slot": slot,
         "blockTime": slot,
         "transactionIndex": index,
         "version": 0,
-        "transaction": {"signatures": [signature], "message": {"accountKeys": [WALLET]}},
+        "transaction": {"signatures": [signed(name)], "message": {"accountKeys": [WALLET]}},
         "meta": {"err": err, "fee": 5000, "preBalances": [9000], "postBalances": [4000]},
     }
 
@@ -28,8 +38,9 @@ def chain(count: int, per_slot: int = 3) -> list[dict[str, Any]]:
 
 
 class ScriptedChain:
-    """Set as `ScriptedRpc.otherwise`. `offers` are the methods; a `spoil` sees each request of one
-    call first and may answer it instead."""
+    """Set as `ScriptedRpc.otherwise`. `offers` are the methods, `nulls` how often a transaction of
+    this name is answered with null; a `spoil` sees each request of one call first and may answer it
+    instead."""
 
     def __init__(self, transactions: list[dict[str, Any]]) -> None:
         self.transactions = transactions
@@ -64,8 +75,9 @@ class ScriptedChain:
 
     def getTransaction(self, signature: str, options: dict[str, Any]) -> Any:  # noqa: N802
         assert options["commitment"] == "confirmed"
-        if self.nulls.get(signature, 0) > 0:
-            self.nulls[signature] -= 1
+        name = name_of(signature)
+        if self.nulls.get(name, 0) > 0:
+            self.nulls[name] -= 1
             return None
         for each in self.transactions:
             if signature_of(each) == signature:

@@ -20,6 +20,11 @@ from wd_server.chain.assets import (
     clean_symbol,
 )
 
+# Letters, marks and others that nobody sees, of no category that says so.
+INVISIBLE_LETTERS = (
+    *("\u034f", "\u115f", "\u1160", "\u17b4", "\u17b5", "\u180b", "\u180f", "\u3164"),
+    *("\ufe00", "\ufe0f", "\uffa0", "\U000e0100", "\U000e01ef"),
+)
 FOREVER = 10.0  # seconds; a test that needs them has failed
 
 
@@ -224,6 +229,7 @@ def test_closing_ends_the_calls_and_later_questions_get_what_is_known():
         ({"id": "someone else's", "content": {"metadata": {"symbol": "X"}}}, None),
         ({}, None),
         ("hostile", None),
+        ({"id": "a", "token_info": {"symbol": "\u3164"}}, None),
     ],
 )
 def test_odd_assets_harm_nobody_else(answer: Any, symbol: str | None):
@@ -232,6 +238,8 @@ def test_odd_assets_harm_nobody_else(answer: Any, symbol: str | None):
             b.server.otherwise = das(lambda mint: answer if mint == "a" else asset(mint))
             got = await assets.symbols(["a", "b"], FOREVER)
             assert got == {"b": "B"} | ({"a": symbol} if symbol else {})
+            is_none = answer in ({}, "hostile") or "hostile" in answer.values()
+            assert assets.statistics().unread == is_none
 
     run(main)
 
@@ -245,6 +253,14 @@ def test_odd_assets_harm_nobody_else(answer: Any, symbol: str | None):
         ("A\r\ndata: {}\r\n\r\n", "Adata: {}"),
         ("\u202eCDSU\u202c", "CDSU"),
         ("\u200b\ufeff", None),
+        *((f"{each}US{each}DC{each}", "USDC") for each in INVISIBLE_LETTERS),
+        *((each, None) for each in INVISIBLE_LETTERS),
+        ("\u2800US\u2800\u2800DC", "US DC"),
+        ("\u2800", None),
+        ("\u0301\u0301", None),
+        ("\u2764\ufe0f", "\u2764"),
+        ("USD\u0421", "USD\u0421"),
+        ("n\u0303", "n\u0303"),
         ("", None),
         ("X" * 1000, "X" * MAX_SYMBOL),
         ("\U0001f680", "\U0001f680"),

@@ -1,12 +1,20 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from scripted_chain import WALLET, ScriptedChain, chain, signature_of, transaction
+from scripted_chain import (
+    WALLET,
+    ScriptedChain,
+    chain,
+    name_of,
+    signature_of,
+    signed,
+    transaction,
+)
 from scripted_rpc import Bench, Hang, Reply, bench, error, run
 
 from wd_server.chain import chunks, history
@@ -98,6 +106,11 @@ async def setup(
         yield Setup(b, upstream, history)
 
 
+def once(first: Callable[..., Any], later: Callable[..., Any]) -> Callable[..., Any]:
+    calls = iter((first,))
+    return lambda *params: next(calls, later)(*params)
+
+
 def expected(transactions: list[dict[str, Any]]) -> list[str]:
     return [signature_of(each) for each in transactions]
 
@@ -121,7 +134,10 @@ def test_failed_transactions_are_handed_on(by_page: bool):
     async def main():
         async with setup(chain(20), by_page) as s:
             got = await read(s.history)
-            assert [t.signature for t in got.transactions if t.meta.err] == ["sig0", "sig10"]
+            assert [t.signature for t in got.transactions if t.meta.err] == [
+                signed("sig0"),
+                signed("sig10"),
+            ]
 
     run(main)
 
@@ -205,7 +221,7 @@ def test_only_what_is_after_the_cursor_is_read(by_page: bool):
     async def main():
         async with setup(chain(300), by_page) as s:
             for n in (0, 1, 2, 3, 150, 298, 299):
-                got = await read(s.history, Cursor(100 + n // 3, f"sig{n}"))
+                got = await read(s.history, Cursor(100 + n // 3, signed(f"sig{n}")))
                 assert got.signatures == expected(s.chain.transactions)[n + 1 :]
 
     run(main)
@@ -217,11 +233,11 @@ def test_nothing_new_costs_one_call(by_page: bool):
         async with setup(chain(30), by_page) as s:
             await read(s.history)
             s.bench.server.requests.clear()
-            got = await read(s.history, Cursor(109, "sig29"))
+            got = await read(s.history, Cursor(109, signed("sig29")))
             [request] = s.bench.server.requests
             assert got.signatures == []
             if not by_page:
-                assert request["params"][1]["until"] == "sig29"
+                assert request["params"][1]["until"] == signed("sig29")
 
     run(main)
 
@@ -231,7 +247,7 @@ def test_a_cursor_that_left_the_chain_counts_by_its_slot(by_page: bool):
     async def main():
         async with setup(chain(30), by_page) as s:
             got = await read(s.history, Cursor(104, "forked away"))
-            assert got.signatures == [f"sig{n}" for n in range(15, 30)]
+            assert got.signatures == [signed(f"sig{n}") for n in range(15, 30)]
 
     run(main)
 
@@ -242,7 +258,7 @@ def test_of_a_wallet_past_the_limit_the_newest_are_read_and_it_is_told(by_page: 
         async with setup(chain(301), by_page) as s:
             s.chain.page = 100
             got = await read(s.history, limit=200)
-            assert got.signatures == [f"sig{n}" for n in range(101, 301)]
+            assert got.signatures == [signed(f"sig{n}") for n in range(101, 301)]
             assert got.listed[-1] == Listed(200, finished=True, truncated=True)
             assert max(each.signatures_found for each in got.listed) == 200
 
@@ -265,7 +281,9 @@ def test_order_in_a_block_is_by_index_where_the_upstream_tells_it():
     async def main():
         shuffled = [transaction(5, index, f"sig{index}") for index in (2, 0, 3, 1)]
         async with setup(shuffled) as s:
-            assert (await read(s.history)).signatures == ["sig0", "sig1", "sig2", "sig3"]
+            assert [name_of(each) for each in (await read(s.history)).signatures] == [
+                *("sig0", "sig1", "sig2", "sig3")
+            ]
 
     run(main)
 
@@ -465,7 +483,7 @@ def test_a_null_to_a_single_call_is_asked_again_too():
     async def main():
         async with setup(chain(1), by_page=False) as s:
             s.chain.nulls = {"sig0": 2}
-            assert (await read(s.history)).signatures == ["sig0"]
+            assert (await read(s.history)).signatures == [signed("sig0")]
 
     run(main)
 
@@ -478,7 +496,7 @@ def test_a_listed_transaction_that_its_page_leaves_out_is_fetched_by_signature()
             def leaky(wallet: str, options: Any) -> Any:
                 page = whole(wallet, options)
                 if options["transactionDetails"] == "full":
-                    page["data"] = [t for t in page["data"] if signature_of(t) != "sig7"]
+                    page["data"] = [t for t in page["data"] if signature_of(t) != signed("sig7")]
                 return page
 
             s.chain.getTransactionsForAddress = leaky
@@ -552,6 +570,59 @@ def test_signature_pages_that_repeat_are_an_error():
 
 
 @BOTH
+def test_a_signature_that_is_none_costs_the_wallet_no_other(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            method = "getTransactionsForAddress" if by_page else "getSignaturesForAddress"
+            whole = getattr(s.chain, method)
+
+            def odd(*params: Any) -> Any:
+                page = whole(*params)
+                listed = page["data"] if by_page else page
+                if not by_page or params[1]["transactionDetails"] == "signatures":
+                    listed[4]["signature"] = "\x1b]0;x\x07"
+                    listed[7]["slot"] = None
+                    listed.insert(2, None)
+                    listed.append({"signature": "1" * 1_000_000, "slot": 1})
+                return page
+
+            s.chain.page = 31
+            setattr(s.chain, method, once(odd, whole))
+            transactions = expected(s.chain.transactions)
+            del transactions[-8], transactions[-5]
+            assert (await read(s.history)).signatures == transactions
+            assert s.history.statistics().unlisted == 4
+
+    run(main)
+
+
+@BOTH
+def test_a_page_of_which_nothing_can_be_read_is_not_the_end_of_the_wallet(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            if by_page:
+                odd: Any = {"data": [{"slot": 5}], "paginationToken": None}
+                s.chain.getTransactionsForAddress = lambda *_: odd
+            else:
+                s.chain.getSignaturesForAddress = lambda *_: [{"slot": 5}]
+            with pytest.raises(UpstreamUnavailable, match="can't be read"):
+                await read(s.history)
+
+    run(main)
+
+
+@pytest.mark.parametrize("slot", [-1, 2**53, 10**300, None, "7"])
+def test_a_final_slot_that_is_none_is_no_answer(slot: Any):
+    async def main():
+        async with setup(chain(30)) as s:
+            s.chain.final_slot = slot
+            with pytest.raises(UpstreamUnavailable):
+                await s.history.final_slot(first=True)
+
+    run(main)
+
+
+@BOTH
 def test_entries_repeated_across_pages_are_listed_once(by_page: bool):
     async def main():
         doubled = [each for each in chain(40) for _ in range(2)]
@@ -612,10 +683,10 @@ def test_trouble_that_passes_leaves_no_trace_in_the_history(by_page: bool):
             tries: Counter[str] = Counter()
 
             def stumble(request: Any) -> Any:
-                tries[str(request)] += 1
-                return [None, Reply(b"", 503), Reply(b"", 429), Reply(b"{")][
-                    tries[str(request)] % 4
-                ]
+                calls = request if isinstance(request, list) else [request]
+                asked = str([each["params"] for each in calls])
+                tries[asked] += 1
+                return [None, Reply(b"", 503), Reply(b"", 429), Reply(b"{")][tries[asked] % 4]
 
             s.chain.spoil = stumble
             assert (await read(s.history)).signatures == expected(s.chain.transactions)
@@ -637,7 +708,7 @@ def test_a_transaction_that_cannot_be_read_ends_the_read():
 def test_a_read_that_is_closed_early_leaves_no_request_and_no_task(by_page: bool):
     async def main():
         async with setup(chain(2000), by_page) as s:
-            first_and_newest = {"sig0", "sig1950", 100, 750}
+            first_and_newest = {signed("sig0"), signed("sig1950"), 100, 750}
 
             def hang(request: Any) -> Any:
                 first, options = request["params"]
@@ -748,7 +819,7 @@ def test_a_cursor_among_what_was_asked_for_early_is_not_passed():
         async with setup(chain(300, per_slot=150)) as s:
             s.chain.page = 100
             for n in (249, 250, 251, 299):
-                got = await read(s.history, Cursor(101, f"sig{n}"))
+                got = await read(s.history, Cursor(101, signed(f"sig{n}")))
                 assert got.signatures == expected(s.chain.transactions)[n + 1 :]
 
     run(main)
@@ -916,12 +987,12 @@ def test_a_listing_whose_other_end_fails_goes_on_without_it():
 def test_what_is_known_is_listed_and_not_fetched(by_page: bool) -> None:
     async def main():
         async with setup(chain(30), by_page) as s:
-            known = {f"sig{n}": 100 + n // 3 for n in range(30) if n != 7}
-            known["sig20"] = 105  # it has moved since
+            known = {signed(f"sig{n}"): 100 + n // 3 for n in range(30) if n != 7}
+            known[signed("sig20")] = 105  # it has moved since
             got = await read(s.history, known=known)
-            assert got.signatures == ["sig7", "sig20"]
+            assert got.signatures == [signed("sig7"), signed("sig20")]
             assert [entry.signature for entry in got.listed[-1].entries] == [
-                f"sig{n}" for n in range(30)
+                signed(f"sig{n}") for n in range(30)
             ]
 
     run(main)

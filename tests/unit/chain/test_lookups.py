@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from scripted_chain import transaction
+from scripted_chain import name_of, transaction
 from scripted_rpc import Hang, Reply, bench, error, run
 
 from wd_server.chain import lookups as looking
@@ -24,7 +24,7 @@ class Desk:
         )
 
     def _on_found(self, found: Any, wallets: list[str]) -> None:
-        self.found.append((found.signature, wallets))
+        self.found.append((name_of(found.signature), wallets))
         self.changed.set()
 
     def _on_missed(self, wallets: list[str]) -> None:

@@ -2,17 +2,28 @@ from typing import Any
 
 import msgspec
 import pytest
+from scripted_chain import signed
 
-from wd_server.chain.payloads import EnhancedTransaction, Transaction, TransactionNotification
+from wd_server.chain.listing import Entry
+from wd_server.chain.payloads import (
+    UNREADABLE,
+    EnhancedTransaction,
+    LogsNotification,
+    Transaction,
+    TransactionNotification,
+)
+from wd_server.trading.programs import SOL
 
 Json = dict[str, Any]
+
+SIGNATURE = signed("s")
 
 
 def transaction(**changes: Any) -> Json:
     meta: Json = {"err": None, "fee": 5000, "preBalances": [9], "postBalances": [8]}
     base: Json = {
         "slot": 7,
-        "transaction": {"signatures": ["s"], "message": {"accountKeys": ["a"]}},
+        "transaction": {"signatures": [SIGNATURE], "message": {"accountKeys": ["a"]}},
         "meta": meta,
     }
     return base | changes
@@ -22,9 +33,14 @@ def read(item: Json) -> Transaction:
     return msgspec.json.decode(msgspec.json.encode(item), type=Transaction)
 
 
+def read_enhanced(**changes: Any) -> EnhancedTransaction:
+    item = {"signature": SIGNATURE} | changes
+    return msgspec.json.decode(msgspec.json.encode(item), type=EnhancedTransaction)
+
+
 def test_the_least_a_node_may_send_is_enough() -> None:
     read_back = read(transaction())
-    assert (read_back.signature, read_back.slot, read_back.block_time) == ("s", 7, None)
+    assert (read_back.signature, read_back.slot, read_back.block_time) == (SIGNATURE, 7, None)
     assert read_back.meta.inner_instructions is None
 
 
@@ -60,8 +76,8 @@ def test_an_instruction_may_be_parsed_or_not() -> None:
 
 def test_lamports_beyond_a_float_stay_exact() -> None:
     item = transaction()
-    item["meta"]["postBalances"] = [2**64 - 1]
-    assert read(item).meta.post_balances == [18446744073709551615]
+    item["meta"]["postBalances"] = [2**63 - 1]
+    assert read(item).meta.post_balances == [9223372036854775807]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +103,7 @@ def test_a_notification_becomes_a_transaction() -> None:
         "params": {
             "subscription": 1,
             "result": {
-                "signature": "s",
+                "signature": SIGNATURE,
                 "slot": 9,
                 "transaction": {"transaction": inner["transaction"], "meta": inner["meta"]},
             },
@@ -95,16 +111,165 @@ def test_a_notification_becomes_a_transaction() -> None:
     }
     read_back = msgspec.json.decode(msgspec.json.encode(message), type=TransactionNotification)
     got = read_back.transaction
-    assert (got.signature, got.slot, got.block_time, got.meta.fee) == ("s", 9, None, 5000)
+    assert (got.signature, got.slot, got.block_time, got.meta.fee) == (SIGNATURE, 9, None, 5000)
 
 
 def test_an_enhanced_object_may_be_cut_down_to_its_signature() -> None:
-    cut = msgspec.json.decode(b'{"signature":"s","events":[]}', type=EnhancedTransaction)
+    cut = read_enhanced(events=[])
     assert (cut.fee, cut.account_data, cut.instructions) == (None, None, None)
 
 
 def test_enhanced_amounts_keep_the_digits_they_were_sent_with() -> None:
-    raw = b'{"signature":"s","tokenTransfers":[{"mint":"m","tokenAmount":1113.140597154}]}'
-    cut = msgspec.json.decode(raw, type=EnhancedTransaction)
+    cut = read_enhanced(tokenTransfers=[{"mint": SOL, "tokenAmount": 1113.140597154}])
     assert cut.token_transfers is not None
     assert str(cut.token_transfers[0].token_amount) == "1113.140597154"
+
+
+# What the upstream may not say. Each of these was taken as it stood, and did harm behind it.
+
+
+def balance(**changes: Any) -> Json:
+    return {"accountIndex": 0, "mint": SOL, "uiTokenAmount": amount(), "owner": "a"} | changes
+
+
+def amount(digits: str = "1", decimals: int = 6) -> Json:
+    return {"amount": digits, "decimals": decimals}
+
+
+LONG = "1" * 1_000_000
+ODD_SIGNATURES = ["", "s", LONG, "\x1b]0;x\x07".ljust(88, "1"), "=cmd()" + "1" * 82, "é" * 88, None]
+ODD_MINTS = ["=cmd()", "=cmd()" + "1" * 26, LONG, SOL[:-1] + "\n", SOL + "1", SOL[1:], "", None]
+ODD_DIGITS = ["", "-1", "1.5", "0x10", "²", str(2**64), "9" * 5000, None]
+ODD_TIMES = [-1, 2**33 + 1, 2**50, 10**300, 1.5, "1"]
+ODD_SLOTS = [-1, 2**53, 10**300, 1.5, None]
+ODD_LAMPORTS = [-1, 2**63, 10**300, 0.5, "1", None]
+ODD_DECIMALS = [-1, 256, 30_000_000, 10**300, 1.5, None]
+
+
+@pytest.mark.parametrize("signature", ODD_SIGNATURES)
+def test_a_signature_is_base58_of_64_bytes_wherever_it_stands(signature: str | None) -> None:
+    item = transaction()
+    item["transaction"]["signatures"] = [signature]
+    value = {"context": {"slot": 1}, "value": {"signature": signature}}
+    for kind, found in (
+        (Transaction, item),
+        (EnhancedTransaction, {"signature": signature}),
+        (Entry, {"signature": signature, "slot": 1}),
+        (LogsNotification, {"params": {"result": value}}),
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(msgspec.json.encode(found), type=kind)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *({"mint": mint} for mint in ODD_MINTS),
+        *({"uiTokenAmount": amount(digits)} for digits in ODD_DIGITS),  # type: ignore[arg-type]
+        *({"uiTokenAmount": amount("1", each)} for each in ODD_DECIMALS),  # type: ignore[arg-type]
+        {"owner": LONG},
+    ],
+)
+def test_a_token_balance_that_no_chain_has_is_refused_with_its_transaction(spoilt: Json) -> None:
+    for name in ("preTokenBalances", "postTokenBalances"):
+        item = transaction()
+        item["meta"][name] = [balance()]
+        assert read(item)
+        item["meta"][name] = [balance(), balance(**spoilt)]
+        with pytest.raises(msgspec.ValidationError):
+            read(item)
+
+
+def test_the_largest_amount_and_the_most_decimals_pass() -> None:
+    item = transaction()
+    item["meta"]["preTokenBalances"] = [balance(uiTokenAmount=amount(str(2**64 - 1), 255))]
+    (held,) = read(item).meta.pre_token_balances or ()
+    assert (held.ui_token_amount.amount, held.ui_token_amount.decimals) == (str(2**64 - 1), 255)
+
+
+@pytest.mark.parametrize("keys", [["a", {"pubkey": "b"}], [{"pubkey": "a"}, "b"], [LONG], [7]])
+def test_account_keys_are_of_one_kind_and_no_longer_than_an_address(keys: list[Any]) -> None:
+    item = transaction()
+    item["transaction"]["message"]["accountKeys"] = keys
+    with pytest.raises(msgspec.ValidationError):
+        read(item)
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        *(("blockTime", each) for each in ODD_TIMES),
+        *(("slot", each) for each in ODD_SLOTS),
+        *(("transactionIndex", each) for each in (-1, 2**31, 10**300, 1.5)),
+    ],
+)
+def test_a_time_or_a_place_that_no_block_has_is_refused(name: str, odd: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        read(transaction(**{name: odd}))
+    if name != "transactionIndex" and odd is not None:
+        with pytest.raises(msgspec.ValidationError):
+            read_enhanced(**{"timestamp" if name == "blockTime" else name: odd})
+
+
+@pytest.mark.parametrize("time", [None, 0, 2**33])
+def test_a_time_may_be_missing_or_nothing(time: int | None) -> None:
+    assert read(transaction(blockTime=time)).block_time == time
+
+
+@pytest.mark.parametrize("odd", ODD_LAMPORTS)
+def test_lamports_are_those_that_there_can_be(odd: Any) -> None:
+    for name, value in (("fee", odd), ("preBalances", [odd]), ("postBalances", [odd])):
+        item = transaction()
+        item["meta"][name] = value
+        with pytest.raises(msgspec.ValidationError):
+            read(item)
+    with pytest.raises(msgspec.ValidationError):
+        read_enhanced(nativeTransfers=[{"amount": odd}])
+
+
+@pytest.mark.parametrize(
+    "name", ["preBalances", "postBalances", "preTokenBalances", "postTokenBalances"]
+)
+def test_a_transaction_has_no_more_accounts_than_an_index_can_count(name: str) -> None:
+    item = transaction()
+    each: Any = balance() if "Token" in name else 1
+    item["meta"][name] = [each] * 256
+    assert read(item)
+    item["meta"][name] = [each] * 257
+    with pytest.raises(msgspec.ValidationError):
+        read(item)
+
+
+@pytest.mark.parametrize(
+    "digits", [*ODD_DIGITS[:1], *ODD_DIGITS[2:], "--1", f"-{2**64}", "-", "-²"]
+)
+def test_a_change_is_a_u64_with_a_sign(digits: str | None) -> None:
+    changed = {"tokenAccount": "a", "mint": SOL}
+
+    def accounts(text: str | None) -> list[Json]:
+        raw = {"tokenAmount": text, "decimals": 6}
+        return [{"account": "a", "tokenBalanceChanges": [{**changed, "rawTokenAmount": raw}]}]
+
+    assert read_enhanced(accountData=accounts("-18446744073709551615"))
+    with pytest.raises(msgspec.ValidationError):
+        read_enhanced(accountData=accounts(digits))
+
+
+@pytest.mark.parametrize(
+    "odd", ["1e300", "-1", '"-1e999999"', "1e999999999", "1e-999", '"NaN"', '"sNaN"', '"Infinity"']
+)
+def test_a_transfer_is_of_an_amount_that_there_can_be(odd: str) -> None:
+    raw = b'{"signature":"%b","tokenTransfers":[{"mint":"%b","tokenAmount":%b}]}'
+    signature, mint = SIGNATURE.encode(), SOL.encode()
+    decode = msgspec.json.Decoder(EnhancedTransaction).decode
+    assert decode(raw % (signature, mint, b"1e-9"))
+    with pytest.raises(msgspec.ValidationError):
+        decode(raw % (signature, mint, odd.encode()))
+
+
+def test_what_is_nested_without_an_end_is_unreadable() -> None:
+    item = msgspec.json.encode(transaction())
+    with pytest.raises(UNREADABLE):
+        msgspec.json.decode(
+            item.replace(b'"err":null', b'"err":' + b"[" * 100_000), type=Transaction
+        )

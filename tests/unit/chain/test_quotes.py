@@ -304,6 +304,38 @@ def test_a_price_that_cannot_be_is_no_price_and_no_failure(text: str) -> None:
     run(scene)
 
 
+@pytest.mark.parametrize(
+    "coin", ["7", "null", '{"prices":7}', '{"prices":[7,null,{"timestamp":null,"price":5}]}']
+)
+def test_what_cannot_be_read_of_one_coin_costs_no_other_its_price(coin: str) -> None:
+    async def scene(setup: Setup) -> None:
+        price = f'{{"prices":[{{"timestamp":{MINUTE * 60},"price":5}}]}}'
+        body = f'{{"coins":{{"solana:{SOL}":{coin},"solana:{MEME}":{price}}}}}'.encode()
+        setup.publisher.answer = lambda request: body
+        quotes = setup.quotes()
+        assert await quotes.prices([KEY, (MEME, MINUTE)]) == {(MEME, MINUTE): 5}
+        statistics = quotes.statistics()
+        assert (statistics.failures, statistics.backing_off) == ({}, False)
+        assert statistics.rejected == (3 if "timestamp" in coin else 1)
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "point", ["{}", "null", '{"value":5,"unixTime":-1}', '{"value":"x","unixTime":1}']
+)
+def test_a_point_of_birdeyes_that_cannot_be_read_costs_no_other(point: str) -> None:
+    async def scene(setup: Setup) -> None:
+        good = f'{{"unixTime":{MINUTE * 60},"value":5}}'
+        body = f'{{"success":true,"data":{{"items":[{point},{good}]}}}}'.encode()
+        setup.publisher.answer = lambda _: body
+        quotes = setup.quotes(unpaced(setup.publisher.base_url))
+        assert await quotes.prices([KEY]) == {KEY: 5}
+        assert (quotes.statistics().failures, quotes.statistics().rejected) == ({}, 1)
+
+    run(scene)
+
+
 def test_a_price_its_own_publisher_doubts_is_no_price() -> None:
     async def scene(setup: Setup) -> None:
         for confidence in ("0.1", '"NaN"'):
@@ -330,7 +362,8 @@ FAILURES: list[tuple[Answer, str]] = [
     (b"max usage reached", "bad_body"),
     (b"", "bad_body"),
     (b"[]", "bad_body"),
-    (b'{"coins":{"solana:x":{"prices":7}}}', "bad_body"),
+    (b'{"coins":7}', "bad_body"),
+    (b'{"coins":{"solana:x":' + b"[" * 100_000, "bad_body"),
     (b"\xff\xfe", "bad_body"),
     ((200, {"Content-Length": str(BODY_MAX + 1)}, b"x"), "unavailable"),
     (b'{"coins":{}}' + b" " * BODY_MAX, "unavailable"),

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +28,16 @@ from wd_server.errors import (
 
 class Slot(msgspec.Struct):
     slot: int
+
+
+RATE_LIMITED = {"error": {"code": -32429, "message": ""}}
+
+
+def answers(by_place: dict[int, dict[str, Any]]) -> Callable[[Any], Reply]:
+    """To a batch, by the place of the call in it; to the others none."""
+    return lambda request: Reply(
+        [{"id": request[place]["id"], **answer} for place, answer in by_place.items()]
+    )
 
 
 async def fails_with(kind: type[UpstreamError], b: Bench, *script: Any) -> UpstreamError:
@@ -311,7 +322,7 @@ def test_results_of_a_batch_are_joined_by_id_in_any_order():
 def test_a_null_in_a_batch_is_an_answer():
     async def main():
         async with bench() as b:
-            b.server.script = [Reply([{"id": 0, "result": None}, {"id": 1, "result": 5}])]
+            b.server.script = [answers({0: {"result": None}, 1: {"result": 5}})]
             assert await b.rpc.batch("echo", [[], []], int | None) == [None, 5]
 
     run(main)
@@ -321,20 +332,119 @@ def test_only_what_failed_in_a_batch_is_asked_again():
     async def main():
         async with bench() as b:
             b.server.script = [
-                Reply(
-                    [
-                        {"id": 0, "result": 0},
-                        {"id": 1, "error": {"code": -32429, "message": ""}},
-                        {"id": 3, "result": 3},
-                        {"id": 77, "result": 9},
-                        {"id": "2", "result": 9},
-                    ]
-                ),
-                Reply([{"id": 1, "result": 1}, {"id": 2, "result": 2}, {"id": 0, "result": 9}]),
+                answers({0: {"result": 0}, 1: RATE_LIMITED, 3: {"result": 3}}),
+                answers({0: {"result": 1}, 1: {"result": 2}}),
             ]
-            assert await b.rpc.batch("echo", [[]] * 4, int) == [0, 1, 2, 3]
-            assert [each["id"] for each in b.server.requests[1]] == [1, 2]
+            assert await b.rpc.batch("echo", [[n] for n in range(4)], int) == [0, 1, 2, 3]
+            assert [each["params"] for each in b.server.requests[1]] == [[1], [2]]
             assert b.rpc.statistics().credits == {"echo": 4}
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 0, 77, -1, "1", 1.0, True, [], {}, 2**70], ids=lambda each: repr(each)[:9]
+)
+def test_an_answer_to_another_request_is_none(wrong: Any):
+    async def main():
+        async with bench() as b:
+            b.server.script = [Reply({"id": wrong, "result": {"slot": 6}}), result({"slot": 7})]
+            assert await b.rpc.call("getTransaction", [], Slot) == Slot(7)
+            assert b.rpc.statistics().calls["getTransaction", "unavailable"] == 1
+
+    run(main)
+
+
+def test_an_error_in_answer_to_another_request_is_no_refusal():
+    async def main():
+        async with bench() as b:
+            refusal = {"id": 77, "error": {"code": -32602, "message": "no"}}
+            b.server.script = [Reply(refusal), result({"slot": 7})]
+            assert await b.rpc.call("getTransaction", [], Slot) == Slot(7)
+
+    run(main)
+
+
+def test_no_two_requests_have_one_id_so_that_a_late_answer_is_none():
+    async def main():
+        async with bench() as b:
+            late: list[Any] = []
+
+            def first(request: Any) -> Reply:
+                late.append(Reply({"id": request["id"], "result": {"slot": 6}}))
+                return Reply(b"", 503)
+
+            b.server.script = [first, lambda _: late[0], result({"slot": 7})]
+            assert await b.rpc.call("getTransaction", [], Slot) == Slot(7)
+            await_batch = answers({0: {"result": 0}, 1: {"result": 1}})
+            b.server.script = [await_batch, await_batch]
+            for _ in range(2):
+                await b.rpc.batch("echo", [[], []], int)
+            requests = b.server.requests
+            ids = [each["id"] for r in requests for each in (r if isinstance(r, list) else [r])]
+            assert len(ids) == len(set(ids)) == 7
+
+    run(main)
+
+
+ODD_ANSWERS: list[Any] = [
+    {"id": 1_000_000, "result": 9},
+    {"id": "1", "result": 9},
+    {"id": None, "result": 9},
+    {"id": [], "result": 9},
+    {"result": 9},
+    {"id": 2**70, "error": {"code": -32602}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_an_answer_in_a_batch_that_nobody_asked_for_harms_no_other(odd: Any):
+    async def main():
+        async with bench() as b:
+
+            def mixed(request: Any) -> Reply:
+                right = [{"id": each["id"], "result": each["params"][0]} for each in request]
+                return Reply([odd, *right, odd])
+
+            b.server.script = [mixed]
+            assert await b.rpc.batch("echo", [[n] for n in range(3)], int) == [0, 1, 2]
+
+    run(main)
+
+
+def test_of_two_answers_to_one_request_none_counts_and_it_is_asked_again():
+    async def main():
+        async with bench() as b:
+
+            def doubled(request: Any) -> Reply:
+                right = [{"id": each["id"], "result": each["params"][0]} for each in request]
+                return Reply([*right, {"id": request[1]["id"], "result": 9}])
+
+            b.server.script = [doubled, answers({0: {"result": 1}})]
+            assert await b.rpc.batch("echo", [[n] for n in range(3)], int) == [0, 1, 2]
+            assert [each["params"] for each in b.server.requests[1]] == [[1]]
+
+    run(main)
+
+
+def test_an_answer_in_a_batch_that_says_nothing_is_asked_for_again_without_the_rest():
+    async def main():
+        async with bench() as b:
+            b.server.script = [answers({0: {"result": 0}, 1: {}}), answers({0: {"result": 1}})]
+            assert await b.rpc.batch("echo", [[n] for n in range(2)], int) == [0, 1]
+            assert [each["params"] for each in b.server.requests[1]] == [[1]]
+
+    run(main)
+
+
+@pytest.mark.parametrize("code", [10**300, -(10**300), 2**31, 1.5, "no", None])
+def test_the_code_of_an_error_is_repeated_only_if_it_is_one(code: Any):
+    async def main():
+        async with bench() as b:
+            raised = await fails_with(
+                UpstreamUnavailable, b, Reply({"id": None, "error": {"code": code}})
+            )
+            assert "broken answer" in raised.message
 
     run(main)
 
@@ -356,7 +466,7 @@ def test_a_refused_call_in_a_batch_is_not_a_refused_batch():
     async def main():
         async with bench() as b:
             b.server.script = [
-                Reply([{"id": 0, "result": 0}, {"id": 1, "error": {"code": -32015, "message": ""}}])
+                answers({0: {"result": 0}, 1: {"error": {"code": -32015, "message": ""}}})
             ]
             with pytest.raises(UpstreamRejected) as caught:
                 await b.rpc.batch("echo", [[], []], int)

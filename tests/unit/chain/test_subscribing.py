@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from scripted_chain import name_of, signed
 from scripted_rpc import Reply, ScriptedRpc, bench, run
 from scripted_socket import scripted_socket, until
 
@@ -15,6 +16,7 @@ from wd_server.chain.credits import Credits
 from wd_server.chain.live import Live
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.websocket import Connection
+from wd_server.trading.programs import SOL
 
 METHOD_NOT_FOUND = {"code": -32601, "message": "Method not found"}
 
@@ -30,7 +32,7 @@ class Listener:
         return True
 
     def on_transaction(self, wallet: str, transaction: Transaction) -> None:
-        self.told.append((wallet, transaction.signature))
+        self.told.append((wallet, name_of(transaction.signature)))
         self.changed.set()
 
     def on_gap(self, wallets: Iterable[str]) -> None:
@@ -77,8 +79,9 @@ async def world(connections_max: int = 2, **options: Any):
             await live.close()
 
 
-def notification(signature: str, *wallets: str, owner: str | None = None) -> dict[str, Any]:
-    balance = {"accountIndex": 0, "mint": "m", "owner": owner}
+def notification(name: str, *wallets: str, owner: str | None = None) -> dict[str, Any]:
+    signature = signed(name)
+    balance = {"accountIndex": 0, "mint": SOL, "owner": owner}
     amount = {"amount": "1", "decimals": 0}
     return {
         "slot": 7,
@@ -207,13 +210,13 @@ def test_without_transactions_it_is_told_of_signatures_and_fetches_them_together
             await w.gaps(2)
             assert sorted(w.socket.wallets()) == [["a"], ["b"]]
             context = {"slot": 7}
-            for number, signature, err in (
+            for number, name, err in (
                 (1, "s1", None),
                 (2, "s1", None),
                 (1, "s2", None),
                 (1, "s3", "failed"),
             ):
-                value = {"signature": signature, "err": err, "logs": []}
+                value = {"signature": signed(name), "err": err, "logs": []}
                 w.socket.notify(number, {"context": context, "value": value})
             await w.told(3)
             assert sorted(w.listener.told) == [("a", "s1"), ("a", "s2"), ("b", "s1")]
@@ -267,14 +270,14 @@ def test_what_cannot_be_read_is_a_gap():
 
 def _fetched(request: Any, absent: dict[str, int]) -> Any:
     def answer(each: dict[str, Any]) -> dict[str, Any]:
-        signature = each["params"][0]
-        absent[signature] = absent.get(signature, 0) - 1
-        found = notification(signature, "a", "b")
+        name = name_of(each["params"][0])
+        absent[name] = absent.get(name, 0) - 1
+        found = notification(name, "a", "b")
         result = {"slot": 7, "blockTime": 7, **found["transaction"]}
         return {
             "jsonrpc": "2.0",
             "id": each["id"],
-            "result": None if absent[signature] >= 0 else result,
+            "result": None if absent[name] >= 0 else result,
         }
 
     return Reply([answer(e) for e in request] if isinstance(request, list) else answer(request))

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from wd_server import base58
 from wd_server.chain.payloads import EnhancedTransaction, Transaction, TransactionNotification
-from wd_server.trading import base58
 from wd_server.trading.effects import Effects, effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.movement import TOKEN_PROGRAMS

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wd_server import base58
 from wd_server.errors import InvalidWallet
-from wd_server.trading import base58
 from wd_server.trading.wallet import WalletAddress
 
 REAL = "7T8ckKtdc5DH7ACS5AnCny7rVXYJPEsaAbdBri1FhPxY"
