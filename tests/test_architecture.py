@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "redis_lane": {"redis_errors", "redis_shards"},
     "redis_link": LINK | {"errors", "histogram", "secret", "tasks"},
     "looplag": FLAT,
+    "disk": FLAT,
+    "health": FLAT | ROOMS | LINK | {"disk"},
     "process": FLAT,
     # Redis has what all nodes spent of a day's budget.
     "chain": FLAT | {"redis_link"},
@@ -44,7 +46,7 @@ MAY_IMPORT = {
     "access": FLAT | LINK | {"trading"},
     "metrics": FLAT | ROOMS | LINK | {"looplag", "process"},
     "handlers": FLAT | ROOMS | {"metrics"},
-    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag"},
+    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag", "disk", "health"},
     "listener": FLAT,
     "supervisor": FLAT,
     "server": FLAT | {"app", "listener", "streaming", "supervisor"},

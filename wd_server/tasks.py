@@ -69,6 +69,11 @@ class Tasks:
         failing = {self._names[task] for task, until in self._failing_until.items() if now < until}
         return TaskStatistics(dict(self._failures), tuple(sorted(failing)))
 
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What the loop itself meets (a timer's callback, a task that nobody asks) is logged and
+        counted, too."""
+        loop.set_exception_handler(self._stray)
+
     def spawn(
         self,
         name: str,
@@ -166,6 +171,10 @@ class Tasks:
             await self._sleep(pause)
             self._failing_until[task] = self._clock() + STEADY_SECONDS
             pause = min(2 * pause, longest)
+
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(context["message"])
+        self._failed("callback", error, {"message": context["message"]})
 
     def _failed(self, name: str, failure: BaseException, facts: Mapping[str, object]) -> None:
         self._failures[name] += 1

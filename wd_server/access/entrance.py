@@ -15,17 +15,18 @@ from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens
 from wd_server.redis_link import RedisLink
 from wd_server.settings import InvalidSettings, Settings
+from wd_server.tasks import Tasks
 
 FILE_NAME = "access.db"
 
 
-def redis_link(settings: Settings) -> RedisLink | None:
+def redis_link(settings: Settings, tasks: Tasks | None = None) -> RedisLink | None:
     """For all that a process has in Redis; not open yet. None where REDIS_URL isn't set. Raises
     InvalidSettings (its TLS options)."""
     if settings.redis_url is None:
         return None
     try:
-        return RedisLink(settings.redis_url)
+        return RedisLink(settings.redis_url, tasks)
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or "wrong format"
         raise InvalidSettings(
@@ -33,7 +34,12 @@ def redis_link(settings: Settings) -> RedisLink | None:
         ) from None
 
 
-def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None = None) -> Door:
+def door(
+    settings: Settings,
+    clock: Callable[[], float],
+    link: RedisLink | None = None,
+    tasks: Tasks | None = None,
+) -> Door:
     """Not open yet; `link` is open before it is, and closed after it. Raises InvalidSettings
     (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and no place to keep one)."""
     keys = signing_keys(settings)
@@ -58,6 +64,7 @@ def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None 
             token_max_seconds=settings.token_max_seconds,
         ),
         clock,
+        tasks or Tasks(),
     )
 
 

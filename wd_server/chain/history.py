@@ -77,10 +77,12 @@ class Fetched(Struct, frozen=True):
 
 
 class HistoryStatistics(Struct, frozen=True):
-    """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes."""
+    """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes;
+    `unread`: transactions that couldn't be read and were left out."""
 
     mode: Mode
     batch: int
+    unread: int
 
 
 class _Page(NamedTuple):
@@ -144,7 +146,8 @@ class History:
         return self._transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
-        return HistoryStatistics(self._transactions.mode, self._transactions.batch)
+        transactions = self._transactions
+        return HistoryStatistics(transactions.mode, transactions.batch, transactions.unread)
 
     async def read(
         self,

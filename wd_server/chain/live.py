@@ -9,6 +9,7 @@ stand says so: the history has what is missing.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from wd_server.chain.rpc import RpcClient
 from wd_server.chain.subscribed import Group, regrouped
 from wd_server.chain.websocket import Connection, Subscription
 from wd_server.errors import UpstreamError
+from wd_server.tasks import Tasks
 
 # Seconds in which those who come are gathered, so that they go into one subscription.
 GATHER_SECONDS = 0.2
@@ -95,13 +97,15 @@ class Live:
         *,
         connections_max: int,
         connection: Callable[..., Connection] = Connection,
+        tasks: Tasks | None = None,
     ) -> None:
         self._url = url
         self._account = account
         self._connections_max = connections_max
         self.changed: Callable[[], None] = lambda: None
         self._make_connection = connection
-        self._lookups = Lookups(rpc, self._on_found, self._on_missed)
+        self._tasks = tasks or Tasks()
+        self._lookups = Lookups(rpc, self._on_found, self._on_missed, tasks=self._tasks)
         self._told: Pushed | None = None
         self._mode: Mode = "transactions"
         self._mode_at = time.monotonic()
@@ -121,7 +125,7 @@ class Live:
             sum(connection.is_open for connection in self._connections),
             len(self._places),
             self._notified,
-            self._unread,
+            self._unread + self._lookups.unread,
             self._breaks,
         )
 
@@ -228,7 +232,7 @@ class Live:
                 return connection
         if len(self._connections) >= self._connections_max:
             return None
-        connection = self._make_connection(self._url, self)
+        connection = self._make_connection(self._url, self, tasks=self._tasks)
         self._connections[connection] = None
         return connection
 
@@ -276,18 +280,27 @@ class Live:
             self._told.on_lost(lost)
 
     def on_notified(self, subscription: Subscription, message: str | bytes) -> None:
+        """What can't be read or worked on concerns the wallets of its subscription only."""
         self._account.spend_bytes(len(message))
+        read = partial(self._read_notification, subscription, message)
+        if not self._tasks.attempt("notification", read, method=subscription.method):
+            self._leave_unread(subscription)
+
+    def _read_notification(self, subscription: Subscription, message: str | bytes) -> None:
         try:
             if subscription.method == "logsSubscribe":
                 self._on_logs(subscription, _logs.decode(message))
             else:
                 transaction = _transactions.decode(message).transaction
-                self._notified += 1
                 wallets = transaction.parties() & self.followed
+                self._notified += 1
                 self._on_found(transaction, sorted(wallets))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._unread += 1
-            self._tell_gap(self._groups[subscription].wanted)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._leave_unread(subscription)
+
+    def _leave_unread(self, subscription: Subscription) -> None:
+        self._unread += 1
+        self._tell_gap(self._groups[subscription].wanted)
 
     def _on_logs(self, subscription: Subscription, notification: LogsNotification) -> None:
         self._notified += 1
@@ -297,9 +310,12 @@ class Live:
                 self._lookups.look_up(value.signature, wallet)
 
     def _on_found(self, transaction: AnyTransaction, wallets: Sequence[str]) -> None:
-        if self._told is not None:
-            for wallet in wallets:
-                self._told.on_transaction(wallet, transaction)
+        if self._told is None:
+            return
+        for wallet in wallets:
+            tell = partial(self._told.on_transaction, wallet, transaction)
+            if not self._tasks.attempt("push", tell, wallet=wallet):
+                self._tell_gap((wallet,))  # the history has it
 
     def _on_missed(self, wallets: Sequence[str]) -> None:
         self._tell_gap(wallets)
