@@ -29,6 +29,9 @@ from wd_server.tasks import Tasks
 
 # Seconds in which those who come are gathered, so that they go into one subscription.
 GATHER_SECONDS = 0.2
+# Seconds for which a wallet that nobody follows any more may be subscribed to, beside others that
+# somebody does. To end that sends all the others again: 2 MB for the largest subscription.
+TIDY_SECONDS = 60.0
 # Seconds until a method that was refused is tried again: plans change.
 MODE_SECONDS = 6 * 3600.0
 # Seconds until what was refused for another reason is asked for again.
@@ -117,6 +120,7 @@ class Live:
         self._connections: dict[Connection, None] = {}
         self._places: dict[Subscription, Connection] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._notified = self._unread = self._breaks = 0
 
     def statistics(self) -> LiveStatistics:
@@ -150,49 +154,59 @@ class Live:
         self.followed.discard(wallet)
         self.changed()
         self._newcomers.discard(wallet)
-        subscription = self._covered.pop(wallet, None)
-        for each in self._of(wallet) if subscription is None else (subscription,):
-            group = self._groups[each]
-            group.gone.add(wallet)
-            if group.is_waste:
-                self._gather(GATHER_SECONDS)
+        self._covered.pop(wallet, None)
+        # It may be in several: one that stands, and one that is asked for in its place.
+        for group in self._groups.values():
+            if wallet in group.wallets:
+                group.gone.add(wallet)
+                if group.is_waste:
+                    self._gather(GATHER_SECONDS)
+                elif self._tidying is None:
+                    loop = asyncio.get_running_loop()
+                    self._tidying = loop.call_later(TIDY_SECONDS, self._tidy)
 
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._tidying):
+            if timer is not None:
+                timer.cancel()
         await self._lookups.close()
         for connection in self._connections:
             await connection.close()
 
     # Who stands in which subscription.
 
-    def _of(self, wallet: str) -> list[Subscription]:
-        return [each for each, group in self._groups.items() if wallet in group.wallets]
-
     def _gather(self, seconds: float) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(seconds, self._regroup)
 
+    def _tidy(self) -> None:
+        self._tidying = None
+        if self._mode == "transactions":
+            self._regroup_many(self._take_newcomers(), tidy=True)
+
+    def _take_newcomers(self) -> set[str]:
+        newcomers, self._newcomers = self._newcomers, set()
+        return newcomers
+
     def _regroup(self) -> None:
         self._timer = None
         if self._mode != "transactions" and time.monotonic() - self._mode_at >= MODE_SECONDS:
             self._mode, self._mode_at = "transactions", time.monotonic()
-        newcomers, self._newcomers = self._newcomers, set()
         if self._mode == "transactions":
-            self._regroup_many(newcomers)
+            self._regroup_many(self._take_newcomers())
         else:
             for subscription in [s for s, group in self._groups.items() if group.is_waste]:
                 self._end(subscription)
             if self._mode == "logs":
-                for wallet in sorted(newcomers):
+                for wallet in sorted(self._take_newcomers()):
                     self._begin(Group([wallet]))
 
-    def _regroup_many(self, newcomers: Iterable[str]) -> None:
+    def _regroup_many(self, newcomers: Iterable[str], *, tidy: bool = False) -> None:
         standing = {group: each for each, group in self._groups.items()}
         under_way = {each for ended in self._replaced.values() for each in ended}
         groups = [group for group, each in standing.items() if each not in under_way]
-        made, replaced = regrouped(groups, newcomers)
+        made, replaced = regrouped(groups, newcomers, tidy=tidy)
         ended = [standing[group] for group in replaced]
         for group in made:
             subscription = self._begin(group)
@@ -225,6 +239,8 @@ class Live:
         for wallet in subscription.wallets:
             if self._covered.get(wallet) is subscription:
                 del self._covered[wallet]
+        if self._newcomers:  # there may be room for them now
+            self._gather(GATHER_SECONDS)
 
     def _with_room(self) -> Connection | None:
         for connection in self._connections:
@@ -253,12 +269,13 @@ class Live:
         wanted = self._groups.pop(subscription).wanted
         del self._places[subscription]
         self._replaced.pop(subscription, None)
-        self._newcomers |= {wallet for wallet in wanted if wallet not in self._covered}
+        asked_for = {wallet for group in self._groups.values() for wallet in group.wanted}
+        self._newcomers |= wanted - asked_for
         _log.warning("a subscription was refused", method=subscription.method, error=error.message)
         if isinstance(error, MethodUnavailable) and self._is_of_mode(subscription):
             self._mode = "logs" if self._mode == "transactions" else "none"
             self._mode_at = time.monotonic()
-            self._gather(0)
+            self._gather(MODE_SECONDS if self._mode == "none" else 0)
         elif self._mode != "none":
             self._gather(REFUSED_SECONDS)
 

@@ -97,6 +97,7 @@ class Connection:
         random: Callable[[], float] = chance.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ping_seconds: float = PING_SECONDS,
+        connect: Callable[..., Awaitable[WebSocketClientConnection]] = websocket_connect,
         tasks: Tasks | None = None,
     ) -> None:
         self._url = url
@@ -104,6 +105,7 @@ class Connection:
         self._random = random
         self._sleep = sleep
         self._ping_seconds = ping_seconds
+        self._open_socket = connect
         self._tasks = tasks or Tasks()
         self._socket: WebSocketClientConnection | None = None
         self._subscriptions: dict[Subscription, None] = {}
@@ -170,7 +172,7 @@ class Connection:
     async def _connect(self, over: asyncio.Event) -> WebSocketClientConnection | None:
         """`over` is set when the connection has ended. None if there is none."""
         connecting = asyncio.ensure_future(
-            websocket_connect(
+            self._open_socket(
                 self._url,
                 connect_timeout=CONNECT_SECONDS,
                 on_message_callback=partial(self._hear, over),
