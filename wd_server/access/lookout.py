@@ -22,6 +22,9 @@ WAITING_MAX = 1000
 # Less than the 5 seconds within which a revoked key has to be refused everywhere.
 STALE_SECONDS = 4.0
 
+# Ids of keys in one line of the log.
+SHOWN_MAX = 10
+
 _log = structlog.get_logger("access")
 
 
@@ -126,9 +129,15 @@ class Lookout:
         if self._seen_at is not None:
             changes = await self._store.changes(self._roster.generation)
         if changes is None:
-            self._roster.load(await self._store.snapshot())
+            snapshot = await self._store.snapshot()
+            unreadable = snapshot.unreadable
+            self._roster.load(snapshot)
         else:
+            unreadable = changes.unreadable
             self._roster.apply(changes)
+        if unreadable:
+            shown = unreadable[:SHOWN_MAX]
+            _log.error("keys can't be read and are refused", count=len(unreadable), ids=shown)
         self._seen_at = asked
 
     async def _store_upgrades(self) -> None:
