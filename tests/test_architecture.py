@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "streaming": FLAT | {"chain", "trading", "journal"},
     "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
     "access": FLAT | LINK | {"trading"},
-    "metrics": FLAT | ROOMS | LINK | {"looplag", "process"},
+    "metrics": FLAT | ROOMS | LINK | {"looplag", "process", "health"},
     "handlers": FLAT | ROOMS | {"metrics"},
     "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag", "disk", "health"},
     "listener": FLAT,

@@ -132,6 +132,7 @@ class App:
             redis=self._redis,
             loop_lag=self._loop_lag,
             tasks=self._tasks,
+            health=self._health,
         )
 
     async def open(self) -> None:
@@ -251,7 +252,7 @@ class App:
 
     async def _probe(self) -> None:
         """Find out what can be stored, as much as a store writes at once where one is in doubt."""
-        await self._disk.probe(thorough=any(self._health.failing_stores()))
+        await self._disk.probe(thorough=bool(self._health.failing_stores()))
         if isinstance(self.journal, SqliteJournal) and not self._disk.failing:
             with suppress(StoreUnavailable):  # then the journal says so itself
                 await self.journal.probe()

@@ -14,7 +14,6 @@ A delivery in quarantine is no reason to be degraded: everything works, nothing 
 another server, and it stays there until somebody looks at it. A metric and its alert say so.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
@@ -63,7 +62,7 @@ class Health:
                 "error_rate": streams.error_rate,
             },
             "dependencies": {"helius": self._helius(), "redis": self._redis()},
-            "stores": {"failing": list(self.failing_stores())},
+            "stores": {"failing": self.failing_stores()},
             "tasks": {"failing": list(self.tasks.statistics().failing)},
         }
 
@@ -77,18 +76,20 @@ class Health:
         usable = self._helius() in ("configured", "simulated")
         return "healthy" if usable and not failing and not self._tasks_fail() else "degraded"
 
-    def failing_stores(self) -> Iterator[str]:
+    def stores(self) -> dict[str, bool]:
+        """Whether each is failing."""
         proved_at = self.disk.proved_at
-        for name, failing in (
-            ("journal", self.journal.statistics().failing),
-            ("keys", self.door.statistics().failing),
-            ("credits", self.budget is not None and self.budget.failing),
-            ("deliveries", self.upstream.deliveries.failed_at > proved_at),
-            ("followed_wallets", self.upstream.roll.failed_at > proved_at),
-            ("disk", self.disk.failing),
-        ):
-            if failing:
-                yield name
+        return {
+            "journal": self.journal.statistics().failing,
+            "keys": self.door.statistics().failing,
+            "credits": self.budget is not None and self.budget.failing,
+            "deliveries": self.upstream.deliveries.failed_at > proved_at,
+            "followed_wallets": self.upstream.roll.failed_at > proved_at,
+            "disk": self.disk.failing,
+        }
+
+    def failing_stores(self) -> list[str]:
+        return [name for name, failing in self.stores().items() if failing]
 
     def _tasks_fail(self) -> bool:
         return bool(self.tasks.statistics().failing)

@@ -21,6 +21,7 @@ from wd_server.access.door import Door
 from wd_server.analysis.analysis import Analysis
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.upstream import Upstream
+from wd_server.health import Health
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
@@ -47,6 +48,7 @@ class Measured:
     redis: RedisLink | None
     loop_lag: LoopLag
     tasks: Tasks
+    health: Health
 
 
 def exposition(measured: Measured) -> bytes:
@@ -177,6 +179,8 @@ class _Reading(Collector):
         yield _counters("task_failures", "Exceptions in background tasks.", "task", failures)
         states = {name: name in failing for name in failures}
         yield _gauges("task_failing", "1 while an endless task fails.", "task", states)
+        stores = self._measured.health.stores()
+        yield _gauges("store_failing", "1 while it can't be written.", "store", stores)
 
     def _access(self) -> Iterator[Metric]:
         access = self._measured.door.statistics()

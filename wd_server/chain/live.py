@@ -178,31 +178,35 @@ class Live:
     def _gather(self, seconds: float) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._regroup)
+            self._timer = loop.call_later(seconds, self._gathered)
 
     def _tidy(self) -> None:
         self._tidying = None
-        if self._mode == "transactions":
-            self._regroup_many(self._take_newcomers(), tidy=True)
+        self._regroup(tidy=True)
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._regroup()
 
     def _take_newcomers(self) -> set[str]:
         newcomers, self._newcomers = self._newcomers, set()
         return newcomers
 
-    def _regroup(self) -> None:
-        self._timer = None
+    def _regroup(self, *, tidy: bool = False) -> None:
         if self._mode != "transactions" and time.monotonic() - self._mode_at >= MODE_SECONDS:
             self._mode, self._mode_at = "transactions", time.monotonic()
         if self._mode == "transactions":
-            self._regroup_many(self._take_newcomers())
+            self._regroup_many(self._take_newcomers(), tidy=tidy)
         else:
-            for subscription in [s for s, group in self._groups.items() if group.is_waste]:
-                self._end(subscription)
+            for subscription, group in list(self._groups.items()):
+                if group.is_waste or (tidy and group.gone):
+                    self._newcomers |= group.wanted  # of one that is left from a better mode
+                    self._end(subscription)
             if self._mode == "logs":
                 for wallet in sorted(self._take_newcomers()):
                     self._begin(Group([wallet]))
 
-    def _regroup_many(self, newcomers: Iterable[str], *, tidy: bool = False) -> None:
+    def _regroup_many(self, newcomers: Iterable[str], *, tidy: bool) -> None:
         standing = {group: each for each, group in self._groups.items()}
         under_way = {each for ended in self._replaced.values() for each in ended}
         groups = [group for group, each in standing.items() if each not in under_way]

@@ -229,3 +229,15 @@ def test_a_wallet_that_is_left_while_another_joins_it_is_not_subscribed_to_for_g
     world.time_passes(GATHER_SECONDS)
     world.unfollow("a")
     world.teardown()
+
+
+def test_a_better_subscription_that_is_half_waste_leaves_nobody_behind() -> None:
+    world = Subscriptions()
+    world.begin()
+    world.follow("a")
+    world.time_passes(GATHER_SECONDS)
+    world.follow("b")
+    world.time_passes(GATHER_SECONDS)
+    world.lack_the_method()
+    world.unfollow("a")
+    world.teardown()
