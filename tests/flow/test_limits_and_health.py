@@ -91,7 +91,7 @@ def document(srv: Server) -> dict[str, Any]:
 def test_health_follows_what_the_disk_really_takes(tmp_path: Path, room: int) -> None:
     """With the first wallet's append it is known; a smaller write that succeeds says nothing."""
     with (
-        simulator("--only", "--wallets", "2000,5") as chain,
+        simulator("--only", "--wallets", "2000", "--wallets", "5") as chain,
         small_disk(tmp_path) as disk,
         server(disk, chain.url) as srv,
     ):

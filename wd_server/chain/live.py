@@ -176,9 +176,13 @@ class Live:
     # Who stands in which subscription.
 
     def _gather(self, seconds: float) -> None:
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._gathered)
+        """No later than that: who comes isn't kept waiting by somebody who was refused."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._gathered)
 
     def _tidy(self) -> None:
         self._tidying = None
@@ -243,6 +247,8 @@ class Live:
         for wallet in subscription.wallets:
             if self._covered.get(wallet) is subscription:
                 del self._covered[wallet]
+        for each in self._replaced.pop(subscription, ()):  # what replaces this does for them
+            self._end(each)
         if self._newcomers:  # there may be room for them now
             self._gather(GATHER_SECONDS)
 

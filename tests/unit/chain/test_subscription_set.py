@@ -241,3 +241,14 @@ def test_a_better_subscription_that_is_half_waste_leaves_nobody_behind() -> None
     world.lack_the_method()
     world.unfollow("a")
     world.teardown()
+
+
+def test_what_is_left_before_it_is_acknowledged_is_ended() -> None:
+    world = Subscriptions()
+    world.begin()
+    world.follow("a")
+    world.follow("b")
+    for left in "ab":
+        world.time_passes(GATHER_SECONDS)
+        world.unfollow(left)
+    world.teardown()
