@@ -218,6 +218,7 @@ class App:
             clock=time.time,
             cost_basis=settings.cost_basis,
             max_wallet_size=settings.max_wallet_size,
+            tasks=self._tasks,
         )
 
     def application(self) -> Application:
