@@ -343,7 +343,6 @@ _OWN_SCHEMAS: Final = {
             helius={"enum": ["configured", "simulated", "missing", "unavailable"]},
             redis={"enum": ["configured", "embedded", "unavailable"]},
         ),
-        stores=_object(failing={"type": "array", "items": _TEXT}),
-        tasks=_object(failing={"type": "array", "items": _TEXT}),
+        **dict.fromkeys(("stores", "tasks"), _object(failing={"type": "array", "items": _TEXT})),
     ),
 }
