@@ -42,13 +42,13 @@ class Entrance:
     """A counted place for one stream. It is free again at the end of the `with` block or, if it
     was `give`n to a stream there, at that one's end."""
 
-    __slots__ = ("_ending", "_going_on", "_stream", "_visit")
+    __slots__ = ("_ending", "_kept", "_stream", "_visit")
 
     def __init__(self) -> None:
         self._visit: Visit | None = None
         self._stream: Client | None = None
         self._ending: Ending | None = None
-        self._going_on: asyncio.Task[None] | None = None
+        self._kept: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,15 +78,15 @@ class Entrance:
         if self._stream is not None:
             self._stream.send_away(CloseReason(ending.value))
 
-    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
-        """Work that the stream needs while it lives."""
-        self._going_on = asyncio.get_running_loop().create_task(work)
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """The stream needs this as long as it lives."""
+        self._kept = task
 
     def leave(self) -> None:
         """Leaving twice is no error."""
-        if self._going_on is not None:
-            self._going_on.cancel()
-            self._going_on = None
+        if self._kept is not None:
+            self._kept.cancel()
+            self._kept = None
         visit, self._visit, self._stream = self._visit, None, None
         if visit is not None:
             visit.leave()

@@ -25,6 +25,7 @@ from wd_server.journal.base import Journal
 from wd_server.settings import Settings
 from wd_server.streaming import event
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.tasks import Tasks
 
 # Bytes a request's head may have. Browsers send 1 to 2 KB; a token in it adds up to 4.
 HEADER_BYTES = 16 * 1024
@@ -60,6 +61,7 @@ class Services:
     health: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
     clock: Callable[[], float]
+    tasks: Tasks
     page: Page
     examples: Sequence[tuple[str, int]]
 

@@ -343,5 +343,6 @@ _OWN_SCHEMAS: Final = {
             helius={"enum": ["configured", "simulated", "missing", "unavailable"]},
             redis={"enum": ["configured", "embedded", "unavailable"]},
         ),
+        **dict.fromkeys(("stores", "tasks"), _object(failing={"type": "array", "items": _TEXT})),
     ),
 }

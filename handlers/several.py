@@ -38,7 +38,8 @@ class SeveralHandler(StreamingHandler):
                     registry.drop_unused(channel)
             entrance.give(bundle)
             if held:
-                entrance.go_on(self._go_on(bundle, held))
+                going_on = self._go_on(bundle, held)
+                entrance.keep(self.services.tasks.spawn("held_wallets", going_on))
         await self.hand_over(bundle)
 
     async def _count(self, channels: list[Channel], bookmarks: Bookmarks | None) -> list[str]:

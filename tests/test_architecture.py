@@ -14,7 +14,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
 # streaming, handlers.
-FLAT = {"", "base58", "errors", "histogram", "secret", "variable", "settings", "env_file", "logs"}
+FLAT = {
+    "",
+    "base58",
+    "errors",
+    "histogram",
+    "secret",
+    "variable",
+    "settings",
+    "env_file",
+    "logs",
+    "tasks",
+}
 LINK = {"redis_errors", "redis_keeping", "redis_lane", "redis_link", "redis_shards", "redis_url"}
 ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
 MAY_IMPORT = {
@@ -23,6 +34,7 @@ MAY_IMPORT = {
     "errors": set(),
     "histogram": set(),
     "secret": set(),
+    "tasks": set(),
     "variable": {"secret"},
     "settings": {"errors", "secret", "variable", "redis_url"},
     "env_file": {"settings"},
@@ -30,11 +42,13 @@ MAY_IMPORT = {
     "redis_url": {"secret", "variable"},
     # The connection to Redis, which the journal and the counters of access share.
     "redis_errors": {"errors"},
-    "redis_shards": {"errors", "secret", "redis_errors", "redis_url"},
+    "redis_shards": {"errors", "secret", "tasks", "redis_errors", "redis_url"},
     "redis_lane": {"redis_errors", "redis_shards"},
-    "redis_link": {"errors", "histogram", "secret", "redis_errors", "redis_lane", "redis_shards"},
+    "redis_link": LINK | {"errors", "histogram", "secret", "tasks"},
     "redis_keeping": {"errors", "redis_link"},
     "looplag": FLAT,
+    "disk": FLAT,
+    "health": FLAT | ROOMS | LINK | {"disk"},
     "process": FLAT,
     # Redis has what all nodes spent of a day's budget.
     "chain": FLAT | {"redis_link"},
@@ -43,9 +57,9 @@ MAY_IMPORT = {
     "streaming": FLAT | {"chain", "trading", "journal"},
     "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
     "access": FLAT | LINK | {"trading"},
-    "metrics": FLAT | ROOMS | LINK | {"looplag", "process"},
+    "metrics": FLAT | ROOMS | LINK | {"looplag", "process", "health"},
     "handlers": FLAT | ROOMS | {"metrics"},
-    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag"},
+    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag", "disk", "health"},
     "listener": FLAT,
     "supervisor": FLAT,
     "server": FLAT | {"app", "listener", "streaming", "supervisor"},
@@ -86,7 +100,19 @@ CATCH_ALL = {
     "wd_server.journal.watches": "a watcher's bug, logged; the append it was told of is stored",
     "wd_server.streaming.registry": "a bug met by one stream, logged; that stream is dropped",
     "wd_server.access.visits": "a bug met by one stream, logged; the others have to end",
-    "wd_server.analysis.analysis": "a bug in a run, logged; the wallet's clients are told",
+    "wd_server.tasks": "a bug in a background task, logged and counted; health is degraded by it",
+}
+# Who starts tasks without `wd_server.tasks`, and who awaits them.
+AWAITED_TASKS = {
+    "wd_server.analysis.run": "the pass, before it ends",
+    "wd_server.chain.chunks": "who reads the history, when it is their turn",
+    "wd_server.chain.history": "who reads the history, before the generator ends",
+    "wd_server.chain.quotes": "a task group",
+    "wd_server.chain.websocket": "who connects",
+    "wd_server.journal.redis": "who writes",
+    "wd_server.redis_shards": "who looks",
+    "wd_server.server": "the end of the process",
+    "wd_server.streaming.registry": "who opens a channel",
 }
 ENVIRONMENT = {
     "wd_server.settings": "reads what it is handed",
@@ -362,6 +388,18 @@ def test_whoever_catches_everything_raises_it_again_or_says_why_not() -> None:
     assert CATCH_ALL.keys() == {name for name, _ in hiding}, "a reason without its case"
 
 
+def test_tasks_have_an_owner_who_hears_of_their_exceptions() -> None:
+    """Either somebody awaits them, or `wd_server.tasks` does."""
+    started = {
+        module.name
+        for module in modules()
+        for name, _ in module.calls()
+        if re.search(r"(^|\.)(create_task|ensure_future)$", name)
+        and not re.match(r"wd_server\.(chain\.simulator|load|client|watch)\b", module.name)
+    }
+    assert started == AWAITED_TASKS.keys() | {"wd_server.tasks"}
+
+
 def test_packages_have_empty_init_files_but_for_the_version() -> None:
     assert not [
         module.name
@@ -393,7 +431,7 @@ def test_functions_keep_their_budget_of_code_lines() -> None:
 
 
 def test_every_exception_from_a_rule_has_a_reason() -> None:
-    for table in (LONG_FUNCTIONS, CATCH_ALL, ENVIRONMENT, CALENDAR, FACES):
+    for table in (LONG_FUNCTIONS, CATCH_ALL, AWAITED_TASKS, ENVIRONMENT, CALENDAR, FACES):
         assert all(reason.strip() for reason in table.values())
 
 

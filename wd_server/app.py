@@ -6,7 +6,8 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -27,11 +28,10 @@ from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
 from handlers.webhook import WebhookHandler
-from wd_server import __version__
 from wd_server.access import entrance, issuers
 from wd_server.analysis.analysis import Analysis
 from wd_server.analysis.sources import Sources
-from wd_server.chain.budget import Budget
+from wd_server.chain.budget import Budget, BudgetStore
 from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
@@ -42,17 +42,20 @@ from wd_server.chain.rpc import upstream_http_client
 from wd_server.chain.sqlite_budget import FILE_NAME, SqliteBudgetStore
 from wd_server.chain.turns import Turn
 from wd_server.chain.upstream import Upstream
+from wd_server.disk import PROBE_SECONDS, Disk
 from wd_server.errors import StoreUnavailable, UpstreamRejected
+from wd_server.health import Health
 from wd_server.journal.base import Journal
 from wd_server.journal.redis import RedisJournal
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
-from wd_server.redis_keeping import KeepingWatch
+from wd_server.redis_keeping import LOOK_SECONDS, KeepingWatch
 from wd_server.settings import Settings
 from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.tasks import Tasks
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
@@ -97,13 +100,13 @@ class App:
     def __init__(self, settings: Settings, examples: Examples | None = None) -> None:
         self.settings = settings
         self._examples = examples
-        self._started = time.monotonic()
-        self._expiry: asyncio.Task[None] | None = None
-        self._redis = entrance.redis_link(settings)
+        self._tasks = Tasks()
+        self._regular: list[asyncio.Task[None]] = []
+        self._redis = entrance.redis_link(settings, self._tasks)
         self._keeping = KeepingWatch(self._redis) if self._redis is not None else None
-        self.door = entrance.door(settings, time.time, self._redis)
+        self.door = entrance.door(settings, time.time, self._redis, self._tasks)
         self._http = upstream_http_client()
-        self._upstream = Upstream(settings, self._http)
+        self._upstream = Upstream(settings, self._http, self._tasks)
         self._budget = self._daily_budget()
         quotes = _quotes(settings, self._http)
         self.journal = self._journal()
@@ -114,10 +117,13 @@ class App:
             poll_seconds=settings.poll_seconds,
             check_seconds=settings.check_seconds,
             linger_seconds=settings.run_linger,
+            tasks=self._tasks,
         )
         self.registry = StreamRegistry(
-            _limits(settings), self.journal, self.analysis, time.time, random.Random()
+            _limits(settings), self.journal, self.analysis, time.time, random.Random(), self._tasks
         )
+        self._disk = Disk(settings.data_dir)
+        self._health = self._make_health()
         self._loop_lag = LoopLag()
         self._measured = Measured(
             registry=self.registry,
@@ -128,10 +134,13 @@ class App:
             door=self.door,
             redis=self._redis,
             loop_lag=self._loop_lag,
+            tasks=self._tasks,
+            health=self._health,
         )
 
     async def open(self) -> None:
         """Raises StoreUnavailable if the journal, the keys or the day's credits can't be opened."""
+        self._tasks.watch(asyncio.get_running_loop())
         try:
             if self._redis is not None:
                 await self._redis.open()
@@ -147,17 +156,21 @@ class App:
             await self._close_stores()
             raise
         self._loop_lag.start()
+        self._regular = [self._tasks.every("disk_probe", PROBE_SECONDS, self._probe)]
+        if self._keeping is not None:
+            self._regular.append(
+                self._tasks.every("redis_keeping", LOOK_SECONDS, self._keeping.look_again)
+            )
         if isinstance(self.journal, SqliteJournal):
-            expiring = self._expire_journals(self.journal)
-            self._expiry = asyncio.get_running_loop().create_task(expiring)
+            expire = partial(self._expire_journals, self.journal)
+            self._regular.append(self._tasks.every("journal_expiry", EXPIRY_SECONDS, expire))
 
     async def close(self) -> None:
         """Drop what is still open and stop all work; stored events stay."""
         self.registry.close()
         await self.analysis.close()
         await self._upstream.close()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        await self._tasks.end(*self._regular)
         self._loop_lag.stop()
         await self._close_stores()
         self._http.close()
@@ -168,6 +181,24 @@ class App:
         await self.journal.close()
         if self._redis is not None:
             await self._redis.close()
+        await self._tasks.close()
+        self._disk.close()
+
+    def _make_health(self) -> Health:
+        return Health(
+            started=time.monotonic(),
+            has_upstream=self.settings.helius_rpc_url is not None,
+            simulated=self._examples is not None,
+            registry=self.registry,
+            journal=self.journal,
+            door=self.door,
+            upstream=self._upstream,
+            budget=self._budget,
+            redis=self._redis,
+            keeping=self._keeping,
+            disk=self._disk,
+            tasks=self._tasks,
+        )
 
     def _journal(self) -> Journal:
         settings = self.settings
@@ -178,8 +209,10 @@ class App:
     def _daily_budget(self) -> Budget:
         if self._redis is None:
             path = self.settings.data_dir / FILE_NAME
-            return Budget(self._upstream.account, SqliteBudgetStore(path))
-        return Budget(self._upstream.account, RedisBudgetStore(self._redis))
+            store: BudgetStore = SqliteBudgetStore(path)
+        else:
+            store = RedisBudgetStore(self._redis)
+        return Budget(self._upstream.account, store, tasks=self._tasks)
 
     def _sources(self, quotes: Quotes) -> Sources:
         settings, upstream = self.settings, self._upstream
@@ -191,6 +224,7 @@ class App:
             clock=time.time,
             cost_basis=settings.cost_basis,
             max_wallet_size=settings.max_wallet_size,
+            tasks=self._tasks,
         )
 
     def application(self) -> Application:
@@ -201,9 +235,10 @@ class App:
             registry=self.registry,
             door=self.door,
             deliveries=self._upstream.deliveries,
-            health=self.health,
+            health=lambda: self._health.document(int(time.time())),
             metrics=lambda: exposition(self._measured),
             clock=time.time,
+            tasks=self._tasks,
             page=Page.load(),
             examples=self._examples or (),
         )
@@ -223,58 +258,21 @@ class App:
         """The whole answer to what is no HTTP."""
         return refusal(int(time.time()))
 
-    def health(self) -> dict[str, Any]:
-        """Section 6 of the public contract, from memory."""
-        streams = self.registry.counts
-        helius, stale = self._upstream_health(), self.door.statistics().stale
-        keeping = self._keeping.latest if self._keeping is not None else None
-        if self.registry.draining:
-            status = "draining"
-        elif self.journal.statistics().failing or stale or not self._redis_answers():
-            status = "unhealthy"
-        else:
-            kept = keeping is None or not keeping.may_evict
-            status = "healthy" if helius in ("configured", "simulated") and kept else "degraded"
-        return {
-            "status": status,
-            "version": __version__,
-            "timestamp": int(time.time()),
-            "uptime": round(time.monotonic() - self._started, 1),
-            "streaming": {
-                "active_streams": streams.active,
-                "total_streams": streams.total,
-                "error_rate": streams.error_rate,
-            },
-            "dependencies": {"helius": helius, "redis": self._redis_health(stale)},
-            **({} if keeping is None else {"redis": keeping._asdict()}),
-        }
-
-    def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
-        if self.settings.helius_rpc_url is None:
-            return "missing"
-        rpc = self._upstream.rpc.statistics()
-        if rpc.quota_exhausted or rpc.failing:
-            return "unavailable"
-        return "configured" if self._examples is None else "simulated"
-
-    def _redis_health(self, stale: bool) -> Literal["configured", "embedded", "unavailable"]:
-        if self._redis is None:
-            return "embedded"
-        return "unavailable" if stale or not self._redis_answers() else "configured"
-
-    def _redis_answers(self) -> bool:
-        return self._redis is None or self._redis.available
+    async def _probe(self) -> None:
+        """Find out what can be stored, as much as a store writes at once where one is in doubt."""
+        await self._disk.probe(thorough=bool(self._health.failing_stores()))
+        if isinstance(self.journal, SqliteJournal) and not self._disk.failing:
+            with suppress(StoreUnavailable):  # then the journal says so itself
+                await self.journal.probe()
 
     async def _expire_journals(self, journal: SqliteJournal) -> None:
-        while True:
-            try:
-                before = time.time() - self.settings.journal_days * DAY_SECONDS
-                dropped = await journal.expire(before)
-                if dropped:
-                    _log.info("journals expired", wallets=dropped)
-            except StoreUnavailable as error:
-                _log.warning("journals can't be expired", error=error.message)
-            await asyncio.sleep(EXPIRY_SECONDS)
+        try:
+            before = time.time() - self.settings.journal_days * DAY_SECONDS
+            dropped = await journal.expire(before)
+            if dropped:
+                _log.info("journals expired", wallets=dropped)
+        except StoreUnavailable as error:
+            _log.warning("journals can't be expired", error=error.message)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -147,8 +147,6 @@ class UpstreamQuota(UpstreamError):
 class CreditsSpent(UpstreamQuota):
     """The caller's key has spent what it may on this day. Others are served."""
 
-    status = 429
-
 
 class UpstreamUnavailable(UpstreamError):
     """No usable answer: connection, timeout, 5xx, broken body."""

@@ -21,11 +21,13 @@ from wd_server.access.door import Door
 from wd_server.analysis.analysis import Analysis
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.upstream import Upstream
+from wd_server.health import Health
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
 from wd_server.redis_link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.tasks import Tasks
 
 PREFIX = "walletdoctor_"
 
@@ -45,6 +47,8 @@ class Measured:
     door: Door
     redis: RedisLink | None
     loop_lag: LoopLag
+    tasks: Tasks
+    health: Health
 
 
 def exposition(measured: Measured) -> bytes:
@@ -72,6 +76,7 @@ class _Reading(Collector):
             yield from _redis(self._measured.redis)
         lag = self._measured.loop_lag.histogram
         yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
+        yield from self._tasks()
         yield from _process()
 
     def _streams(self) -> Iterator[Metric]:
@@ -122,8 +127,10 @@ class _Reading(Collector):
         yield _gauge(
             "upstream_quota_exhausted", "1 while the plan is used up.", rpc.quota_exhausted
         )
-        mode = self._measured.upstream.history.statistics().mode
-        yield _gauge_of("upstream_mode", "1 for the way histories are read.", "mode", mode)
+        history = self._measured.upstream.history.statistics()
+        yield _gauge_of("upstream_mode", "1 for the way histories are read.", "mode", history.mode)
+        text = "Transactions of histories that couldn't be read."
+        yield _counter("transactions_unread", text, history.unread)
         yield from self._pushes()
         quotes = self._measured.quotes.statistics()
         yield _counter("quote_requests", "Requests to the price source.", quotes.requests)
@@ -146,6 +153,7 @@ class _Reading(Collector):
         yield _counter("webhook_transactions", "Transactions delivered.", came.transactions)
         yield _counters("webhook_outcomes", "What became of them.", "outcome", outcomes)
         yield _gauge("webhook_waiting", "Deliveries stored and not worked on.", came.waiting)
+        yield _gauge("webhook_quarantined", "Deliveries set aside.", came.quarantined)
 
     def _analysis(self) -> Iterator[Metric]:
         analysis = self._measured.analysis.statistics()
@@ -171,6 +179,14 @@ class _Reading(Collector):
         yield _counter(
             "journal_leases_lost", "Wallets that another took over.", journal.leases_lost
         )
+
+    def _tasks(self) -> Iterator[Metric]:
+        failures, failing = self._measured.tasks.statistics()
+        yield _counters("task_failures", "Exceptions in background tasks.", "task", failures)
+        states = {name: name in failing for name in failures}
+        yield _gauges("task_failing", "1 while an endless task fails.", "task", states)
+        stores = self._measured.health.stores()
+        yield _gauges("store_failing", "1 while it can't be written.", "store", stores)
 
     def _access(self) -> Iterator[Metric]:
         access = self._measured.door.statistics()
@@ -216,6 +232,13 @@ def _gauge_of(name: str, text: str, label: str, value: str) -> Metric:
     """1 for this value of the label."""
     family = GaugeMetricFamily(PREFIX + name, text, labels=(label,))
     family.add_metric((value,), 1)
+    return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=(label,))
+    for value, number in sorted(values.items()):
+        family.add_metric((value,), number)
     return family
 
 

@@ -6,6 +6,7 @@ and a failover may lead to a server that was set up otherwise.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
@@ -65,6 +66,11 @@ class KeepingWatch:
         if keeping != self.latest:
             _say(keeping)
         self.latest = keeping
+
+    async def look_again(self) -> None:
+        """`look`, or leave it for the next time."""
+        with suppress(StoreAway):
+            await self.look()
 
     async def _ask(self, slot: int) -> Keeping:
         info = await self._allowed(slot, "INFO")

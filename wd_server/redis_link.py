@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any, Final
@@ -23,6 +24,7 @@ from wd_server.redis_errors import away, ours
 from wd_server.redis_lane import Argument, Call, Lane, Script
 from wd_server.redis_shards import STORE_SECONDS, Address, Shards
 from wd_server.secret import Secret
+from wd_server.tasks import Tasks
 
 __all__ = ["LinkStatistics", "RedisLink", "Script"]
 
@@ -59,16 +61,18 @@ class LinkStatistics:
 
 
 class RedisLink:
-    """One connection to each primary. `shards` is shared with who listens to announcements."""
+    """One connection to each primary. `shards` is shared with who listens to announcements, `tasks`
+    with all who have their things in Redis."""
 
-    def __init__(self, url: Secret) -> None:
+    def __init__(self, url: Secret, tasks: Tasks | None = None) -> None:
         self.shards: Final = Shards(url)
+        self.tasks: Final = tasks or Tasks()
         self._lanes: dict[Address, Lane] = {}
         # Where calls of a slot are that has moved since they were handed in, so that later ones
         # don't overtake them; as of that version of the shards.
         self._behind: dict[int, Lane] = {}
         self._version = self.shards.version
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[None]] = set()
         self._random = Random()
         self._statistics = LinkStatistics()
         self._closed = False
@@ -81,10 +85,7 @@ class RedisLink:
     async def close(self) -> None:
         """What isn't answered yet raises StoreUnavailable. Closing twice is no error."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.tasks.end(*self._working)
         for lane in self._lanes.values():
             for call in (*lane.sent, *lane.waiting):
                 call.fail(_closed())
@@ -165,9 +166,10 @@ class RedisLink:
     def _start(self, lane: Lane) -> None:
         if lane.waiting and not lane.busy:
             lane.busy = True
-            task = asyncio.get_running_loop().create_task(self._work(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            go_on = partial(self._start, lane)
+            task = self.tasks.spawn("redis_lane", self._work(lane), on_failure=go_on)
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
 
     async def _work(self, lane: Lane) -> None:
         """Until nothing waits on this lane."""
@@ -198,6 +200,10 @@ class RedisLink:
         except (RedisError, OSError, TimeoutError) as error:
             await lane.fail(error)
             pause = True
+        except Exception as error:
+            # What wasn't read of its answers must not be taken for the answers of later calls.
+            await lane.fail(RedisError(f"an answer can't be read: {type(error).__name__}"))
+            raise
         if lane.failure is not None and not failed_before:
             reason = str(lane.failure) or type(lane.failure).__name__
             _log.error("redis doesn't answer", server=server, error=reason)

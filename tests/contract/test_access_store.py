@@ -213,3 +213,36 @@ def test_a_full_store_says_so_and_still_lets_keys_be_revoked_and_forgotten(
         await store.revoke_token("c", NOW + 9, NOW + 2)
 
     play(scenario)
+
+
+ODD_ROWS = (
+    b"{",
+    b"null",
+    b"[" * 5000,
+    b'{"id":"wd_00000002"}',
+    msgspec.json.encode(key(2, digest="no digest")),
+    msgspec.json.encode(key(2, digest="00")),
+)
+
+
+@pytest.mark.parametrize("row", ODD_ROWS, ids=range(len(ODD_ROWS)))
+def test_a_row_that_is_no_key_is_told_of_and_costs_the_other_keys_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch, row: bytes
+) -> None:
+    right = key(1), key(3)
+
+    async def scenario(store: AccessStore) -> None:
+        await store.exchange([Exchange(None, each) for each in (*right, key(2))])
+        before = (await store.snapshot()).generation
+        for module in (sqlite_store, redis_store):
+            monkeypatch.setattr(module, "encode", lambda _: row)
+        await store.exchange([Exchange(key(2), key(2, name="another"))])
+        monkeypatch.undo()
+        snapshot = await store.snapshot()
+        assert sorted(snapshot.keys, key=lambda each: each.id) == list(right)
+        assert snapshot.unreadable == ("wd_00000002",)
+        changes = await store.changes(before)
+        assert changes is not None
+        assert (changes.keys, changes.unreadable) == ((), ("wd_00000002",))
+
+    play(scenario)

@@ -215,3 +215,51 @@ def test_the_command_says_whose_fault_it_is(delivering: Simulator, tmp_path: Pat
         assert ended.returncode == code, ended.stderr
         assert ended.stderr
         assert key not in ended.stderr + ended.stdout
+
+
+def test_what_was_set_aside_is_listed_and_replayed_into_the_running_server(
+    delivering: Simulator, receiving: Server, tmp_path: Path
+) -> None:
+    wallet = delivering.wallets[3][0]
+    url = f"{receiving.url}{PATH}"
+    folder = tmp_path / "quarantine"
+    folder.mkdir(mode=0o700)
+    with EventSource(receiving.stream(wallet, "follow=true")) as stream:
+        stream.until("complete")
+        new = delivering.append(wallet, 10)
+        for number, signature in enumerate(new, 1):
+            body = json.dumps([_transaction(delivering, signature)])
+            (folder / f"{number:016}").write_text(body)
+        names = [f"{number:016}" for number in range(1, len(new) + 1)]
+        assert receiving.metrics()["webhook_quarantined"] == len(new)
+        listed = _command(delivering, tmp_path, "quarantine").stdout.splitlines()
+        assert [line.split()[0] for line in listed] == names
+        assert _command(delivering, tmp_path, "replay", url, "x").returncode == 1
+        nobody = _command(delivering, tmp_path, "replay", "http://127.0.0.1:9/")
+        assert nobody.returncode == 69
+        assert len(list(folder.iterdir())) == len(new), "what wasn't delivered stays"
+        first = _command(delivering, tmp_path, "replay", url, names[0])
+        assert first.returncode == 0, first.stderr
+        assert _command(delivering, tmp_path, "replay", url).returncode == 0
+        assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
+    assert list(folder.iterdir()) == []
+    assert _command(delivering, tmp_path, "quarantine").stdout == ""
+
+
+def test_a_delivery_that_cannot_be_worked_on_leaves_the_server_healthy_and_the_next_one_told(
+    delivering: Simulator, receiving: Server, tmp_path: Path
+) -> None:
+    """An account key of an odd shape once ended the only worker, again after each restart."""
+    wallet = delivering.wallets[3][0]
+    with EventSource(receiving.stream(wallet, "follow=true")) as stream:
+        stream.until("complete")
+        new = delivering.append(wallet, 10)
+        odd = json.loads(json.dumps(_transaction(delivering, new[0])))
+        keys = odd["transaction"]["message"]["accountKeys"]
+        odd["transaction"]["message"]["accountKeys"] = [{"pubkey": "a"}, *map(str, keys)]
+        assert _deliver(receiving, json.dumps([odd]).encode())[0] == 200
+        body = json.dumps([_transaction(delivering, each) for each in new]).encode()
+        assert _deliver(receiving, body)[0] == 200
+        assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
+    receiving.wait_for("webhook_waiting", 0)
+    assert receiving.get("/health")["status"] == "healthy"

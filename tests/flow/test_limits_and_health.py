@@ -1,10 +1,20 @@
 """What health says while a dependency is away, and when it is back."""
 
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from eventsource import EventSource
-from processes import server, simulator
+from processes import PATIENCE, Server, server, simulator
+
+from wd_server.disk import PROBE_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["quota", "bad_key"])
@@ -48,3 +58,65 @@ def test_a_wallet_larger_than_allowed_is_read_from_its_newest_and_says_so(tmp_pa
         ]
         assert 0 < len(signatures[1]) < len(signatures[0])
         assert signatures[0][-len(signatures[1]) :] == signatures[1]
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def wait_for_status(srv: Server, *expected: str) -> dict[str, Any]:
+    """The health document once it says so. Nothing tells of that, so this asks again."""
+    deadline = monotonic() + 3 * PROBE_SECONDS + PATIENCE
+    while (health := document(srv))["status"] not in expected:
+        assert monotonic() < deadline, health
+        sleep(0.05)
+    return health
+
+
+def document(srv: Server) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = srv.get("/health")
+    except HTTPError as error:
+        found = json.load(error)
+    return found
+
+
+@pytest.mark.parametrize("room", [0, 300_000], ids=["full", "nearly full"])
+def test_health_follows_what_the_disk_really_takes(tmp_path: Path, room: int) -> None:
+    """With the first wallet's append it is known; a smaller write that succeeds says nothing."""
+    with (
+        simulator("--only", "--wallets", "2000", "--wallets", "5") as chain,
+        small_disk(tmp_path) as disk,
+        server(disk, chain.url) as srv,
+    ):
+        filler = disk / "filler"
+        facts = os.statvfs(disk)
+        with filler.open("wb") as file:
+            file.write(bytes(facts.f_bavail * facts.f_frsize - room))
+        with EventSource(srv.stream(chain.wallet(2000))) as source:
+            source.until("error")
+        health = wait_for_status(srv, "unhealthy")
+        assert health["stores"]["failing"]
+        for _ in range(100):  # it stays so, whatever else is written
+            assert document(srv)["status"] == "unhealthy"
+            sleep(PROBE_SECONDS / 50)
+        filler.unlink()
+        assert wait_for_status(srv, "healthy")["stores"]["failing"] == []
+        with EventSource(srv.stream(chain.wallet(5))) as source:
+            source.until("complete")
+
+
+def test_a_full_disk_is_found_while_nothing_else_is_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk, server(disk, None) as srv:
+        assert document(srv)["stores"]["failing"] == []
+        facts = os.statvfs(disk)
+        (disk / "filler").write_bytes(bytes(facts.f_bavail * facts.f_frsize))
+        assert wait_for_status(srv, "unhealthy")["stores"]["failing"] == ["disk"]
+        (disk / "filler").unlink()
+        wait_for_status(srv, "degraded")  # it has no upstream

@@ -27,6 +27,7 @@ from wd_server.errors import (
     StoreUnavailable,
     WalletDoctorError,
 )
+from wd_server.tasks import Tasks
 
 
 class Door:
@@ -42,6 +43,7 @@ class Door:
         rules: DoorRules,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        tasks: Tasks,
     ) -> None:
         self.signing_keys = signing_keys
         self._counters = counters
@@ -52,7 +54,7 @@ class Door:
         self._roster = Roster(signing_keys, rules.limits)
         self._recognition = Recognition(self._roster, tokens, rules, monotonic)
         self._visits = Visits(self._quotas.leave)
-        self._lookout = Lookout(store, self._roster, self._end_visits)
+        self._lookout = Lookout(store, self._roster, self._end_visits, tasks)
         self._statistics = AccessStatistics()
 
     async def open(self) -> None:
@@ -181,5 +183,6 @@ class Door:
         """Totals since the start, from memory; the door goes on counting in it."""
         self._statistics.keys = len(self._roster)
         self._statistics.visits = self._visits.count
+        self._statistics.failing = self._lookout.failing
         self._statistics.stale = self._lookout.is_stale
         return self._statistics

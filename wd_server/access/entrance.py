@@ -16,17 +16,18 @@ from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens
 from wd_server.redis_link import RedisLink
 from wd_server.settings import InvalidSettings, Settings
+from wd_server.tasks import Tasks
 
 FILE_NAME = "access.db"
 
 
-def redis_link(settings: Settings) -> RedisLink | None:
+def redis_link(settings: Settings, tasks: Tasks | None = None) -> RedisLink | None:
     """For all that a process has in Redis; not open yet. None where REDIS_URL isn't set. Raises
     InvalidSettings (its TLS options)."""
     if settings.redis_url is None:
         return None
     try:
-        return RedisLink(settings.redis_url)
+        return RedisLink(settings.redis_url, tasks)
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or "wrong format"
         raise InvalidSettings(
@@ -38,6 +39,7 @@ def door(
     settings: Settings,
     clock: Callable[[], float],
     link: RedisLink | None = None,
+    tasks: Tasks | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Door:
     """Not open yet; `link` is open before it is, and closed after it. Raises InvalidSettings
@@ -67,6 +69,7 @@ def door(
         ),
         clock,
         monotonic,
+        tasks or Tasks(),
     )
 
 

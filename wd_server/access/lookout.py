@@ -10,6 +10,7 @@ import structlog
 from wd_server.access.roster import Roster
 from wd_server.access.store import STORE_SECONDS, AccessStore, Exchange
 from wd_server.errors import StoreUnavailable
+from wd_server.tasks import Tasks
 
 # Between two looks. A revoked key is refused after this and one read of the store.
 LOOK_SECONDS = 1.0
@@ -21,20 +22,29 @@ WAITING_MAX = 1000
 # Less than the 5 seconds within which a revoked key has to be refused everywhere.
 STALE_SECONDS = 4.0
 
+# Ids of keys in one line of the log.
+SHOWN_MAX = 10
+
 _log = structlog.get_logger("access")
 
 
 class Lookout:
-    """`tick` is called before and after each look, at least every two seconds."""
+    """`tick` is called before and after each look, at least every two seconds. `failing`: the store
+    couldn't be read or written the last time."""
 
     def __init__(
-        self, store: AccessStore, roster: Roster, tick: Callable[[], Awaitable[None]]
+        self,
+        store: AccessStore,
+        roster: Roster,
+        tick: Callable[[], Awaitable[None]],
+        tasks: Tasks,
     ) -> None:
         self._store = store
         self._roster = roster
         self._tick = tick
+        self._tasks = tasks
         self._seen_at: float | None = None
-        self._failing = False
+        self.failing = False
         self._waiting = 0
         self._upgrades: dict[str, Exchange] = {}
         self._wanted = asyncio.Event()
@@ -45,17 +55,13 @@ class Lookout:
         """Raises StoreUnavailable."""
         await self._store.open()
         await self._read()
-        loop = asyncio.get_running_loop()
-        self._next = loop.create_future()
-        self._task = loop.create_task(self._run())
+        self._next = asyncio.get_running_loop().create_future()
+        self._task = self._tasks.keep("keys", self._run)
 
     async def close(self) -> None:
         """Closing twice is no error."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._tasks.end(task)
         if self._next is not None and not self._next.done():
             self._next.set_result(False)
         await self._store.close()
@@ -108,13 +114,13 @@ class Lookout:
             await self._read()
             await self._store_upgrades()
         except StoreUnavailable as error:
-            if not self._failing:
+            if not self.failing:
                 _log.error("keys can't be read", error=error.message, cause=repr(error.__cause__))
-            self._failing = True
+            self.failing = True
             return False
-        if self._failing:
+        if self.failing:
             _log.info("keys can be read again")
-        self._failing = False
+        self.failing = False
         return True
 
     async def _read(self) -> None:
@@ -123,9 +129,15 @@ class Lookout:
         if self._seen_at is not None:
             changes = await self._store.changes(self._roster.generation)
         if changes is None:
-            self._roster.load(await self._store.snapshot())
+            snapshot = await self._store.snapshot()
+            unreadable = snapshot.unreadable
+            self._roster.load(snapshot)
         else:
+            unreadable = changes.unreadable
             self._roster.apply(changes)
+        if unreadable:
+            shown = unreadable[:SHOWN_MAX]
+            _log.error("keys can't be read and are refused", count=len(unreadable), ids=shown)
         self._seen_at = asked
 
     async def _store_upgrades(self) -> None:

@@ -8,11 +8,12 @@ its own numbers, and writes them whole, so a call with an unknown outcome is men
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -146,25 +147,24 @@ class RedisCounters:
         self._alive: list[bytes] = []
         self._streams: dict[str, _Streams] = {}
         self._waiting = 0
+        self._failing = False
         self._beating: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         await self._beat()
-        self._beating = asyncio.get_running_loop().create_task(self._beat_on())
+        self._beating = self._link.tasks.every(
+            "counters_heartbeat", self._heartbeat, self._beat_again
+        )
 
     async def close(self) -> None:
         beating, self._beating = self._beating, None
         if beating is not None:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            await self._link.tasks.end(beating)
             # What still counts ends with it, and for others with their next heartbeat.
             with suppress(StoreUnavailable):
                 await self._link.run(_GONE, [_NODES], (self._node,))
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._link.tasks.end(*self._tasks)
 
     # Requests and wallets
 
@@ -208,12 +208,15 @@ class RedisCounters:
         """One call at a time for a subject: whoever comes meanwhile goes into the next together."""
         if not streams.busy:
             streams.busy = True
-            self._spawn(self._agree(who))
+            give_up = partial(self._give_up, streams, _uncounted())
+            task = self._link.tasks.spawn("stream_counts", self._agree(who), on_failure=give_up)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _give_up(self, streams: _Streams, error: StoreUnavailable) -> None:
+        streams.differs = True  # the next heartbeat, or the next stream, mends it
+        while streams.waiting:
+            _settle(streams.waiting.popleft(), error)
 
     async def _agree(self, who: str) -> None:
         streams = self._streams[who]
@@ -222,9 +225,7 @@ class RedisCounters:
             while streams.waiting or streams.differs:
                 await self._agree_once(who, streams)
         except StoreUnavailable as error:
-            streams.differs = True  # the next heartbeat, or the next stream, mends it
-            while streams.waiting:
-                _settle(streams.waiting.popleft(), error)
+            self._give_up(streams, error)
         finally:
             streams.busy = False
         if not streams.held and not streams.differs:
@@ -248,7 +249,7 @@ class RedisCounters:
                     *self._alive,
                 ),
             )
-        except StoreUnavailable:
+        except BaseException:
             streams.waiting.extendleft(reversed(asking))
             raise
         for future in asking:
@@ -263,17 +264,14 @@ class RedisCounters:
 
     # Being alive
 
-    async def _beat_on(self) -> None:
-        failing = False
-        while True:
-            await asyncio.sleep(self._heartbeat)
-            try:
-                await self._beat()
-                failing = False
-            except StoreUnavailable as error:
-                if not failing:
-                    _log.error("streams can't be counted", error=error.message)
-                failing = True
+    async def _beat_again(self) -> None:
+        try:
+            await self._beat()
+            self._failing = False
+        except StoreUnavailable as error:
+            if not self._failing:
+                _log.error("streams can't be counted", error=error.message)
+            self._failing = True
 
     async def _beat(self) -> None:
         node, self._heard, self._alive = await self._link.run(
@@ -297,6 +295,10 @@ class RedisCounters:
 def _key(who: str, what: str) -> str:
     """A digest, because subjects may have any characters, braces too."""
     return f"wd:{{{sha256(who.encode()).hexdigest()[:32]}}}:{what}"
+
+
+def _uncounted() -> StoreUnavailable:
+    return StoreUnavailable("Streams can't be counted now. Try again.")
 
 
 def _settle(future: asyncio.Future[bool], error: StoreUnavailable) -> None:

@@ -11,6 +11,7 @@ from wd_server.access.store import (
     Exchange,
     Snapshot,
     decode,
+    decode_all,
     encode,
 )
 from wd_server.errors import StoreFull
@@ -36,7 +37,7 @@ local function changed(member, kept)
 end
 """
 _SNAPSHOT: Final = Script("""
-return {redis.call('GET', KEYS[3]) or '0', redis.call('HVALS', KEYS[1]),
+return {redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEYS[1]),
     redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')}
 """)
 # A member that changed again has moved to the end, so the oldest kept tells from where on changes
@@ -108,22 +109,25 @@ class RedisAccessStore:
 
     async def snapshot(self) -> Snapshot:
         generation, rows, tokens = await self._link.run(_SNAPSHOT, _KEYS, ())
-        return Snapshot(int(generation), tuple(map(decode, rows)), _by_member(tokens))
+        ids = (each.decode(errors="replace") for each in rows[::2])
+        keys, unreadable = decode_all(zip(ids, rows[1::2], strict=True))
+        return Snapshot(int(generation), keys, _by_member(tokens), unreadable)
 
     async def changes(self, after: int) -> Changes | None:
         answer = await self._link.run(_CHANGES, _KEYS, (after, CHANGES_KEPT))
         if answer is None:
             return None
-        keys, forgotten, tokens = [], [], {}
+        rows, forgotten, tokens = [], [], {}
         for member, value in answer[1]:
             what, name = member[:1], member[1:].decode()
             if what == b"k" and value is not None:
-                keys.append(decode(value))
+                rows.append((name, value))
             elif what == b"k":
                 forgotten.append(name)
             elif value is not None:
                 tokens[name] = float(value)
-        return Changes(int(answer[0]), tuple(keys), tuple(forgotten), tokens)
+        keys, unreadable = decode_all(rows)
+        return Changes(int(answer[0]), keys, tuple(forgotten), tokens, unreadable)
 
     async def exchange(self, exchanges: Sequence[Exchange]) -> bool:
         if not exchanges:

@@ -67,7 +67,7 @@ class Roster:
         self.generation = snapshot.generation
 
     def apply(self, changes: Changes) -> None:
-        for gone in changes.forgotten:
+        for gone in (*changes.forgotten, *changes.unreadable):
             self._drop(gone)
             self._ended_keys[gone] = True
         self._tell(changes.keys, changes.tokens)

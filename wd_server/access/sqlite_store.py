@@ -18,6 +18,7 @@ from wd_server.access.store import (
     Exchange,
     Snapshot,
     decode,
+    decode_all,
     encode,
 )
 from wd_server.errors import StoreFull, StoreUnavailable
@@ -158,9 +159,9 @@ def _generation(connection: sqlite3.Connection) -> int:
 def _snapshot(connection: sqlite3.Connection) -> Snapshot:
     with _transaction(connection, "DEFERRED"):
         generation = _generation(connection)
-        keys = tuple(decode(row) for (row,) in connection.execute("SELECT row FROM keys"))
+        keys, unreadable = decode_all(connection.execute("SELECT id, row FROM keys"))
         tokens = dict(connection.execute("SELECT jti, until FROM tokens"))
-    return Snapshot(generation, keys, tokens)
+    return Snapshot(generation, keys, tokens, unreadable)
 
 
 def _changes(connection: sqlite3.Connection, after: int) -> Changes | None:
@@ -179,12 +180,9 @@ def _changes(connection: sqlite3.Connection, after: int) -> Changes | None:
             "SELECT tokens.jti, until FROM changes JOIN tokens USING (jti) WHERE generation > ?",
             (after,),
         ).fetchall()
-    return Changes(
-        generation,
-        tuple(decode(row) for _, row in changed if row is not None),
-        tuple(key_id for key_id, row in changed if row is None),
-        dict(tokens),
-    )
+    keys, unreadable = decode_all(pair for pair in changed if pair[1] is not None)
+    forgotten = tuple(key_id for key_id, row in changed if row is None)
+    return Changes(generation, keys, forgotten, dict(tokens), unreadable)
 
 
 def _exchange(connection: sqlite3.Connection, exchanges: Sequence[Exchange]) -> bool:

@@ -10,14 +10,16 @@ from wd_server.errors import WalletDoctorError
 
 @dataclass(slots=True)
 class AccessStatistics:
-    """Totals since the start, but for `keys` known, `visits` open and `stale`, which are as of now.
-    `refused` by the error's code, `ended` by the reason of the `bye`."""
+    """Totals since the start, but for `keys` known, `visits` open, `failing` (the store) and
+    `stale`, which are as of now. `refused` by the error's code, `ended` by the reason of the
+    `bye`."""
 
     checks: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     keys: int = 0
     visits: int = 0
+    failing: bool = False
     stale: bool = False
 
     @contextmanager

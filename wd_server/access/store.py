@@ -16,7 +16,7 @@ What a store promises:
     works again when the cause is gone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -37,21 +37,23 @@ STORE_SECONDS = 2.0
 
 class Snapshot(NamedTuple):
     """Everything, as of one generation. `tokens`: jti -> unix seconds until which it must be
-    remembered."""
+    remembered; `unreadable`: ids of keys whose rows no version of wd-server wrote."""
 
     generation: int
     keys: tuple[ApiKey, ...]
     tokens: Mapping[str, float]
+    unreadable: tuple[str, ...] = ()
 
 
 class Changes(NamedTuple):
     """What changed up to `generation`: keys as they are now, ids of those that were forgotten,
-    tokens taken back."""
+    tokens taken back, ids of keys that can't be read any more."""
 
     generation: int
     keys: tuple[ApiKey, ...]
     forgotten: tuple[str, ...]
     tokens: Mapping[str, float]
+    unreadable: tuple[str, ...] = ()
 
 
 class Exchange(NamedTuple):
@@ -85,6 +87,9 @@ class AccessStore(Protocol):
         before `now` are forgotten. Raises StoreFull."""
 
 
+# Of a key's HMAC-SHA-256.
+DIGEST_BYTES = 32
+
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(ApiKey)
 
@@ -96,8 +101,23 @@ def encode(key: ApiKey) -> bytes:
 def decode(row: bytes) -> ApiKey:
     """Raises StoreUnavailable for what no version of wd-server wrote."""
     try:
-        return _decoder.decode(row)
-    except msgspec.MsgspecError as error:
+        key = _decoder.decode(row)
+        if len(bytes.fromhex(key.digest)) != DIGEST_BYTES:
+            raise ValueError("the digest has another length")
+        return key
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreUnavailable(
             "The store of keys has a row that isn't a key. Its operator has to look at it."
         ) from error
+
+
+def decode_all(rows: Iterable[tuple[str, bytes]]) -> tuple[tuple[ApiKey, ...], tuple[str, ...]]:
+    """Keys from their ids and rows, and the ids of those that can't be read: what is wrong with one
+    is no reason to refuse the others."""
+    keys, unreadable = [], []
+    for key_id, row in rows:
+        try:
+            keys.append(decode(row))
+        except StoreUnavailable:
+            unreadable.append(key_id)
+    return tuple(keys), tuple(unreadable)

@@ -38,6 +38,7 @@ from wd_server.errors import (
 )
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.streaming import event
+from wd_server.tasks import Tasks
 
 # Seconds after which a node asks again whether it may read a wallet that another reads, where
 # somebody waits for its end, and where all follow. What ends the wait is told; this is for when
@@ -65,6 +66,7 @@ class Analysis:
         check_seconds: float,
         linger_seconds: float,
         random: Callable[[], float] = chance.random,
+        tasks: Tasks | None = None,
     ) -> None:
         self._sources = sources
         self._account = account
@@ -80,6 +82,7 @@ class Analysis:
             poll_seconds=poll_seconds,
             check_seconds=check_seconds,
         )
+        self._tasks = tasks or Tasks()
         self._closed = False
         self._places = Places()
         self._statistics = Statistics()
@@ -193,7 +196,7 @@ class Analysis:
             if attendance.task is not None:
                 attendance.task.cancel()
             elif attendance.lease is not None:
-                attendance.task = self._started(self._give_back(attendance))
+                attendance.task = self._started(attendance, self._give_back(attendance))
         tasks = [each.task for each in self._attended.values() if each.task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -201,11 +204,13 @@ class Analysis:
     def _work(self, attendance: Attendance) -> asyncio.Task[None]:
         if attendance.task is None:
             attendance.due = None
-            attendance.task = self._started(self._serve(attendance))
+            attendance.task = self._started(attendance, self._serve(attendance))
         return attendance.task
 
-    def _started(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work)
+    def _started(
+        self, attendance: Attendance, work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        return self._tasks.spawn("analysis", work, wallet=attendance.wallet)
 
     def _stop(self, attendance: Attendance) -> None:
         """Nobody came back to the pass under way; who comes from now on wants another."""
@@ -228,10 +233,10 @@ class Analysis:
             stays = not attendance.deserted
         except WalletDoctorError as error:
             self._fail(attendance, error)
-        except Exception:  # noqa: BLE001 - a bug must not leave the wallet's clients waiting
-            _log.exception("analysis failed", wallet=attendance.wallet)
+        except Exception:  # a bug must not leave the wallet's clients waiting
             bug = InternalError("This wallet can't be analysed because of an error of ours.")
             self._fail(attendance, bug)
+            raise
         finally:
             attendance.cancel_linger()
             attendance.run = None

@@ -115,7 +115,7 @@ class Run:
         known, self.known = self.known, None
         self._symbol_seconds = PUSHED_SYMBOL_SECONDS
         book = await self._open_book() if known.book is None else self._kept_book(known)
-        read = book.unknown(book.read(pushed, int(self._sources.clock())))
+        read = book.unknown(self._sources.read(book, pushed))
         if read:
             prices: Prices = {}
             symbols: Mapping[str, str] = {}
@@ -227,14 +227,14 @@ class Run:
 
     async def _take(self, book: Book, transactions: Sequence[Transaction]) -> None:
         self.transactions += len(transactions)
-        self._read += book.read(transactions, int(self._sources.clock()))
+        self._read += self._sources.read(book, transactions)
         if len(self._read) >= LOOKED_UP_TOGETHER:
             await self._enter(book)
         await self._breathe()
 
     async def _take_ahead(self, book: Book, transactions: Sequence[Transaction]) -> None:
         """Read them, to be entered when all that come before them on the chain are."""
-        read = book.read(transactions, int(self._sources.clock()))
+        read = self._sources.read(book, transactions)
         self._newest.append(read)
         self._mints |= reading.mints_of(read)
         if len(self._newest) == 1:

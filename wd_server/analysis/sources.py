@@ -1,14 +1,19 @@
 """Where a run reads and writes, by contract."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from wd_server.analysis.book import Book
+from wd_server.analysis.read import Read
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import AnyTransaction
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.turns import SERVER, Turn
 from wd_server.journal.base import Journal
+from wd_server.tasks import Tasks
 from wd_server.trading.trade import CostBasis
 
 Steps = AsyncGenerator[Listed | Newest | Fetched, None]
@@ -49,8 +54,9 @@ class Symbols(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a run reads and writes. `clock` gives unix seconds. `turn`: whose turn it takes at the
-    upstream, the server's own unless somebody else's is given."""
+    """Where a run reads and writes. `clock` gives unix seconds, `tasks` counts transactions that
+    can't be read. `turn`: whose turn it takes at the upstream, the server's own unless somebody
+    else's is given."""
 
     journal: Journal
     history: Histories
@@ -60,3 +66,19 @@ class Sources:
     cost_basis: CostBasis
     max_wallet_size: int
     turn: Turn = field(default_factory=lambda: Turn(SERVER))
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def read(self, book: Book, transactions: Sequence[AnyTransaction]) -> list[Read]:
+        """What each transaction meant. One whose parts contradict each other is logged with its
+        signature, counted and left out: it is nothing to the wallet's others."""
+        read: list[Read] = []
+        now = int(self.clock())
+        for each in transactions:
+            meant = partial(_extend, read, book, each, now)
+            signature, wallet = each.signature, book.wallet
+            self.tasks.attempt("reading", meant, signature=signature, wallet=wallet)
+        return read
+
+
+def _extend(read: list[Read], book: Book, transaction: AnyTransaction, now: int) -> None:
+    read += book.read((transaction,), now)

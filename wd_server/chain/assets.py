@@ -20,6 +20,7 @@ from wd_server.chain.payloads import UNREADABLE
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamError, UpstreamRejected
+from wd_server.tasks import Tasks
 
 BATCH = 100  # mints in a call; 1,000 are allowed, but an asset weighs kilobytes
 MAX_CACHED = 50_000  # mints, about 10 MB; a large wallet trades some thousands
@@ -75,6 +76,7 @@ class Assets:
         *,
         clock: Callable[[], float] = time.monotonic,
         capacity: int = MAX_CACHED,
+        tasks: Tasks | None = None,
     ) -> None:
         self._rpc = rpc
         self._clock = clock
@@ -85,6 +87,7 @@ class Assets:
         self._refused_until = 0.0
         self._unread = 0
         self._decoder = msgspec.json.Decoder(_Asset | None)
+        self._tasks = tasks or Tasks()
         self._closed = False
 
     def statistics(self) -> AssetsStatistics:
@@ -110,10 +113,7 @@ class Assets:
 
     async def close(self) -> None:
         self._closed = True
-        tasks = set(self._loading.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end(*self._loading.values())
 
     def _is_fresh(self, mint: str) -> bool:
         return mint in self._known and self._clock() < self._known[mint][1]
@@ -125,7 +125,7 @@ class Assets:
         del wanted[max(0, MAX_LOADING - len(self._loading)) :]
         for first in range(0, len(wanted), BATCH):
             batch = wanted[first : first + BATCH]
-            task = asyncio.create_task(self._load_batch(batch, turn))
+            task = self._tasks.spawn("symbols", self._load_batch(batch, turn))
             self._loading.update(dict.fromkeys(batch, task))
             task.add_done_callback(partial(self._loaded, batch))
 

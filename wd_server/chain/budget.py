@@ -15,6 +15,7 @@ import structlog
 
 from wd_server.chain.credits import Credits, Share
 from wd_server.errors import StoreUnavailable
+from wd_server.tasks import Tasks
 
 # What a process that is killed has spent without anybody's knowing it, and what all may spend
 # beyond the budget before they know of each other. One call to the store each time: a thousand
@@ -43,31 +44,36 @@ class BudgetStore(Protocol):
 
 class Budget:
     """`seconds` between two times that the store is told; it is asked at once for the total of a
-    tenant that comes for the first time."""
+    tenant that comes for the first time. `failing`: it wasn't told the last time."""
 
     def __init__(
-        self, account: Credits, store: BudgetStore, *, seconds: float = HAND_IN_SECONDS
+        self,
+        account: Credits,
+        store: BudgetStore,
+        *,
+        seconds: float = HAND_IN_SECONDS,
+        tasks: Tasks | None = None,
     ) -> None:
         self._account = account
         self._store = store
         self._seconds = seconds
+        self.failing = False
         self._life = secrets.token_hex(8)
         self._wanted = asyncio.Event()
         account.on_new_tenant = self._wanted.set
+        self._tasks = tasks or Tasks()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """From here on today's total is known. Raises StoreUnavailable."""
         await self._hand_in()
-        self._task = asyncio.get_running_loop().create_task(self._go_on())
+        self._task = self._tasks.keep("budget", self._go_on)
 
     async def close(self) -> None:
         """Hand in the rest. Closing twice is no error."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await self._tasks.end(task)
             try:
                 await self._hand_in()
             except StoreUnavailable as error:
@@ -75,22 +81,24 @@ class Budget:
         await self._store.close()
 
     async def _go_on(self) -> None:
-        failing = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await self._wanted.wait()
             self._wanted.clear()
-            try:
-                await self._hand_in()
-            except StoreUnavailable as error:
-                if not failing:
-                    _log.error("spent credits can't be stored", error=error.message)
-                failing = True
-            else:
-                if failing:
-                    _log.info("spent credits are stored again")
-                failing = False
+            await self._try_to_hand_in()
+
+    async def _try_to_hand_in(self) -> None:
+        try:
+            await self._hand_in()
+        except StoreUnavailable as error:
+            if not self.failing:
+                _log.error("spent credits can't be stored", error=error.message)
+            self.failing = True
+        else:
+            if self.failing:
+                _log.info("spent credits are stored again")
+            self.failing = False
 
     async def _hand_in(self) -> None:
         for share in self._account.shares():

@@ -2,10 +2,15 @@
 
 A delivery is an array of transactions, raw or enhanced. One that can't be read doesn't keep the
 others from being told of; wallets that nobody follows cost no more than to see that.
+
+A delivery with a transaction that something here fails at is tried once more, behind those that
+wait, and then put in quarantine: it can be replayed when the cause is found. It costs the others
+nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,11 +22,16 @@ from wd_server.chain.live import Pushed
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, Transaction
 from wd_server.chain.spool import DELIVERIES_MAX, Spool
 from wd_server.errors import InvalidParameter, StoreUnavailable
+from wd_server.tasks import Tasks
 
 # Signatures of which is remembered that they came: deliveries are repeated within seconds. 10 MB.
 REMEMBERED = 50_000
 # Transactions read in one go, about 2 ms.
 SLICE = 20
+# Times that a delivery is worked on. What fails twice in a row isn't mended by waiting.
+TRIES = 2
+# Seconds for one. The largest takes two.
+WORK_SECONDS = 60.0
 # Bytes of a delivery that other nodes are told of. A larger one they find in the history.
 RELAYED_BYTES = 1024 * 1024
 # Bytes that are looked through on the loop, in a millisecond; more is done in a thread.
@@ -35,13 +45,24 @@ _log = structlog.get_logger("webhook")
 
 class DeliveryStatistics(Struct):
     """`transactions` came, `repeated` of them had come before, `unread` can't be read; `told`: to
-    somebody who follows. `waiting` are deliveries."""
+    somebody who follows. `waiting` and `quarantined` are deliveries."""
 
     transactions: int = 0
     repeated: int = 0
     unread: int = 0
     told: int = 0
     waiting: int = 0
+    quarantined: int = 0
+
+
+class _Delivery(Struct, eq=False):
+    """`path`: where it is stored, None for what another node has stored; `body` None: still to be
+    read. `tries` that failed; `done`: nothing is left to do."""
+
+    path: Path | None
+    body: bytes | None
+    tries: int = 0
+    done: bool = False
 
 
 class Deliveries:
@@ -51,32 +72,37 @@ class Deliveries:
         self,
         spool: Spool,
         account: Credits,
+        tasks: Tasks | None = None,
     ) -> None:
         self._spool = spool
         self._account = account
         self.relay: Callable[[bytes], None] = lambda _: None
         self._told: Pushed | None = None
-        # What is stored, and None for the path of what another node has stored.
-        self._queue: asyncio.Queue[tuple[Path | None, bytes | None]] = asyncio.Queue()
+        self._tasks = tasks or Tasks()
+        self._queue: asyncio.Queue[_Delivery] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[str, None] = {}
         self._statistics = DeliveryStatistics()
 
     def statistics(self) -> DeliveryStatistics:
         self._statistics.waiting = self._spool.waiting
+        self._statistics.quarantined = self._spool.quarantined()
         return self._statistics
+
+    @property
+    def failed_at(self) -> float:
+        """When a delivery could not be stored last, in monotonic seconds."""
+        return self._spool.failed_at
 
     async def open(self, told: Pushed) -> None:
         """Raises StoreUnavailable."""
         self._told = told
         for path in await self._spool.open():
-            self._queue.put_nowait((path, None))
-        self._task = asyncio.get_running_loop().create_task(self._work())
+            self._queue.put_nowait(_Delivery(path, None))
+        self._task = self._tasks.keep("deliveries", self._work)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        await self._tasks.end(self._task)
         await self._spool.close()
 
     async def take(self, body: bytes) -> int:
@@ -85,35 +111,62 @@ class Deliveries:
         count = len(await _elements(body))
         path = await self._spool.put(body)
         self._account.spend("webhook", DELIVERY_CREDITS * count)
-        self._queue.put_nowait((path, body))
+        self._queue.put_nowait(_Delivery(path, body))
         return count
 
     def hear(self, body: bytes) -> None:
         """A delivery that came to another node; of too much at once some is dropped."""
         if self._queue.qsize() < DELIVERIES_MAX:
-            self._queue.put_nowait((None, body))
+            self._queue.put_nowait(_Delivery(None, body))
 
     async def _work(self) -> None:
         while True:
-            path, body = await self._queue.get()
-            try:
-                if path is not None:
-                    body = await self._spool.read(path) if body is None else body
-                    if len(body) <= RELAYED_BYTES:
-                        self.relay(body)
-                await self._tell(body or b"")
-                if path is not None:
-                    await self._spool.remove(path)
-            except (StoreUnavailable, InvalidParameter) as error:
-                _log.warning("a delivery was left", error=error.message)
+            delivery = await self._queue.get()
+            # A task of its own, so that whatever it meets costs only this one.
+            name = None if delivery.path is None else delivery.path.name
+            await self._tasks.spawn("delivery", self._work_on(delivery), delivery=name)
+            if delivery.path is not None and not delivery.done:
+                await self._leave(delivery, delivery.path)
 
-    async def _tell(self, body: bytes) -> None:
-        """Tell who follows of what is in there. Raises InvalidParameter."""
+    async def _work_on(self, delivery: _Delivery) -> None:
+        path = delivery.path
+        try:
+            async with asyncio.timeout(WORK_SECONDS):
+                if path is not None and delivery.body is None:
+                    delivery.body = await self._spool.read(path)
+                body = delivery.body or b""
+                if path is not None and not delivery.tries and len(body) <= RELAYED_BYTES:
+                    self.relay(body)
+                if await self._tell(body) and path is not None:
+                    await self._spool.remove(path)
+                    delivery.done = True
+        except (StoreUnavailable, InvalidParameter) as error:
+            _log.warning("a delivery can't be worked on", error=error.message)
+
+    async def _leave(self, delivery: _Delivery, path: Path) -> None:
+        """It failed: for later, or for somebody to look at."""
+        delivery.tries += 1
+        if delivery.tries < TRIES:
+            self._queue.put_nowait(delivery)
+            return
+        try:
+            kept = await self._spool.set_aside(path)
+        except StoreUnavailable as error:  # the next start finds it where it is
+            _log.warning("a delivery was left", error=error.message)
+        else:
+            _log.error("a delivery was put in quarantine", delivery=kept.name)
+
+    async def _tell(self, body: bytes) -> bool:
+        """Tell who follows of what is in there; whether nothing failed. Raises InvalidParameter."""
         elements = await _elements(body)
+        failed = 0
         for start in range(0, len(elements), SLICE):
             for element in elements[start : start + SLICE]:
-                self._tell_one(element)
+                tell = partial(self._tell_one, element)
+                failed += not self._tasks.attempt("delivered_transaction", tell)
             await asyncio.sleep(0)
+        self._statistics.unread += failed
+        return not failed
 
     def _tell_one(self, element: Raw) -> None:
         self._statistics.transactions += 1
@@ -124,14 +177,14 @@ class Deliveries:
         if transaction.signature in self._seen:
             self._statistics.repeated += 1
             return
-        self._seen[transaction.signature] = None
-        if len(self._seen) > REMEMBERED:
-            del self._seen[next(iter(self._seen))]
         told = self._told
         for wallet in transaction.parties():
             if told is not None and told.follows(wallet):
-                self._statistics.told += 1
                 told.on_transaction(wallet, transaction)
+                self._statistics.told += 1
+        self._seen[transaction.signature] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
 
 async def _elements(body: bytes) -> Sequence[Raw]:

@@ -7,6 +7,7 @@ from typing import Final
 from wd_server.chain import faults
 from wd_server.chain.pacing import TokenBucket
 from wd_server.chain.turns import Rotation, Tenant, Turn
+from wd_server.tasks import Tasks
 
 # Seconds a call may wait for its turn: with more than that queued, refusing is kinder.
 MAX_TURN_SECONDS = 120.0
@@ -22,11 +23,13 @@ class Gate:
         connections: asyncio.Semaphore,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        tasks: Tasks,
     ) -> None:
         self.bucket: Final = bucket
         self._connections = connections
         self._clock = clock
         self._sleep = sleep
+        self._tasks = tasks
         self._waiting: Rotation[asyncio.Future[Tenant]] = Rotation()
         self._serving: asyncio.Task[None] | None = None
 
@@ -57,7 +60,7 @@ class Gate:
         called: asyncio.Future[Tenant] = asyncio.get_running_loop().create_future()
         self._waiting.add(turn, called)
         if self._serving is None:
-            self._serving = asyncio.get_running_loop().create_task(self._serve())
+            self._serving = self._tasks.keep("turns", self._serve)
         try:
             async with asyncio.timeout(MAX_TURN_SECONDS):
                 return await called

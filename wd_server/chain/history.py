@@ -84,11 +84,13 @@ class Fetched(Struct, frozen=True):
 
 class HistoryStatistics(Struct, frozen=True):
     """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes;
-    `unlisted`: signatures in listings that couldn't be read."""
+    `unlisted`: signatures in listings that couldn't be read; `unread`: transactions that couldn't
+    be read and were left out."""
 
     mode: Mode
     batch: int
     unlisted: int
+    unread: int
 
 
 class _Page(NamedTuple):
@@ -154,7 +156,8 @@ class History:
         return self._transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
-        return HistoryStatistics(self._transactions.mode, self._transactions.batch, self._unlisted)
+        read = self._transactions
+        return HistoryStatistics(read.mode, read.batch, self._unlisted, read.unread)
 
     async def read(
         self,

@@ -9,6 +9,7 @@ stand says so: the history has what is missing.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -24,9 +25,13 @@ from wd_server.chain.rpc import RpcClient
 from wd_server.chain.subscribed import Group, regrouped
 from wd_server.chain.websocket import Connection, Subscription
 from wd_server.errors import UpstreamError
+from wd_server.tasks import Tasks
 
 # Seconds in which those who come are gathered, so that they go into one subscription.
 GATHER_SECONDS = 0.2
+# Seconds for which a wallet that nobody follows any more may be subscribed to, beside others that
+# somebody does. To end that sends all the others again: 2 MB for the largest subscription.
+TIDY_SECONDS = 60.0
 # Seconds until a method that was refused is tried again: plans change.
 MODE_SECONDS = 6 * 3600.0
 # Seconds until what was refused for another reason is asked for again.
@@ -95,13 +100,15 @@ class Live:
         *,
         connections_max: int,
         connection: Callable[..., Connection] = Connection,
+        tasks: Tasks | None = None,
     ) -> None:
         self._url = url
         self._account = account
         self._connections_max = connections_max
         self.changed: Callable[[], None] = lambda: None
         self._make_connection = connection
-        self._lookups = Lookups(rpc, self._on_found, self._on_missed)
+        self._tasks = tasks or Tasks()
+        self._lookups = Lookups(rpc, self._on_found, self._on_missed, tasks=self._tasks)
         self._told: Pushed | None = None
         self._mode: Mode = "transactions"
         self._mode_at = time.monotonic()
@@ -113,6 +120,7 @@ class Live:
         self._connections: dict[Connection, None] = {}
         self._places: dict[Subscription, Connection] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._notified = self._unread = self._breaks = 0
 
     def statistics(self) -> LiveStatistics:
@@ -121,7 +129,7 @@ class Live:
             sum(connection.is_open for connection in self._connections),
             len(self._places),
             self._notified,
-            self._unread,
+            self._unread + self._lookups.unread,
             self._breaks,
         )
 
@@ -146,49 +154,67 @@ class Live:
         self.followed.discard(wallet)
         self.changed()
         self._newcomers.discard(wallet)
-        subscription = self._covered.pop(wallet, None)
-        for each in self._of(wallet) if subscription is None else (subscription,):
-            group = self._groups[each]
-            group.gone.add(wallet)
-            if group.is_waste:
-                self._gather(GATHER_SECONDS)
+        self._covered.pop(wallet, None)
+        # It may be in several: one that stands, and one that is asked for in its place.
+        for group in self._groups.values():
+            if wallet in group.wallets:
+                group.gone.add(wallet)
+                if group.is_waste:
+                    self._gather(GATHER_SECONDS)
+                elif self._tidying is None:
+                    loop = asyncio.get_running_loop()
+                    self._tidying = loop.call_later(TIDY_SECONDS, self._tidy)
 
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._tidying):
+            if timer is not None:
+                timer.cancel()
         await self._lookups.close()
         for connection in self._connections:
             await connection.close()
 
     # Who stands in which subscription.
 
-    def _of(self, wallet: str) -> list[Subscription]:
-        return [each for each, group in self._groups.items() if wallet in group.wallets]
-
     def _gather(self, seconds: float) -> None:
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._regroup)
+        """No later than that: who comes isn't kept waiting by somebody who was refused."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._gathered)
 
-    def _regroup(self) -> None:
+    def _tidy(self) -> None:
+        self._tidying = None
+        self._regroup(tidy=True)
+
+    def _gathered(self) -> None:
         self._timer = None
+        self._regroup()
+
+    def _take_newcomers(self) -> set[str]:
+        newcomers, self._newcomers = self._newcomers, set()
+        return newcomers
+
+    def _regroup(self, *, tidy: bool = False) -> None:
         if self._mode != "transactions" and time.monotonic() - self._mode_at >= MODE_SECONDS:
             self._mode, self._mode_at = "transactions", time.monotonic()
-        newcomers, self._newcomers = self._newcomers, set()
         if self._mode == "transactions":
-            self._regroup_many(newcomers)
+            self._regroup_many(self._take_newcomers(), tidy=tidy)
         else:
-            for subscription in [s for s, group in self._groups.items() if group.is_waste]:
-                self._end(subscription)
+            for subscription, group in list(self._groups.items()):
+                if group.is_waste or (tidy and group.gone):
+                    self._newcomers |= group.wanted  # of one that is left from a better mode
+                    self._end(subscription)
             if self._mode == "logs":
-                for wallet in sorted(newcomers):
+                for wallet in sorted(self._take_newcomers()):
                     self._begin(Group([wallet]))
 
-    def _regroup_many(self, newcomers: Iterable[str]) -> None:
+    def _regroup_many(self, newcomers: Iterable[str], *, tidy: bool) -> None:
         standing = {group: each for each, group in self._groups.items()}
         under_way = {each for ended in self._replaced.values() for each in ended}
         groups = [group for group, each in standing.items() if each not in under_way]
-        made, replaced = regrouped(groups, newcomers)
+        made, replaced = regrouped(groups, newcomers, tidy=tidy)
         ended = [standing[group] for group in replaced]
         for group in made:
             subscription = self._begin(group)
@@ -221,6 +247,10 @@ class Live:
         for wallet in subscription.wallets:
             if self._covered.get(wallet) is subscription:
                 del self._covered[wallet]
+        for each in self._replaced.pop(subscription, ()):  # what replaces this does for them
+            self._end(each)
+        if self._newcomers:  # there may be room for them now
+            self._gather(GATHER_SECONDS)
 
     def _with_room(self) -> Connection | None:
         for connection in self._connections:
@@ -228,7 +258,7 @@ class Live:
                 return connection
         if len(self._connections) >= self._connections_max:
             return None
-        connection = self._make_connection(self._url, self)
+        connection = self._make_connection(self._url, self, tasks=self._tasks)
         self._connections[connection] = None
         return connection
 
@@ -249,12 +279,13 @@ class Live:
         wanted = self._groups.pop(subscription).wanted
         del self._places[subscription]
         self._replaced.pop(subscription, None)
-        self._newcomers |= {wallet for wallet in wanted if wallet not in self._covered}
+        asked_for = {wallet for group in self._groups.values() for wallet in group.wanted}
+        self._newcomers |= wanted - asked_for
         _log.warning("a subscription was refused", method=subscription.method, error=error.message)
         if isinstance(error, MethodUnavailable) and self._is_of_mode(subscription):
             self._mode = "logs" if self._mode == "transactions" else "none"
             self._mode_at = time.monotonic()
-            self._gather(0)
+            self._gather(MODE_SECONDS if self._mode == "none" else 0)
         elif self._mode != "none":
             self._gather(REFUSED_SECONDS)
 
@@ -276,18 +307,27 @@ class Live:
             self._told.on_lost(lost)
 
     def on_notified(self, subscription: Subscription, message: str | bytes) -> None:
+        """What can't be read or worked on concerns the wallets of its subscription only."""
         self._account.spend_bytes(len(message))
+        read = partial(self._read_notification, subscription, message)
+        if not self._tasks.attempt("notification", read, method=subscription.method):
+            self._leave_unread(subscription)
+
+    def _read_notification(self, subscription: Subscription, message: str | bytes) -> None:
         try:
             if subscription.method == "logsSubscribe":
                 self._on_logs(subscription, _logs.decode(message))
             else:
                 transaction = _transactions.decode(message).transaction
-                self._notified += 1
                 wallets = transaction.parties() & self.followed
+                self._notified += 1
                 self._on_found(transaction, sorted(wallets))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._unread += 1
-            self._tell_gap(self._groups[subscription].wanted)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._leave_unread(subscription)
+
+    def _leave_unread(self, subscription: Subscription) -> None:
+        self._unread += 1
+        self._tell_gap(self._groups[subscription].wanted)
 
     def _on_logs(self, subscription: Subscription, notification: LogsNotification) -> None:
         self._notified += 1
@@ -297,9 +337,12 @@ class Live:
                 self._lookups.look_up(value.signature, wallet)
 
     def _on_found(self, transaction: AnyTransaction, wallets: Sequence[str]) -> None:
-        if self._told is not None:
-            for wallet in wallets:
-                self._told.on_transaction(wallet, transaction)
+        if self._told is None:
+            return
+        for wallet in wallets:
+            tell = partial(self._told.on_transaction, wallet, transaction)
+            if not self._tasks.attempt("push", tell, wallet=wallet):
+                self._tell_gap((wallet,))  # the history has it
 
     def _on_missed(self, wallets: Sequence[str]) -> None:
         self._tell_gap(wallets)

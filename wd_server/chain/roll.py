@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Collection
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 import structlog
+
+from wd_server.tasks import Tasks
 
 # Seconds in which changes are gathered.
 WRITE_SECONDS = 5.0
@@ -16,11 +20,13 @@ _log = structlog.get_logger("upstream")
 
 class Roll:
     """`path` has a wallet a line, sorted, and is always whole. Only the server's user may read it:
-    it says who is watched."""
+    it says who is watched. `failed_at`: when it could not be written last, in monotonic seconds."""
 
-    def __init__(self, path: Path, wallets: Collection[str]) -> None:
+    def __init__(self, path: Path, wallets: Collection[str], tasks: Tasks | None = None) -> None:
+        self.failed_at = -inf
         self._path = path
         self._wallets = wallets
+        self._tasks = tasks or Tasks()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -41,19 +47,20 @@ class Roll:
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
-            await asyncio.wait((self._task,))
+            await asyncio.wait((self._task,), timeout=WRITE_SECONDS)
 
     def _start(self) -> None:
         self._timer = None
         if self._task is not None and not self._task.done():
             self.changed()  # the disk is slow
             return
-        self._task = asyncio.get_running_loop().create_task(self._write(list(self._wallets)))
+        self._task = self._tasks.spawn("followed_wallets", self._write(list(self._wallets)))
 
     async def _write(self, wallets: list[str]) -> None:
         try:
             await asyncio.to_thread(_replace, self._path, wallets)
         except OSError as error:
+            self.failed_at = monotonic()
             _log.warning("the followed wallets can't be written", error=error.strerror)
 
 

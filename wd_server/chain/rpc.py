@@ -35,6 +35,7 @@ from wd_server.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from wd_server.tasks import Tasks
 
 # Connections at a time: above what pages and batches of a few runs keep busy, below any plan's
 # requests a second but the free one's, which the bucket guards.
@@ -117,6 +118,7 @@ class RpcClient:
         random: Callable[[], float] = chance.random,
         sleep: Sleep = asyncio.sleep,
         request_timeout: float = REQUEST_TIMEOUT,
+        tasks: Tasks | None = None,
     ) -> None:
         self._url = url
         self._origin = _origin(url)
@@ -125,6 +127,7 @@ class RpcClient:
         self._random = random
         self._sleep = sleep
         self._request_timeout = request_timeout
+        self._tasks = tasks or Tasks()
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
         self._rpc_gate = self._gate(rpc_per_second)
         self._das_gate = self._gate(das_per_second)
@@ -142,7 +145,7 @@ class RpcClient:
 
     def _gate(self, rate: float) -> Gate:
         bucket = TokenBucket(rate, max(1.0, rate * BURST_SECONDS))
-        return Gate(bucket, self._connections, self._clock, self._sleep)
+        return Gate(bucket, self._connections, self._clock, self._sleep, self._tasks)
 
     def statistics(self) -> RpcStatistics:
         exhausted = not self._quota.is_closed

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
+from wd_server.chain.quarantine import Quarantine
 from wd_server.errors import StoreUnavailable
 
 # Deliveries that wait; more are refused, and the sender tries again. Minutes of work.
@@ -24,10 +27,13 @@ T = TypeVar("T")
 
 
 class Spool:
-    """`folder` is made if needed."""
+    """`folder` is made if needed. `failed_at`: when something could not be written last, in
+    monotonic seconds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quarantine: Quarantine) -> None:
+        self.failed_at = -inf
         self._folder = folder
+        self._quarantine = quarantine
         # One thread: the event loop never waits for a disk, and deliveries keep their order.
         self._thread = ThreadPoolExecutor(1, "spool")
         self._numbers = count(1)
@@ -60,6 +66,7 @@ class Spool:
         except TimeoutError:
             # It may still be stored: then it is worked on after the next start.
             self._waiting -= 1
+            self.failed_at = monotonic()
             raise StoreUnavailable("The server's disk is too slow now. Try again.") from None
         except BaseException:
             self._waiting -= 1
@@ -73,10 +80,21 @@ class Spool:
         await self._run(lambda: path.unlink(missing_ok=True))
         self._waiting -= 1
 
+    async def set_aside(self, path: Path) -> Path:
+        """Into the quarantine. Raises StoreUnavailable."""
+        kept = await self._run(lambda: self._quarantine.take(path))
+        self._waiting -= 1
+        return kept
+
+    def quarantined(self) -> int:
+        """How many are in the quarantine now."""
+        return len(self._quarantine.all())
+
     async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
+            self.failed_at = monotonic()
             raise StoreUnavailable(
                 f"What was delivered can't be kept: {error.strerror}. The operator has to look at "
                 "DATA_DIR."
@@ -96,5 +114,6 @@ def _deliveries(folder: Path) -> Iterator[Path]:
 
 def _write(path: Path, body: bytes) -> None:
     part = path.with_suffix(".part")
+    part.touch(mode=0o600)
     part.write_bytes(body)
     part.rename(path)

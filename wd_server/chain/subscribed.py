@@ -2,7 +2,9 @@
 
 To change a subscription is to make another and end the old one, so to add a wallet to one of
 50,000 would send 2 MB. Newcomers get a subscription of their own, together with those that are no
-larger: so there are few, and each wallet is sent again a few times only.
+larger: so there are few, and each wallet is sent again a few times only. A wallet that nobody
+follows any more stays in its subscription, and is paid for, until half of that is waste, or until
+somebody tidies up.
 """
 
 from collections.abc import Iterable
@@ -30,14 +32,17 @@ class Group:
         return len(self.gone) * 2 >= len(self.wallets)
 
 
-def regrouped(groups: Iterable[Group], newcomers: Iterable[str]) -> tuple[list[Group], list[Group]]:
-    """Groups to be made, and those that they stand in for: to be ended when the new are there."""
+def regrouped(
+    groups: Iterable[Group], newcomers: Iterable[str], *, tidy: bool = False
+) -> tuple[list[Group], list[Group]]:
+    """Groups to be made, and those that they stand in for: to be ended when the new are there.
+    `tidy`: no group is to be left with a wallet that is gone."""
     wanted = set(newcomers)
     replaced = []
     for group in sorted(groups, key=lambda each: len(each.wallets)):
         small = bool(wanted) and len(group.wallets) <= len(wanted)
         fits = len(wanted) + len(group.wanted) <= WALLETS_MAX
-        if group.is_waste or (small and fits):
+        if group.is_waste or (tidy and group.gone) or (small and fits):
             wanted |= group.wanted
             replaced.append(group)
     ordered = sorted(wanted)

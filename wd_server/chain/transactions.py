@@ -12,6 +12,7 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from wd_server.chain.faults import BatchRefused, KeyRefused, MethodUnavailable, unavailable
@@ -43,8 +44,14 @@ NULL_SECONDS = 30.0
 GONE_SECONDS = 4.0
 STATUSES = 256  # signatures in one getSignatureStatuses; the upstream's maximum
 
+# Signatures of transactions that couldn't be read which are remembered, at some 200 bytes each.
+UNREAD_REMEMBERED = 1000
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # Stands for a transaction that left the chain.
 GONE: Final = msgspec.Raw(b"null")
+
+_log = structlog.get_logger("upstream")
 
 Mode = Literal["undecided", "transactions_for_address", "signatures_for_address"]
 
@@ -68,7 +75,7 @@ class _SignedAnswer(Struct, gc=False):
 class Transactions:
     """Gives transactions of one upstream and remembers which methods it has. `mode` is the one in
     use, `batch` how many calls the upstream takes in a JSON-RPC batch; `final_slot`: what is above
-    it may leave the chain."""
+    it may leave the chain. `unread`: transactions that couldn't be read and were left out."""
 
     def __init__(
         self,
@@ -81,6 +88,7 @@ class Transactions:
         self.mode: Mode = "undecided"
         self.batch = BATCH
         self.final_slot = math.inf
+        self.unread = 0
         self._rpc = rpc
         self._clock = clock
         self._random = random
@@ -88,6 +96,8 @@ class Transactions:
         self._retry_mode_at = math.inf
         self._page = FIRST_PAGE
         self._page_limit = PAGE
+        # Of those that couldn't be read: each is counted and logged once, not with each read.
+        self._unread: dict[str, None] = {}
         self._decoder = msgspec.json.Decoder(Transaction)
         self._signatures = msgspec.json.Decoder(_SignedAnswer)
 
@@ -124,16 +134,17 @@ class Transactions:
     async def decoded(
         self, entries: list[Entry], answers: list[msgspec.Raw], first: int, turn: Turn | None
     ) -> list[Transaction]:
-        """The next few transactions of a chunk. `answers` are put in order if they aren't.
+        """The next few transactions of a chunk. `answers` are put in order if they aren't. One that
+        can't be read is left out: it is nothing to the wallet's others.
 
         They are decoded only now, since they are worked on while they are in the processor's
         cache then: all that follows takes two thirds of the time that it takes by the hundred.
         """
         part = entries[first : first + SLICE]
-        transactions = self._decode(part, answers[first : first + SLICE])
+        transactions = self._decode(part, answers[first : first + SLICE], in_order=False)
         if transactions is None:
             answers[:] = await self._joined(entries, answers, turn)
-            transactions = self._decode(part, answers[first : first + SLICE])
+            transactions = self._decode(part, answers[first : first + SLICE], in_order=True)
             if transactions is None:
                 raise unavailable("it gives other transactions than it lists")
         return transactions
@@ -144,7 +155,9 @@ class Transactions:
         """The answers in the order of the entries; what is missing among them is asked for."""
         found: dict[str, msgspec.Raw] = {}
         for answer in answers:
-            found[self._signed(answer)] = answer
+            signature = self._signed(answer)
+            if signature is not None:
+                found[signature] = answer
         await self._fetch_missing(entries, found, turn)
         return [found[each.signature] for each in entries]
 
@@ -247,20 +260,39 @@ class Transactions:
         return answers
 
     def _decode(
-        self, entries: Sequence[Entry], answers: Sequence[msgspec.Raw]
+        self, entries: Sequence[Entry], answers: Sequence[msgspec.Raw], *, in_order: bool
     ) -> list[Transaction] | None:
-        """Without those that are GONE; None if the answers are for others than these."""
-        decode = self._decoder.decode
-        try:
-            transactions = [decode(answer) for answer in answers if answer is not GONE]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise unavailable("a transaction it gave can't be read") from None
-        pairs = zip(entries, answers, strict=True)
-        listed = [entry.signature for entry, answer in pairs if answer is not GONE]
-        return transactions if [each.signature for each in transactions] == listed else None
+        """Without those that are GONE or can't be read; None if the answers are for others than
+        these. `in_order`: what doesn't even say whose it is belongs to the entry in its place."""
+        transactions = []
+        for entry, answer in zip(entries, answers, strict=True):
+            if answer is GONE:
+                continue
+            try:
+                transaction = self._decoder.decode(answer)
+            except UNREADABLE:
+                signature = self._signed(answer)
+                if signature != entry.signature and not (in_order and signature is None):
+                    return None
+                self._leave_out(entry.signature)
+                continue
+            if transaction.signature != entry.signature:
+                return None
+            transactions.append(transaction)
+        return transactions
 
-    def _signed(self, answer: msgspec.Raw) -> str:
+    def _signed(self, answer: msgspec.Raw) -> str | None:
+        """Whose answer it is; None if it doesn't say."""
         try:
             return self._signatures.decode(answer).transaction.signatures[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise unavailable("a transaction it gave can't be read") from None
+        except UNREADABLE:
+            return None
+
+    def _leave_out(self, signature: str) -> None:
+        if signature in self._unread:
+            return
+        self._unread[signature] = None
+        if len(self._unread) > UNREAD_REMEMBERED:
+            del self._unread[next(iter(self._unread))]
+        self.unread += 1
+        _log.warning("a transaction can't be read", signature=signature)

@@ -13,14 +13,16 @@ from wd_server.chain.credits import Credits
 from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import History
 from wd_server.chain.live import Live, Pushed
+from wd_server.chain.quarantine import FOLDER_NAME, Quarantine
 from wd_server.chain.roll import Roll
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.spool import Spool
 from wd_server.settings import Settings
+from wd_server.tasks import Tasks
 
 
 class Upstream:
-    def __init__(self, settings: Settings, http: CurlAsyncHTTPClient) -> None:
+    def __init__(self, settings: Settings, http: CurlAsyncHTTPClient, tasks: Tasks) -> None:
         rates, folder = settings.upstream_rates, settings.data_dir
         url, ws_url = settings.helius_rpc_url, settings.helius_ws_url
         self.account: Final = Credits(settings.upstream_daily_credits, time.time)
@@ -30,27 +32,32 @@ class Upstream:
             rpc_per_second=rates.rpc,
             das_per_second=rates.das,
             account=self.account,
+            tasks=tasks,
         )
         self.history: Final = History(self.rpc)
-        self.assets: Final = Assets(self.rpc)
+        self.assets: Final = Assets(self.rpc, tasks=tasks)
         self.live: Final = Live(
             ws_url.reveal() if ws_url is not None else "",
             self.rpc,
             self.account,
             connections_max=rates.connections if ws_url is not None else 0,
+            tasks=tasks,
         )
-        self._roll = Roll(Path(folder, roll.FILE_NAME), self.live.followed)
-        self.live.changed = self._roll.changed
-        self.deliveries: Final = Deliveries(Spool(folder / "deliveries"), self.account)
+        self.roll: Final = Roll(Path(folder, roll.FILE_NAME), self.live.followed, tasks)
+        self.live.changed = self.roll.changed
+        quarantine = Quarantine(folder / FOLDER_NAME)
+        self.deliveries: Final = Deliveries(
+            Spool(folder / "deliveries", quarantine), self.account, tasks
+        )
 
     async def open(self, told: Pushed) -> None:
         """Raises StoreUnavailable."""
-        self._roll.open()
+        self.roll.open()
         await self.deliveries.open(told)
 
     async def close(self) -> None:
         """After this nothing is told any more."""
         await self.deliveries.close()
         await self.live.close()
-        await self._roll.close()
+        await self.roll.close()
         await self.assets.close()

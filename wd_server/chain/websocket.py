@@ -7,6 +7,7 @@ import asyncio
 import random as chance
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from wd_server.chain import faults
 from wd_server.chain.faults import Fault
 from wd_server.chain.pacing import backoff
 from wd_server.errors import UpstreamError
+from wd_server.tasks import Tasks
 
 # Subscriptions that the upstream lets a connection have.
 SUBSCRIPTIONS_MAX = 1000
@@ -34,6 +36,9 @@ SUBSCRIPTIONS_MAX = 1000
 PING_SECONDS = 30.0
 PONG_SECONDS = 10.0
 CONNECT_SECONDS = 10.0  # TLS included; a healthy upstream takes well under 1
+# Seconds until a connection has to be a WebSocket. Tornado has a deadline of 20 seconds for it,
+# which a head larger than it reads escapes.
+HANDSHAKE_SECONDS = CONNECT_SECONDS + 20.0
 # Seconds until a subscription has to be acknowledged; the connection is taken for dead then.
 ACKNOWLEDGE_SECONDS = 20.0
 # Bytes of one message: a transaction has 100 KB at most, with its logs.
@@ -92,12 +97,16 @@ class Connection:
         random: Callable[[], float] = chance.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ping_seconds: float = PING_SECONDS,
+        connect: Callable[..., Awaitable[WebSocketClientConnection]] = websocket_connect,
+        tasks: Tasks | None = None,
     ) -> None:
         self._url = url
         self._told = told
         self._random = random
         self._sleep = sleep
         self._ping_seconds = ping_seconds
+        self._open_socket = connect
+        self._tasks = tasks or Tasks()
         self._socket: WebSocketClientConnection | None = None
         self._subscriptions: dict[Subscription, None] = {}
         self._numbers: dict[int, Subscription] = {}
@@ -117,7 +126,7 @@ class Connection:
     def subscribe(self, subscription: Subscription) -> None:
         self._subscriptions[subscription] = None
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._stay())
+            self._task = self._tasks.keep("websocket", self._stay)
         elif self._socket is not None:
             self._ask(subscription)
 
@@ -126,14 +135,12 @@ class Connection:
         self._subscriptions.pop(subscription, None)
         number, subscription.number = subscription.number, None
         if number is not None:
-            del self._numbers[number]
+            self._numbers.pop(number, None)
             method = subscription.method.removesuffix("Subscribe") + "Unsubscribe"
             self._send(next(self._ids), method, [number])
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        await self._tasks.end(self._task)
 
     async def _stay(self) -> None:
         """Connected for good, however many connections that takes."""
@@ -165,10 +172,10 @@ class Connection:
     async def _connect(self, over: asyncio.Event) -> WebSocketClientConnection | None:
         """`over` is set when the connection has ended. None if there is none."""
         connecting = asyncio.ensure_future(
-            websocket_connect(
+            self._open_socket(
                 self._url,
                 connect_timeout=CONNECT_SECONDS,
-                on_message_callback=lambda message: self._on_message(over, message),
+                on_message_callback=partial(self._hear, over),
                 ping_interval=self._ping_seconds,
                 ping_timeout=min(PONG_SECONDS, self._ping_seconds),
                 max_message_size=MESSAGE_BYTES,
@@ -176,10 +183,13 @@ class Connection:
         )
         try:
             # Not the future itself: cancelling that would leave a connection behind.
-            await asyncio.wait((connecting,))
-        except asyncio.CancelledError:
-            connecting.add_done_callback(_close)
-            raise
+            await asyncio.wait((connecting,), timeout=HANDSHAKE_SECONDS)
+        finally:
+            if not connecting.done():
+                connecting.add_done_callback(_close)
+        if not connecting.done():
+            _log.warning("no WebSocket to the upstream", kind="TimeoutError")
+            return None
         try:
             return connecting.result()
         except (HTTPClientError, WebSocketError, StreamClosedError, OSError, ValueError) as error:
@@ -216,6 +226,10 @@ class Connection:
     def _drop(self) -> None:
         if self._socket is not None:
             self._socket.close()
+
+    def _hear(self, over: asyncio.Event, message: str | bytes | None) -> None:
+        """An exception would end the connection, which is there for others, too."""
+        self._tasks.attempt("websocket_message", lambda: self._on_message(over, message))
 
     def _on_message(self, over: asyncio.Event, message: str | bytes | None) -> None:
         if message is None:

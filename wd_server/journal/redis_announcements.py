@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from wd_server.errors import StoreUnavailable
 from wd_server.redis_shards import STORE_SECONDS, Address, Shards
+from wd_server.tasks import Tasks
 
 # Seconds between two pings on a connection that may be silent for hours, and without an answer
 # after which it is taken for dead.
@@ -35,8 +36,10 @@ class Announcements:
         shards: Shards,
         on_message: Callable[[str, bytes], None],
         on_subscribed: Callable[[str], None],
+        tasks: Tasks,
     ) -> None:
         self.shards = shards
+        self.tasks = tasks
         self.on_message = on_message
         self.on_subscribed = on_subscribed
         self._ears: dict[Address, _Ear] = {}
@@ -64,8 +67,7 @@ class Announcements:
         ears = list(self._ears.values())
         for ear in ears:
             ear.close()
-        if ears:
-            await asyncio.wait([ear.task for ear in ears])
+        await self.tasks.end(*(ear.task for ear in ears))
         self._ears.clear()
         self._where.clear()
 
@@ -75,6 +77,14 @@ class Announcements:
             if self.shards.owner(channel) != ear.address:
                 ear.drop(channel)
                 self.subscribe(channel)
+
+    def hear(self, channel: str, message: bytes) -> None:
+        """One that can't be understood costs its channel a look at what it missed, and no other
+        channel anything."""
+        if not self.tasks.attempt(
+            "announcement", lambda: self.on_message(channel, message), channel=channel
+        ):
+            self.on_subscribed(channel)
 
     def ended(self, ear: "_Ear") -> None:
         if self._ears.get(ear.address) is ear:
@@ -98,7 +108,7 @@ class _Ear:
         self._wanted = asyncio.Event()
         self._version = announcements.shards.version
         self._random = Random()
-        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task = announcements.tasks.keep("announcements", self._run)
 
     def add(self, channel: str) -> None:
         self._channels.add(channel)
@@ -110,7 +120,6 @@ class _Ear:
 
     def close(self) -> None:
         self._channels.clear()
-        self.task.cancel()
 
     def _say(self, command: str, channel: str) -> None:
         self._unanswered[channel] += 1
@@ -119,18 +128,16 @@ class _Ear:
 
     async def _run(self) -> None:
         fails = 0
-        try:
-            while self._channels:
-                started = monotonic()
-                try:
-                    await self._listen()
-                except (RedisError, OSError, TimeoutError, _Moved) as error:
-                    fails = 0 if monotonic() - started > SILENT_SECONDS else fails + 1
-                    if fails < 2:
-                        _log.warning("announcements interrupted", error=type(error).__name__)
-                    await self._look_again(fails)
-        finally:
-            self._announcements.ended(self)
+        while self._channels:
+            started = monotonic()
+            try:
+                await self._listen()
+            except (RedisError, OSError, TimeoutError, _Moved) as error:
+                fails = 0 if monotonic() - started > SILENT_SECONDS else fails + 1
+                if fails < 2:
+                    _log.warning("announcements interrupted", error=type(error).__name__)
+                await self._look_again(fails)
+        self._announcements.ended(self)
 
     async def _look_again(self, fails: int) -> None:
         least, most = AGAIN_SECONDS
@@ -147,7 +154,8 @@ class _Ear:
         self._unanswered.clear()
         for each in self._channels:
             self._say("SSUBSCRIBE", each)
-        talking = asyncio.get_running_loop().create_task(self._talk(connection))
+        tasks = self._announcements.tasks
+        talking = tasks.spawn("announcements_commands", self._talk(connection))
         try:
             while self._channels:
                 answer = await connection.read_response(timeout=SILENT_SECONDS)
@@ -155,8 +163,7 @@ class _Ear:
                     raise TimeoutError
                 self._take(answer)
         finally:
-            talking.cancel()
-            await asyncio.wait((talking,))
+            await tasks.end(talking)
             await connection.disconnect(nowait=True)
 
     async def _talk(self, connection: Connection) -> None:
@@ -182,7 +189,7 @@ class _Ear:
             return  # what a ping is answered with before the first channel, and from then on
         kind, channel = answer[0], answer[1].decode()
         if kind == b"smessage":
-            self._announcements.on_message(channel, answer[2])
+            self._announcements.hear(channel, answer[2])
         elif not self._unanswered[channel]:
             raise _Moved  # nobody here asked for it
         else:

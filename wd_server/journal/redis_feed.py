@@ -1,10 +1,11 @@
 """What this node hears of wallets from Redis, and tells those who listen here."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -57,7 +58,9 @@ class Feed:
         self._leases = leases
         self._keep_seconds = keep_seconds
         self._watches = Watches(leases.node, self._listen, self._listen_no_more)
-        self._announcements = Announcements(link.shards, self._announced, self._subscribed)
+        self._announcements = Announcements(
+            link.shards, self._announced, self._subscribed, link.tasks
+        )
         self._heard: dict[str, _Heard] = {}
         self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,10 +70,7 @@ class Feed:
         """Closing twice is no error."""
         self._closed = True
         await self._announcements.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._link.tasks.end(*self._tasks)
 
     def watch(self, wallet: str, on_append: OnAppend) -> Watch:
         return self._watches.watch(wallet, on_append)
@@ -113,7 +113,8 @@ class Feed:
     def _say(self, wallet: str, sender: bytes, notice: bytes) -> None:
         if not self._closed and len(self._tasks) < SAYING_MAX:
             message = scripts.SAID + sender + b" " + notice
-            self._spawn(self._publish(scripts.keys(wallet)[0], message))
+            publishing = self._publish(scripts.keys(wallet)[0], message)
+            self._own(self._link.tasks.spawn("announcing", publishing))
 
     async def _publish(self, channel: str, message: bytes) -> None:
         with suppress(StoreUnavailable):  # what is said may get lost
@@ -130,7 +131,8 @@ class Feed:
         self._leases.forget(wallet)
 
     def _subscribed(self, channel: str) -> None:
-        self._spawn(self._catch_up(scripts.wallet(channel)))
+        catch_up = partial(self._catch_up, scripts.wallet(channel))
+        self._own(self._link.tasks.keep("catch_up", catch_up))
 
     async def _catch_up(self, wallet: str) -> None:
         """Tell what was appended while nothing was heard of this wallet."""
@@ -182,8 +184,7 @@ class Feed:
         first = seq - len(new) + 1
         self.tell(wallet, run, [Entry(n, *entry) for n, entry in enumerate(new, first)])
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _own(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

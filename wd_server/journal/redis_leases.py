@@ -94,17 +94,16 @@ class Leases:
     async def open(self) -> None:
         """Raises StoreUnavailable."""
         await self._beat()
-        self._beating = asyncio.get_running_loop().create_task(self._beat_on())
+        self._beating = self._link.tasks.every(
+            "journal_heartbeat", self._pace.heartbeat, self._beat_again
+        )
 
     async def close(self) -> None:
         """Free all at once. Closing twice is no error."""
         beating, self._beating = self._beating, None
         if beating is None:
             return
-        tasks = {beating, *self._returns}
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await self._link.tasks.end(beating, *self._returns)
         self._held.clear()
         with suppress(StoreUnavailable):  # then it counts as dead soon
             await self._link.call(self._node_key(self.node), "DEL", self._node_key(self.node))
@@ -241,22 +240,20 @@ class Leases:
                     given += 1
                 await asyncio.sleep(self._pace.heartbeat)
 
-        task = asyncio.get_running_loop().create_task(give_back())
+        task = self._link.tasks.keep("lease_return", give_back)
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)
 
     # Who lives
 
-    async def _beat_on(self) -> None:
-        while True:
-            await asyncio.sleep(self._pace.heartbeat)
-            try:
-                if not await self._beat():
-                    await self._verify()
-                await self._look_for_dead()
-                self.failing = False
-            except StoreUnavailable:  # the link counts and logs it
-                self.failing = True
+    async def _beat_again(self) -> None:
+        try:
+            if not await self._beat():
+                await self._verify()
+            await self._look_for_dead()
+            self.failing = False
+        except StoreUnavailable:  # the link counts and logs it
+            self.failing = True
 
     async def _beat(self) -> bool:
         """Whether nobody can have taken this node for dead since the last time."""

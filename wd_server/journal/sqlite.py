@@ -35,6 +35,8 @@ READERS = 2
 # A read waits this long for the disk and for those before it. An append has no deadline: nobody
 # could say then whether it was stored.
 READ_SECONDS = 10.0
+# A probe waits this long for the disk and for the writes before it.
+PROBE_SECONDS = 10.0
 # Seconds between two copies of the log while something is written: 8 MB where it is much.
 COPY_SECONDS = 1.0
 # Stands in for a lease's token while nobody may write the wallet.
@@ -243,8 +245,9 @@ class SqliteJournal:
 
         def done(result: T, error: Exception | None) -> None:
             self._statistics.queued -= 1
-            self._statistics.failing = isinstance(error, StoreUnavailable)
-            self._statistics.failures += self._statistics.failing
+            if isinstance(error, StoreUnavailable):
+                self._statistics.failing = True  # until `probe` has found out that it is over
+                self._statistics.failures += 1
             if error is None:
                 stored(result)
             settle(future, result, error)
@@ -253,6 +256,17 @@ class SqliteJournal:
         self._statistics.queued += 1
         self._writer.submit(Job(work, done, drops))
         return future
+
+    async def probe(self) -> None:
+        """Write something that changes nothing. What small writes say is no reason to believe that
+        larger ones work again, so `failing` ends here only. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._write(sqlite_file.rewrite_version)
+        except TimeoutError:
+            self._statistics.failing = True
+            raise StoreUnavailable("The server's event store is too slow now.") from None
+        self._statistics.failing = False
 
     def _copy_log(self) -> None:
         now = perf_counter()

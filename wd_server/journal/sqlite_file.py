@@ -140,6 +140,12 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def rewrite_version(connection: sqlite3.Connection) -> None:
+    """A write that changes nothing: a page of the log, no table's."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that can't write. Text comes back as UTF-8 bytes."""
     connection = sqlite3.connect(

@@ -6,12 +6,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wd_server.chain.turns import Tenant
-from wd_server.errors import StoreAway, StoreUnavailable, WalletDoctorError
+from wd_server.errors import InternalError, StoreAway, StoreUnavailable, WalletDoctorError
 from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
 from wd_server.streaming import event
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.view import Page, Progressed, View
+from wd_server.tasks import Tasks
 from wd_server.trading.summary import Summary
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ PAGE_BYTES = 128 * 1024
 FETCHED_PAGES = 4
 # Seconds until a page is asked for again that the store was away for.
 AWAY_SECONDS = 1.0
+# Seconds until those who wait for a page have been visited; with 100,000 streams it takes 2.
+SERVED_SECONDS = 60.0
+UNREADABLE = "This wallet's events can't be shown because of an error of ours."
 # Seconds between two summaries, by contract.
 SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
@@ -69,6 +73,7 @@ class Pump(Protocol):
 
     counts: Statistics
     page_reads: asyncio.Semaphore
+    tasks: Tasks
 
     def visit(
         self, visited: Iterable[T], visit: Callable[[T], None], *, heavy: bool = False
@@ -285,7 +290,13 @@ class Channel:
             self._waiting[watcher.seq].add(watcher)
             return
         self._waiting[watcher.seq] = {watcher}
-        read = asyncio.get_running_loop().create_task(self._read(self.run, watcher.seq))
+        after = watcher.seq
+        read = self._pump.tasks.spawn(
+            "page",
+            self._read(self.run, after),
+            on_failure=lambda: self._fail_waiting(after, InternalError(UNREADABLE)),
+            wallet=self.wallet,
+        )
         self._reads[read] = None
         read.add_done_callback(self._reads.pop)
 
@@ -306,8 +317,7 @@ class Channel:
         except StoreAway:
             raise
         except WalletDoctorError as error:
-            failed = error
-            self._pump.visit(self._waiting.pop(after), lambda watcher: watcher.fail(failed))
+            self._fail_waiting(after, error)
             return
         if run == self.run and not entries:
             del self._waiting[after]
@@ -317,7 +327,11 @@ class Channel:
             self._pump.counts.replayed += len(entries)
         served = asyncio.get_running_loop().create_future()
         self._pump.visit(self._serve(after, served), lambda watcher: watcher.pump(), heavy=True)
-        await served
+        async with asyncio.timeout(SERVED_SECONDS):
+            await served
+
+    def _fail_waiting(self, after: int, error: WalletDoctorError) -> None:
+        self._pump.visit(self._waiting.pop(after, ()), lambda watcher: watcher.fail(error))
 
     async def _check_over(self, run: int) -> None:
         """Nothing can be read because another run has begun, or will because the store lost this

@@ -27,6 +27,7 @@ from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.stream import Stream
 from wd_server.streaming.view import View
 from wd_server.streaming.wheel import TimerWheel
+from wd_server.tasks import Tasks
 
 # Seconds the loop may be kept by visits to streams before others get their turn: a newcomer needs
 # several turns for its first event. Shorter slices cost as little as twice as long ones (`bench`).
@@ -59,9 +60,11 @@ class StreamRegistry:
         source: Source,
         clock: Callable[[], float],
         random: Random,
+        tasks: Tasks | None = None,
     ) -> None:
         self.limits = limits
         self.random = random
+        self.tasks = tasks or Tasks()
         self.wheel: TimerWheel[Client] = TimerWheel()
         self.heartbeat = Frames(b"")
         self.draining = False

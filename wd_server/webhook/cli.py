@@ -1,20 +1,25 @@
-"""`bin/wd-webhook`: the webhook at Helius that delivers to this server."""
+"""`bin/wd-webhook`: the webhook at Helius that delivers to this server, and what couldn't be worked
+on of its deliveries."""
 
 import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from wd_server import __version__
+from wd_server.chain.quarantine import FOLDER_NAME, Quarantine
 from wd_server.chain.roll import FILE_NAME
 from wd_server.errors import InvalidWallet, UpstreamError
 from wd_server.settings import InvalidSettings, Settings
 from wd_server.trading.wallet import WalletAddress
 from wd_server.webhook.registrations import Registrations, Webhook
+from wd_server.webhook.replay import replay
 
-# Exit codes: refused, or no such webhook; argparse's own; Helius doesn't answer; the settings are
-# wrong (sysexits.h).
+# Exit codes: refused, or no such webhook; argparse's own; Helius or the server doesn't answer; the
+# settings are wrong (sysexits.h).
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
@@ -25,8 +30,9 @@ VARIABLES = ("DATA_DIR", "HELIUS_KEY", "HELIUS_API_URL", "WEBHOOK_SECRET")
 _EPILOG = f"""\
 Reads HELIUS_KEY or HELIUS_API_URL, WEBHOOK_SECRET and DATA_DIR from the environment. Wallets are
 those of the files, otherwise those that the server here follows now (DATA_DIR/{FILE_NAME}). Each
-call costs 100 credits. Exit codes: 0 done, 1 refused, 2 wrong arguments, 69 Helius doesn't answer,
-78 wrong settings.
+call to Helius costs 100 credits; `quarantine` and `replay` make none and need no HELIUS_KEY. Exit
+codes: 0 done, 1 refused, 2 wrong arguments, 69 Helius or the server doesn't answer, 78 wrong
+settings.
 """
 
 
@@ -46,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="wd-webhook",
-        description="Creates, lists, syncs and deletes the webhook at Helius.",
+        description="Creates, lists, syncs and deletes the webhook at Helius, and replays "
+        "deliveries that the server couldn't work on.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -74,10 +81,19 @@ def _parser() -> argparse.ArgumentParser:
         )
     delete = commands.add_parser("delete", help="Delete a webhook.")
     delete.add_argument("id", help="its id, as `list` shows it")
+    commands.add_parser("quarantine", help="List the deliveries that the server set aside.")
+    text = "Deliver what the server set aside once more, and remove it from the quarantine."
+    again = commands.add_parser("replay", help=text, description=text, allow_abbrev=False)
+    again.add_argument("url", help="where to deliver to: http://127.0.0.1:5000/v4/webhooks/helius")
+    again.add_argument(
+        "names", nargs="*", metavar="NAME", help="as `quarantine` shows them (default: all)"
+    )
     return parser
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.command in ("quarantine", "replay"):
+        return _quarantine(arguments, settings)
     if settings.helius_api_url is None:
         raise InvalidSettings(["HELIUS_KEY: is needed: whose webhooks these are."])
     registrations = Registrations(settings.helius_api_url)
@@ -101,6 +117,28 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         _show(registrations.replace(known[0], secret, kind, wallets))
     else:
         _show(known[0])
+    return 0
+
+
+def _quarantine(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Raises OSError, UpstreamError."""
+    kept = Quarantine(settings.data_dir / FOLDER_NAME).all()
+    if arguments.command == "quarantine":
+        for each in kept:
+            at = datetime.fromtimestamp(each.set_aside, UTC).isoformat(timespec="seconds")
+            print(f"{each.path.name} {at} {each.size} bytes")
+        return 0
+    if settings.webhook_secret is None:
+        raise InvalidSettings(["WEBHOOK_SECRET: is needed: deliveries carry it."])
+    if urlsplit(arguments.url).scheme not in ("http", "https"):
+        return _complain(f"{arguments.url} is no http or https URL.", EXIT_REFUSED)
+    unknown = set(arguments.names) - {each.path.name for each in kept}
+    if unknown:
+        return _complain(f"Not in the quarantine: {', '.join(sorted(unknown))}.", EXIT_REFUSED)
+    for each in kept:
+        if not arguments.names or each.path.name in arguments.names:
+            replay(each, arguments.url, settings.webhook_secret)
+            print(f"{each.path.name} delivered")
     return 0
 
 

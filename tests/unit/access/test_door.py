@@ -1,8 +1,9 @@
 """The door: who is let in as whom, who isn't, and who has to leave."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import issuer
 import jwt
 import pytest
 from doors import HOME, NOW, OTHER_WALLET, UNKNOWN, WALLET, Site, credential
+from structlog.testing import capture_logs
 
 from wd_server.access import lookout, sqlite_store
+from wd_server.access.credentials import Credential
 from wd_server.access.recognition import FAILURES_A_MINUTE
 from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.visits import Ending
@@ -669,3 +672,34 @@ def test_a_door_closes_also_where_its_store_swallows_the_cancellation(
         await site.door.close()
 
     play(scenario)
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"digest":"odd"}'])
+def test_a_key_whose_row_cannot_be_read_is_refused_alone_and_named_in_the_log(
+    play: Play, tmp_path: Path, row: bytes
+) -> None:
+    async def scenario(site: Site) -> None:
+        odd, refused = await site.new_key()
+        _, right = await site.new_key()
+        await site.door.check(refused, HOME, NOW)
+        with capture_logs() as logs, closing(sqlite3.connect(tmp_path / "access.db")) as file:
+            file.execute("UPDATE keys SET row = ? WHERE id = ?", (row, odd))
+            file.execute("INSERT INTO changes (key_id) VALUES (?)", (odd,))
+            file.commit()
+            await site.door.check(right, HOME, NOW)
+            with pytest.raises(InvalidKey):
+                await refusal(site, refused)
+            await site.door.check(right, HOME, NOW)
+            assert not site.door.statistics().failing
+        lines = [log for log in logs if "can't be read" in log["event"]]
+        assert [line["ids"] for line in lines] == [(odd,)]
+        assert refused.secret.reveal() not in repr(logs)
+
+    play(scenario)
+
+
+async def refusal(site: Site, refused: Credential) -> None:
+    """Ask until it is refused: what changed is read once a second."""
+    while True:
+        await site.door.check(refused, HOME, NOW)
+        await asyncio.sleep(0.05)

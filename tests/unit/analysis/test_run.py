@@ -1,18 +1,21 @@
 """What a run stores and when; the history is played with real transactions, the journal is real."""
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from math import inf
 from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from wd_server.analysis import checkpoint, opening
 from wd_server.analysis import run as running
 from wd_server.analysis.book import Book
 from wd_server.analysis.checkpoint import WrittenByNewer
 from wd_server.analysis.proof import Proof
+from wd_server.analysis.read import read_of
 from wd_server.analysis.run import Run
 from wd_server.analysis.sources import Sources, Symbols
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
@@ -196,6 +199,28 @@ def test_a_store_that_fails_ends_the_run_with_its_error(
             await run.execute(lambda: True)
 
     on_chain(tmp_path, scene)
+
+
+@pytest.mark.parametrize("ahead", [0, SIZE])
+def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
+    tmp_path: Path, ahead: int
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, _: Ignored) -> None:
+        whole = list(chain.transactions)
+        odd = chain.transactions[17] = copy.deepcopy(whole[17])
+        assert odd.meta.post_token_balances
+        odd.meta.post_token_balances[0].ui_token_amount.amount = "a lot"
+        with pytest.raises(ValueError, match="a lot"):
+            read_of(odd, chain.wallet, 0)
+        with capture_logs() as logs:
+            await run.execute(lambda: True)
+        chain.transactions = whole[:17] + whole[18:]
+        head = await journal.head(chain.wallet)
+        assert head is not None
+        assert head == (head.run, chain.trades() + 1, event.COMPLETE)
+        assert [log["signature"] for log in logs if "task" in log] == [odd.signature]
+
+    on_chain(tmp_path, scene, ahead=ahead)
 
 
 def test_a_whole_run_says_a_hundred_percent_before_its_complete(tmp_path: Path) -> None:

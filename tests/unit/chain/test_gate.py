@@ -115,7 +115,7 @@ def test_whose_turn_it_is_pays_and_a_first_read_without_credits_is_refused():
                 await rpc.call("getSlot", [], int, turn=turn)
             with pytest.raises(CreditsSpent) as caught:
                 await rpc.call("getSlot", [], int, turn=turn)
-            assert (caught.value.code, caught.value.status) == ("UPSTREAM_QUOTA", 429)
+            assert (caught.value.code, caught.value.status) == ("UPSTREAM_QUOTA", 503)
             assert caught.value.retry_after == 86_400 - 1e9 % 86_400
             assert len(b.server.requests) == 2
             turn.join(A)  # somebody who may pays

@@ -1,4 +1,5 @@
 import asyncio
+import copy
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -16,6 +17,7 @@ from scripted_chain import (
     transaction,
 )
 from scripted_rpc import Bench, Hang, Reply, bench, error, run
+from structlog.testing import capture_logs
 
 from wd_server.chain import chunks, history
 from wd_server.chain.history import (
@@ -694,12 +696,47 @@ def test_trouble_that_passes_leaves_no_trace_in_the_history(by_page: bool):
     run(main)
 
 
-def test_a_transaction_that_cannot_be_read_ends_the_read():
+@BOTH
+def test_a_transaction_that_cannot_be_read_is_left_out_counted_and_logged_once(by_page: bool):
     async def main():
-        async with setup(chain(30)) as s:
+        async with setup(chain(300), by_page) as s:
             s.chain.transactions[4]["meta"]["fee"] = "five"
-            with pytest.raises(UpstreamUnavailable, match="can't be read"):
-                await read(s.history)
+            s.chain.transactions[77]["meta"] = None
+            s.chain.transactions[299]["transaction"]["message"] = 7
+            readable = expected(s.chain.transactions)
+            for odd in ("sig4", "sig77", "sig299"):
+                readable.remove(signed(odd))
+            with capture_logs() as logs:
+                for _ in range(2):
+                    assert (await read(s.history)).signatures == readable
+            odd = [
+                name_of(log["signature"]) for log in logs if log["event"].endswith("can't be read")
+            ]
+            assert sorted(odd) == ["sig299", "sig4", "sig77"]
+            assert s.history.statistics().unread == 3
+
+    run(main)
+
+
+@BOTH
+def test_one_that_does_not_even_say_which_it_is_costs_only_itself(by_page: bool):
+    async def main():
+        async with setup(chain(30), by_page) as s:
+            readable = expected(s.chain.transactions)
+            readable.remove(signed("sig4"))
+            given = s.chain.answer
+
+            def odd(request: Any) -> dict[str, Any]:
+                answer = copy.deepcopy(given(request))
+                result = answer.get("result") or {}
+                for each in result.get("data", [result]) if isinstance(result, dict) else []:
+                    if each.get("transaction", {}).get("signatures") == [signed("sig4")]:
+                        each["transaction"] = None
+                return answer
+
+            s.chain.answer = odd
+            assert (await read(s.history)).signatures == readable
+            assert s.history.statistics().unread == 1
 
     run(main)
 

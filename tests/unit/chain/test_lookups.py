@@ -5,16 +5,19 @@ from typing import Any
 
 from scripted_chain import name_of, transaction
 from scripted_rpc import Hang, Reply, bench, error, run
+from structlog.testing import capture_logs
 
 from wd_server.chain import lookups as looking
 from wd_server.chain.lookups import Lookups
 
 
 class Desk:
-    """`absent`: how often a signature is answered with null first."""
+    """`absent`: how often a signature is answered with null first; `odd`: with what can't be
+    read."""
 
     def __init__(self, b: Any) -> None:
         self.absent: dict[str, int] = {}
+        self.odd: set[str] = set()
         self.found: list[tuple[str, list[str]]] = []
         self.missed: list[str] = []
         self.changed = asyncio.Event()
@@ -46,6 +49,8 @@ class Desk:
         left = self.absent.get(signature, 0)
         self.absent[signature] = left - 1
         result = None if left > 0 else transaction(7, 0, signature)
+        if signature in self.odd and result is not None:
+            result["meta"] = None
         return {"jsonrpc": "2.0", "id": each["id"], "result": result}
 
 
@@ -92,6 +97,42 @@ def test_one_that_never_comes_and_one_that_is_refused_are_left_to_the_history() 
             assert desk.missed == ["w", "v"]
             desk.lookups.look_up("s2", "u")
             await desk.until(1)
+            await desk.lookups.close()
+
+    run(main)
+
+
+def test_one_that_cannot_be_read_costs_the_others_in_its_batch_nothing() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            desk.odd = {"s7"}
+            for number in range(10):
+                desk.lookups.look_up(f"s{number}", f"w{number}")
+            await desk.until(9, 1)
+            right = [number for number in range(10) if number != 7]
+            assert desk.found == [(f"s{number}", [f"w{number}"]) for number in right]
+            assert desk.missed == ["w7"]
+            assert desk.lookups.unread == 1
+            batches = [each for each in b.server.requests if isinstance(each, list)]
+            assert [len(batch) for batch in batches] == [6], "nothing is asked for again"
+            await desk.lookups.close()
+
+    run(main)
+
+
+def test_a_bug_met_by_one_batch_keeps_no_later_one_from_being_handed_on() -> None:
+    async def main() -> None:
+        async with bench() as b:
+            desk = Desk(b)
+            desk.lookups._found = lambda found, wallets: 1 / 0  # type: ignore[assignment]
+            desk.lookups.look_up("s0", "w0")
+            with capture_logs():
+                await desk.until(0, 1)
+            desk.lookups._found = desk._on_found
+            desk.lookups.look_up("s1", "w1")
+            await desk.until(1)
+            assert desk.found == [("s1", ["w1"])]
             await desk.lookups.close()
 
     run(main)

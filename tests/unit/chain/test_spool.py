@@ -8,6 +8,7 @@ import pytest
 
 from wd_server.chain import roll as rolling
 from wd_server.chain import spool as spooling
+from wd_server.chain.quarantine import Quarantine
 from wd_server.chain.roll import Roll
 from wd_server.chain.spool import Spool
 from wd_server.errors import StoreUnavailable
@@ -15,7 +16,7 @@ from wd_server.errors import StoreUnavailable
 
 def with_spool(folder: Path, scene: Callable[[Spool, list[Path]], Awaitable[None]]) -> None:
     async def play() -> None:
-        spool = Spool(folder)
+        spool = Spool(folder, Quarantine(folder / "quarantine"))
         try:
             await scene(spool, await spool.open())
         finally:

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import pytest
 from scripted_chain import name_of, signed
 from scripted_rpc import Reply, ScriptedRpc, bench, run
 from scripted_socket import scripted_socket, until
+from structlog.testing import capture_logs
 
 from wd_server.chain import live as living
 from wd_server.chain import websocket
 from wd_server.chain.credits import Credits
 from wd_server.chain.live import Live
 from wd_server.chain.payloads import Transaction
-from wd_server.chain.websocket import Connection
+from wd_server.chain.websocket import Connection, Subscription
 from wd_server.trading.programs import SOL
 
 METHOD_NOT_FOUND = {"code": -32601, "message": "Method not found"}
@@ -264,6 +266,84 @@ def test_what_cannot_be_read_is_a_gap():
             w.socket.notify(1, {"slot": "seven"})
             await w.gaps(2)
             assert w.live.statistics().unread == 1
+
+    run(scenario)
+
+
+def test_a_bug_met_by_one_wallets_transaction_keeps_the_connection_and_the_others():
+    async def scenario():
+        async with world() as w:
+            w.live.follow("a")
+            w.live.follow("b")
+            await w.gaps(1)
+            tell = w.listener.on_transaction
+
+            def fails(wallet: str, transaction: Transaction) -> None:
+                if wallet == "a":
+                    raise KeyError("odd")
+                tell(wallet, transaction)
+
+            w.listener.on_transaction = fails
+            with capture_logs() as logs:
+                w.socket.notify(1, notification("s1", "a", "b"))
+                await w.told(1)
+            assert w.listener.told == [("b", "s1")]
+            assert w.listener.gaps == [["a", "b"], ["a"]], "the history has it"
+            assert [log["wallet"] for log in logs if "task" in log] == ["a"]
+            w.socket.notify(1, notification("s2", "b"))
+            await w.told(2)
+            assert w.live.statistics().breaks == 0
+            assert len(w.socket.connections) == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "keys", [[{"pubkey": "a"}, "b"], ["b", {"pubkey": "a"}], [[]], [None], [{"pubkey": {}}]]
+)
+def test_account_keys_of_an_odd_shape_cost_no_connection(keys: Any):
+    async def scenario():
+        async with world() as w:
+            w.live.follow("b")
+            await w.gaps(1)
+            odd = notification("s1", "b")
+            odd["transaction"]["transaction"]["message"]["accountKeys"] = keys
+            with capture_logs():
+                w.socket.notify(1, odd)
+                w.socket.notify(1, notification("s2", "b"))
+                await until(w.listener.changed, lambda: ("b", "s2") in w.listener.told)
+            assert w.live.statistics().breaks == 0
+
+    run(scenario)
+
+
+def test_a_handshake_with_a_head_larger_than_is_read_does_not_hold_the_connection_for_ever(
+    monkeypatch,
+):
+    """Tornado's own deadline doesn't cover it: what it waits for never comes."""
+    monkeypatch.setattr(websocket, "HANDSHAKE_SECONDS", 0.2)
+
+    async def scenario():
+        asked: asyncio.Queue[None] = asyncio.Queue()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.put_nowait(None)
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"x" * 70_000 + b"\r\n\r\n")
+            with suppress(OSError):
+                await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        listener: Any = Listener()
+        connection = Connection(url, listener, random=lambda: 0.0)
+        connection.subscribe(Subscription("logsSubscribe", [], ["a"]))
+        async with asyncio.timeout(15):
+            for _ in range(3):
+                await asked.get()
+        await connection.close()
+        server.close()
 
     run(scenario)
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from wd_server.chain.turns import Tenant
 from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUnavailable
@@ -23,7 +24,7 @@ from wd_server.streaming.channel import Channel
 from wd_server.streaming.client import Limits
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason, StreamState
-from wd_server.streaming.registry import StreamRegistry
+from wd_server.streaming.registry import PAGE_READS, StreamRegistry
 from wd_server.streaming.stream import Stream
 from wd_server.streaming.view import View
 
@@ -574,6 +575,35 @@ def test_a_read_that_fails_ends_the_stream_with_its_error(
         _, transport = await house.open()
         assert transport.names() == ["connected", "error"]
         assert transport.events()[-1][2]["code"] == "STORE_UNAVAILABLE"
+
+    in_house(tmp_path, scene)
+
+
+def test_an_odd_entry_ends_its_wallets_streams_with_an_error_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade")
+        read = house.journal.read
+
+        async def odd(wallet: str, *position: int) -> Sequence[Entry]:
+            if wallet == WALLET:
+                raise KeyError("a field is missing")
+            return await read(wallet, *position)
+
+        monkeypatch.setattr(house.journal, "read", odd)
+        with capture_logs() as logs:
+            for _ in range(2 * PAGE_READS):  # none of them keeps its turn at the journal
+                _, transport = await house.open()
+                await until(lambda: transport.closing)  # noqa: B023
+                assert transport.names() == ["connected", "error"]
+                assert transport.events()[-1][2]["code"] == "INTERNAL_ERROR"
+        assert logs[0]["wallet"] == WALLET
+        failures = house.registry.tasks.statistics().failures
+        assert failures["page"] == 2 * PAGE_READS
+        monkeypatch.undo()
+        _, transport = await house.open()
+        await until(lambda: transport.ids() == [1])
 
     in_house(tmp_path, scene)
 

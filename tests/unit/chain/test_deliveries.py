@@ -1,0 +1,180 @@
+"""What becomes of a delivery that something here fails at, and of those behind it."""
+
+import asyncio
+import json
+import stat
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_chain import name_of, transaction
+from structlog.testing import capture_logs
+
+from wd_server.chain import quarantine as quarantining
+from wd_server.chain.credits import Credits
+from wd_server.chain.deliveries import Deliveries
+from wd_server.chain.quarantine import Quarantine
+from wd_server.chain.spool import Spool
+from wd_server.tasks import Tasks
+
+ODD_KEYS = [{"pubkey": "a"}, "b", {"pubkey": "c"}]
+
+
+@pytest.fixture(autouse=True)
+def lines() -> Iterator[list[Any]]:
+    """What is logged."""
+    with capture_logs() as logged:
+        yield logged
+
+
+class Told:
+    """Follows every wallet, and fails at transactions named in `fails_at`."""
+
+    def __init__(self) -> None:
+        self.fails_at: set[str] = set()
+        self.signatures: list[str] = []
+
+    def follows(self, wallet: str) -> bool:
+        return True
+
+    def on_transaction(self, wallet: str, transaction: Any) -> None:
+        if name_of(transaction.signature) in self.fails_at:
+            raise KeyError("a bug of ours")
+        self.signatures.append(name_of(transaction.signature))
+
+    def on_gap(self, wallets: Iterable[str]) -> None: ...
+    def on_lost(self, wallets: Iterable[str]) -> None: ...
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.told = Told()
+        self.tasks = Tasks()
+        self.quarantine = Quarantine(folder / "quarantine")
+        spool = Spool(folder / "deliveries", self.quarantine)
+        self.deliveries = Deliveries(spool, Credits(0, lambda: 0.0), self.tasks)
+
+    async def take(self, *signatures: str) -> None:
+        await self.deliveries.take(body(*signatures))
+
+    async def idle(self) -> None:
+        """Until nothing waits."""
+        async with asyncio.timeout(30):
+            while self.deliveries.statistics().waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+def body(*signatures: str) -> bytes:
+    return json.dumps([transaction(7, 0, signature) for signature in signatures]).encode()
+
+
+def play(folder: Path, scene: Callable[[Desk], Awaitable[None]]) -> None:
+    async def life() -> None:
+        desk = Desk(folder)
+        await desk.deliveries.open(desk.told)
+        try:
+            await scene(desk)
+        finally:
+            await desk.deliveries.close()
+
+    asyncio.run(life())
+
+
+def test_a_delivery_that_fails_twice_goes_to_quarantine_and_the_next_is_worked_on(
+    tmp_path: Path, lines: list[Any]
+) -> None:
+    async def scene(desk: Desk) -> None:
+        desk.told.fails_at = {"s2"}
+        await desk.take("s1", "s2", "s3")
+        await desk.take("s4")
+        await desk.idle()
+        assert desk.told.signatures == ["s1", "s3", "s4"], "each once, whatever stands beside it"
+        (kept,) = desk.quarantine.all()
+        assert kept.path.read_bytes() == body("s1", "s2", "s3")
+        assert stat.S_IMODE(kept.path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(kept.path.parent.stat().st_mode) == 0o700
+        assert list((tmp_path / "deliveries").iterdir()) == []
+        assert desk.deliveries.statistics().quarantined == 1
+        assert desk.tasks.statistics().failures["delivered_transaction"] == 2
+        assert desk.tasks.statistics().failing == ()
+
+    play(tmp_path, scene)
+    assert [line["delivery"] for line in lines if "in quarantine" in line["event"]] == [
+        "0000000000000001"
+    ]
+
+
+def test_one_that_fails_once_is_done_at_the_second_try(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        tell, tries = desk.told.on_transaction, []
+
+        def fails_once(wallet: str, transaction: Any) -> None:
+            tries.append(transaction.signature)
+            if len(tries) == 1:
+                raise KeyError
+            tell(wallet, transaction)
+
+        desk.told.on_transaction = fails_once  # type: ignore[method-assign]
+        await desk.take("s1", "s2")
+        await desk.idle()
+        assert sorted(desk.told.signatures) == ["s1", "s2"]
+        assert desk.quarantine.all() == []
+
+    play(tmp_path, scene)
+
+
+def test_account_keys_of_an_odd_shape_stop_nobody_now_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    odd = transaction(7, 0, "odd")
+    odd["transaction"]["message"]["accountKeys"] = ODD_KEYS
+
+    async def scene(desk: Desk) -> None:
+        await desk.deliveries.take(json.dumps([odd, transaction(7, 0, "s1")]).encode())
+        await desk.take("s2")
+        await desk.idle()
+        assert [each for each in desk.told.signatures if each != "odd"] == ["s1", "s2"]
+
+    play(tmp_path, scene)
+    left = tmp_path / "deliveries" / "0000000000000009"
+    left.write_text(json.dumps([odd]))
+    play(tmp_path, scene)
+    assert not left.exists()
+
+
+def test_what_is_no_delivery_at_all_is_set_aside(tmp_path: Path) -> None:
+    left = tmp_path / "deliveries" / "0000000000000001"
+    left.parent.mkdir()
+    left.write_bytes(b"")  # a power cut may leave that
+
+    async def scene(desk: Desk) -> None:
+        await desk.take("s1")
+        await desk.idle()
+        assert desk.told.signatures == ["s1"]
+        assert [kept.size for kept in desk.quarantine.all()] == [0]
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(("deliveries", "size"), [(2, 10_000), (100, 2 * len(body("s0")))])
+def test_the_quarantine_keeps_the_newest_that_there_is_room_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[Any],
+    deliveries: int,
+    size: int,
+) -> None:
+    monkeypatch.setattr(quarantining, "DELIVERIES_MAX", deliveries)
+    monkeypatch.setattr(quarantining, "BYTES_MAX", size)
+
+    async def scene(desk: Desk) -> None:
+        desk.told.fails_at = {f"s{number}" for number in range(4)}
+        for number in range(4):
+            await desk.take(f"s{number}")
+        await desk.idle()
+        kept = [each.path.read_bytes() for each in desk.quarantine.all()]
+        assert kept == [body("s2"), body("s3")]
+
+    play(tmp_path, scene)
+    assert sum("dropped" in line["event"] for line in lines) == 2

@@ -1,0 +1,124 @@
+"""How the process is: section 6 of the public contract, answered from memory.
+
+| what is so | status |
+|---|---|
+| it sends its streams away | `draining` |
+| the journal, the keys or Redis can't be used, so that clients are refused | `unhealthy` |
+| no usable Solana RPC | `degraded` |
+| a background task failed lately, or something else can't be stored | `degraded` |
+
+A store counts as failing from a write that failed until a probe of the disk shows that it is over
+(`disk.py`): other writes, smaller ones, may succeed in between.
+
+A delivery in quarantine is no reason to be degraded: everything works, nothing is gained by asking
+another server, and it stays there until somebody looks at it. A metric and its alert say so.
+"""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Literal
+
+from wd_server import __version__
+from wd_server.access.door import Door
+from wd_server.chain.budget import Budget
+from wd_server.chain.upstream import Upstream
+from wd_server.disk import Disk
+from wd_server.journal.base import Journal
+from wd_server.redis_keeping import Keeping, KeepingWatch
+from wd_server.redis_link import RedisLink
+from wd_server.streaming.registry import StreamRegistry
+from wd_server.tasks import Tasks
+
+Status = Literal["healthy", "degraded", "unhealthy", "draining"]
+Helius = Literal["configured", "simulated", "missing", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`started`: monotonic seconds; `has_upstream`: a Solana RPC is configured; `simulated`: it is
+    no real one. `redis` None: everything is stored in DATA_DIR, which `disk` probes. `keeping`:
+    what Redis does with what is stored in it."""
+
+    started: float
+    has_upstream: bool
+    simulated: bool
+    registry: StreamRegistry
+    journal: Journal
+    door: Door
+    upstream: Upstream
+    budget: Budget | None
+    redis: RedisLink | None
+    keeping: KeepingWatch | None
+    disk: Disk
+    tasks: Tasks
+
+    def document(self, now: int) -> dict[str, Any]:
+        streams, kept = self.registry.counts, self._kept()
+        return {
+            "status": self.status(),
+            "version": __version__,
+            "timestamp": now,
+            "uptime": round(monotonic() - self.started, 1),
+            "streaming": {
+                "active_streams": streams.active,
+                "total_streams": streams.total,
+                "error_rate": streams.error_rate,
+            },
+            "dependencies": {"helius": self._helius(), "redis": self._redis()},
+            "stores": {"failing": self.failing_stores()},
+            "tasks": {"failing": list(self.tasks.statistics().failing)},
+            **({} if kept is None else {"redis": kept._asdict()}),
+        }
+
+    def status(self) -> Status:
+        if self.registry.draining:
+            return "draining"
+        failing = set(self.failing_stores())
+        needed = {"journal"} if self.redis is not None else {"journal", "disk"}
+        if failing & needed or self.door.statistics().stale or not self._redis_answers():
+            return "unhealthy"
+        usable = self._helius() in ("configured", "simulated")
+        well = usable and not failing and not self._tasks_fail() and not self._may_evict()
+        return "healthy" if well else "degraded"
+
+    def stores(self) -> dict[str, bool]:
+        """Whether each is failing."""
+        proved_at = self.disk.proved_at
+        return {
+            "journal": self.journal.statistics().failing,
+            "keys": self.door.statistics().failing,
+            "credits": self.budget is not None and self.budget.failing,
+            "deliveries": self.upstream.deliveries.failed_at > proved_at,
+            "followed_wallets": self.upstream.roll.failed_at > proved_at,
+            "disk": self.disk.failing,
+        }
+
+    def failing_stores(self) -> list[str]:
+        return [name for name, failing in self.stores().items() if failing]
+
+    def _tasks_fail(self) -> bool:
+        return bool(self.tasks.statistics().failing)
+
+    def _kept(self) -> Keeping | None:
+        return None if self.keeping is None else self.keeping.latest
+
+    def _may_evict(self) -> bool:
+        kept = self._kept()
+        return kept is not None and kept.may_evict
+
+    def _helius(self) -> Helius:
+        if not self.has_upstream:
+            return "missing"
+        rpc = self.upstream.rpc.statistics()
+        if rpc.quota_exhausted or rpc.failing:
+            return "unavailable"
+        return "simulated" if self.simulated else "configured"
+
+    def _redis(self) -> Literal["configured", "embedded", "unavailable"]:
+        if self.redis is None:
+            return "embedded"
+        usable = self._redis_answers() and not self.door.statistics().stale
+        return "configured" if usable else "unavailable"
+
+    def _redis_answers(self) -> bool:
+        return self.redis is None or self.redis.available
