@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from tornado.httputil import format_timestamp
-from tornado.iostream import IOStream, StreamClosedError
 
 from handlers.base import GuardedHandler, common_headers
 from handlers.query import accepted_encoding, takes_event_stream
@@ -100,9 +99,12 @@ class StreamingHandler(GuardedHandler):
     _made = False
 
     def set_default_headers(self) -> None:
-        """None when the handler is made: a stream's head leaves without Tornado."""
+        """None when the handler is made: a stream's head leaves without Tornado. Who gets no
+        stream comes back later, and meanwhile their connection holds no file."""
         if self._made:
             super().set_default_headers()
+            if self.request.method == "GET":
+                self.set_header("Connection", "close")
         self._made = True
 
     def prepare(self) -> Coroutine[Any, Any, None]:
@@ -144,30 +146,18 @@ class StreamingHandler(GuardedHandler):
             stream.compress()
         head = self._response_head(stream.stream_id, encoding)
         stream.greeting = head.encode("latin-1") + stream.greeting
-        connection = cast("asyncio.Transport | IOStream", self.detach())
+        transport = cast(asyncio.Transport, self.detach())
         # As finish() does: a reference cycle would keep the request until a garbage collection.
         self.ui.clear()
-        if not isinstance(connection, IOStream):
-            if connection.is_closing():
-                stream.abandon()
-                return
-            try:
-                connection.set_protocol(stream)
-                stream.connection_made(connection)
-            except BaseException:
-                connection.abort()  # nobody else would answer it any more
-                raise
+        if transport.is_closing():
+            stream.abandon()
             return
         try:
-            if connection.socket is None:
-                raise StreamClosedError
-            sock = connection.socket.dup()
-            connection.close()
-            sock.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(lambda: stream, sock)
-        except (OSError, StreamClosedError):
-            stream.abandon()
+            transport.set_protocol(stream)
+            stream.connection_made(transport)
+        except BaseException:
+            transport.abort()  # nobody else would answer it any more
+            raise
 
     def send_head(self) -> None:
         """The answer to HEAD: what a stream's head has, but for its id."""

@@ -21,14 +21,13 @@ from wd_server.access.windows import UNLIMITED, Usage
 from wd_server.analysis.analysis import Analysis
 from wd_server.chain.deliveries import Deliveries
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
+from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
 from wd_server.settings import Settings
 from wd_server.streaming import event
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.tasks import Tasks
 
-# Bytes a request's head may have. Browsers send 1 to 2 KB; a token in it adds up to 4.
-HEADER_BYTES = 16 * 1024
 # Seconds a browser may keep the answer to a preflight.
 PREFLIGHT_SECONDS = 600
 # What a page of another origin may send beyond what browsers always let it, and what it may read.
@@ -86,13 +85,10 @@ class BaseHandler(RequestHandler):
         return allowed, origin if origin in allowed else ""
 
     async def prepare(self) -> None:
-        self.check_size()
+        self.check_body()
 
-    def check_size(self) -> None:
+    def check_body(self) -> None:
         """Raises HTTPError."""
-        size = sum(len(name) + len(value) for name, value in self.request.headers.get_all())
-        if size > HEADER_BYTES:
-            raise HTTPError(431, reason=f"The headers are larger than {HEADER_BYTES} bytes.")
         if self.request.method in ("GET", "HEAD", "DELETE") and self.request.body:
             raise HTTPError(400, reason="This request takes no body. Send it without one.")
 
@@ -166,7 +162,7 @@ class GuardedHandler(BaseHandler):
     usage: Usage = UNLIMITED
 
     async def prepare(self) -> None:
-        self.check_size()
+        self.check_body()
         if self.request.method == "OPTIONS":  # a preflight has no credentials
             return
         services, request = self.services, self.request
@@ -232,9 +228,22 @@ def common_headers(allowed_origins: tuple[str, ...], origin: str) -> Iterator[tu
         yield "Access-Control-Expose-Headers", EXPOSED_HEADERS
 
 
-def refusal(now: int) -> bytes:
-    """The whole answer to what can't be read as HTTP; the connection ends with it."""
-    body = _problem(400, "BAD_REQUEST", "This is no request that can be understood in one way.")
+# What is said to a request that isn't read to its end: the code and why, by status.
+_UNREAD: Final = {
+    400: ("BAD_REQUEST", "This is no request that can be understood in one way."),
+    413: ("CONTENT_TOO_LARGE", "The body is larger than this endpoint takes."),
+    414: ("URI_TOO_LONG", f"The request's head is larger than {HEAD_BYTES} bytes by its target."),
+    431: (
+        "REQUEST_HEADER_FIELDS_TOO_LARGE",
+        f"The request's head is larger than {HEAD_BYTES} bytes, or has more than {HEAD_FIELDS} "
+        "fields.",
+    ),
+}
+
+
+def refusal(status: int, now: int) -> bytes:
+    """The whole answer to what isn't read as a request; the connection ends with it."""
+    body = _problem(status, *_UNREAD[status])
     fields = {
         "Server": f"wd-server/{__version__}",
         "Date": format_timestamp(now),
@@ -243,8 +252,9 @@ def refusal(now: int) -> bytes:
         "Content-Length": len(body),
         "Connection": "close",
     }
-    lines = [f"{name}: {value}" for name, value in fields.items()]
-    return "\r\n".join(["HTTP/1.1 400 Bad Request", *lines, "", ""]).encode() + body
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _problem(status: int, code: str, detail: str) -> bytes:

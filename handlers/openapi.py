@@ -18,7 +18,7 @@ ABOUT: Final = (
     "events or as JSON."
 )
 # What any request may be refused with, and what those under /v4 may be beyond.
-_ALWAYS: Final = (400, 405, 431, 500)
+_ALWAYS: Final = (400, 405, 413, 414, 431, 500)
 _REFUSALS: Final = (401, 403, 429, 503)
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
@@ -80,6 +80,7 @@ _STATUSES: Final = {
     405: "Not with this method.",
     410: "This position is no longer stored. Start again without `after`.",
     413: "The body is too large.",
+    414: "The target is too long.",
     429: "Too many requests or streams. Come back after `Retry-After` seconds.",
     431: "The headers are too large.",
     500: "Something went wrong on the server.",
@@ -173,7 +174,7 @@ def _open_paths() -> Document:
             "post": _operation(
                 "What Helius delivers, with its secret in `Authorization`",
                 _json(_ref("Delivered")),
-                refusals=(403, 413, 503),
+                refusals=(403, 503),
                 body={"type": "array", "items": {"type": "object"}},
             ),
         },

@@ -2,10 +2,10 @@
 
 from typing import ClassVar, cast
 
-from tornado.http1connection import HTTP1Connection
 from tornado.web import HTTPError, stream_request_body
 
 from handlers.base import BaseHandler, Services
+from wd_server.http_exchange import Exchange
 from wd_server.secret import Secret
 
 # Bytes of a delivery. One of 100 of the largest transactions has 10 MB.
@@ -24,10 +24,10 @@ class WebhookHandler(BaseHandler):
         self._chunks: list[bytes] = []
         self._size = 0
         # Other paths take 64 KB.
-        cast(HTTP1Connection, self.request.connection).set_max_body_size(DROPPED_BYTES)
+        cast(Exchange, self.request.connection).set_max_body_size(DROPPED_BYTES)
 
     async def prepare(self) -> None:
-        self.check_size()
+        self.check_body()
         if self.request.method != "POST":
             return
         secret = self.services.settings.webhook_secret

@@ -58,9 +58,12 @@ MAY_IMPORT = {
     "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
     "access": FLAT | LINK | {"trading"},
     "metrics": FLAT | ROOMS | LINK | {"looplag", "process", "health"},
-    "handlers": FLAT | ROOMS | {"metrics"},
+    "handlers": FLAT | ROOMS | {"metrics", "http_exchange", "http_reader"},
     "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag", "disk", "health"},
-    "listener": FLAT,
+    "http_reader": set(),
+    "http_exchange": {"http_reader"},
+    "http1": {"http_exchange", "http_reader"},
+    "listener": {"http1", "http_exchange"},
     "supervisor": FLAT,
     "server": FLAT | {"app", "listener", "streaming", "supervisor"},
     "demo": FLAT,
@@ -75,7 +78,7 @@ MAY_IMPORT = {
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
 PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(credits|faults|listing|pacing|payloads|subscribed|turns)"
-    r"|journal\.base|errors|redis_url|secret|variable"
+    r"|journal\.base|errors|http_reader|redis_url|secret|variable"
     r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
     r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"
     r"|analysis\.(book|comparison|progress|read)"

@@ -254,9 +254,9 @@ class App:
     def open_streams(self) -> int:
         return self.registry.counts.active
 
-    def refusal(self) -> bytes:
-        """The whole answer to what is no HTTP."""
-        return refusal(int(time.time()))
+    def refusal(self, status: int) -> bytes:
+        """The whole answer to what isn't read as a request."""
+        return refusal(status, int(time.time()))
 
     async def _probe(self) -> None:
         """Find out what can be stored, as much as a store writes at once where one is in doubt."""
@@ -305,7 +305,7 @@ class _Application(Application):
     """Takes a request's target in absolute form too (RFC 9112, section 3.2.2)."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        if request.path.startswith(("http://", "https://")):
+        if request.path[:8].lower().startswith(("http://", "https://")):
             with suppress(ValueError):  # what is no URL is no path of ours
                 request.path = urlsplit(request.path).path or "/"
         return super().find_handler(request, **kwargs)

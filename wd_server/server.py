@@ -6,7 +6,6 @@ import resource
 import signal
 
 import structlog
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from wd_server import __version__
@@ -15,12 +14,6 @@ from wd_server.listener import BACKLOG, Listener
 from wd_server.streaming.client import prepare_listener
 from wd_server.supervisor import Supervisor
 
-# Bytes of headers that are read at all; handlers refuse with an answer what is over their limit.
-HEADER_BYTES_READ = 256 * 1024
-# Bytes of a request's body: no endpoint takes more than a few fields.
-BODY_BYTES = 64 * 1024
-# Seconds a client may take to send its headers, and a kept connection may be silent.
-REQUEST_SECONDS = 10
 # Seconds at the end for those who connected before the socket was left to the next process: what
 # they ask is on its way, and the answer is short.
 LAST_ANSWERS_SECONDS = 1
@@ -40,18 +33,8 @@ class Server:
     def __init__(self, app: App, supervisor: Supervisor | None = None) -> None:
         self._app = app
         self._supervisor = supervisor or Supervisor({}, 0)
-        application = app.application()
-        self._http = HTTPServer(
-            application,
-            max_header_size=HEADER_BYTES_READ,
-            max_body_size=BODY_BYTES,
-            idle_connection_timeout=REQUEST_SECONDS,
-            body_timeout=REQUEST_SECONDS,
-        )
         self._listener = Listener(
-            application,
-            self._http,
-            silent_seconds=REQUEST_SECONDS,
+            app.application(),
             files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             streams=app.open_streams,
             refusal=app.refusal,
@@ -91,7 +74,6 @@ class Server:
         if self._supervisor.hands_over:
             await self._listener.settle(LAST_ANSWERS_SECONDS)
         self._listener.close()
-        await self._http.close_all_connections()
         await self._app.close()
         self._supervisor.close()
         _log.info("stopped")

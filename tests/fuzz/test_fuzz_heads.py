@@ -1,20 +1,21 @@
-"""Requests with changed heads: what is read without Tornado, and a whole server."""
+"""Requests with changed heads: the reader by itself, and a whole server."""
 
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
+import h11
 import pytest
-from budget import examples
+from budget import budget, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mutation import mutated
 from processes import Server, server, simulator
-from tornado.httputil import HTTPHeaders, parse_request_start_line
 from wire import Connection
 
-from wd_server.listener import is_plain
+from wd_server.http_exchange import BODY_BYTES
+from wd_server.http_reader import Head, Reader, Refused
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 OWN_SIZE = 5
@@ -26,6 +27,7 @@ FIELDS = (
     b"Authorization: Bearer wd_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
     b"Connection: keep-alive\r\n",
     b"Connection: close\r\n",
+    b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n",
     b"Content-Length: 2\r\n",
     b"Expect: 100-continue\r\n",
     b"Last-Event-ID: 1-1\r\n",
@@ -66,25 +68,95 @@ def heads(draw: st.DrawFn) -> bytes:
     return b"%b %b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (method, target, b"".join(fields))
 
 
+# What a request may be larger by, so that a reader whose time doesn't grow in proportion is found:
+# a head that is refused for its size, and bodies that aren't.
+FILLERS = (b"", b"A: b\r\n" * 90, b"X: " + b" a" * 8000, b"a" * 60_000, b"\r\n\r\n" * 5000)
+requests = st.builds(
+    lambda request, at, filler: request[:at] + filler + request[at:],
+    mutated(heads() | st.builds(bytes.__add__, heads(), heads()), PIECES),
+    st.integers(0, 400),
+    st.sampled_from(FILLERS),
+)
+
+
+def _read(*pieces: bytes) -> tuple[list[tuple[Head, bytes]], int | None]:
+    """The whole requests in it with their bodies, and the status of what is refused behind them."""
+    reader, found = Reader(), list[tuple[Head, bytes]]()
+    head: Head | None = None
+    body = b""
+    try:
+        for piece in pieces:
+            reader.add(piece)
+            while (head := head or reader.head()) is not None:
+                body += reader.body(BODY_BYTES)
+                if not reader.whole:
+                    break
+                found.append((head, body))
+                head, body = None, b""
+                reader.renew()
+    except Refused as refused:
+        return found, refused.status
+    finally:
+        reader.close()
+    return found, None
+
+
 @examples(1000)
-@given(mutated(heads(), PIECES))
-def test_what_is_read_without_tornado_means_to_everybody_one_request_without_a_body(
-    head: bytes,
-) -> None:
-    if not is_plain(head):
-        return
-    assert head.endswith(b"\r\n\r\n")
-    assert head.count(b"\r\n\r\n") == 1
-    assert not re.search(rb"[^ -~\r\n]", head)
-    assert head.count(b"\r") == head.count(b"\n") == head.count(b"\r\n")
-    line, _, fields = head.decode("ascii").partition("\r\n")
-    start = parse_request_start_line(line)
-    assert (start.method, start.version) == ("GET", "HTTP/1.1")
-    assert line == f"{start.method} {start.path} {start.version}"
-    assert re.fullmatch(r"/v4/(wallet/[A-Za-z0-9_]+/)?stream(\?\S*)?", start.path)
-    names = {name.lower() for name, _ in HTTPHeaders.parse(fields).get_all()}
-    assert not names & {"content-length", "transfer-encoding", "expect", "upgrade"}
-    assert len(list(HTTPHeaders.parse(fields).get_all())) == fields.count("\r\n") - 1
+@given(requests, st.integers(0, 2000))
+def test_requests_are_the_same_wherever_they_are_cut(request: bytes, at: int) -> None:
+    whole = _read(request)
+    assert _read(request[:at], request[at:]) == whole
+    assert _read(request[: at // 2], request[at // 2 : at], request[at:]) == whole
+
+
+@examples(1000)
+@given(requests)
+def test_what_is_read_as_one_request_is_that_to_another_strict_reader(request: bytes) -> None:
+    """h11 knows nothing of llhttp. It takes a lone LF for a line's end, white space around a
+    target and lengths that are repeated, which are refused here; so it may find more requests, and
+    where it finds the same number they are the same ones."""
+    found, refused = _read(request)
+    others = list(_by_h11(request))
+    for (head, body), other in zip(found, others, strict=False):
+        assert other == (head.method, head.target, _as_h11_has_them(head.fields), body)
+    if refused is None:
+        assert len(others) <= len(found) + 1
+
+
+EMPTY = h11.Response(status_code=200, headers=[("content-length", "0")])
+
+
+def _by_h11(request: bytes) -> Iterator[tuple[str, str, list[tuple[str, str]], bytes]]:
+    """What h11 understands, up to what it doesn't."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(request) + 1)
+    connection.receive_data(request)
+    head, body = None, b""
+    with suppress(h11.RemoteProtocolError):
+        while True:
+            match connection.next_event():
+                case h11.Request() as head:
+                    body = b""
+                case h11.Data(data=data):
+                    body += bytes(data)
+                case h11.EndOfMessage():
+                    assert head is not None
+                    fields = [(n.decode(), v.decode("latin-1")) for n, v in head.headers]
+                    yield head.method.decode(), head.target.decode(), fields, body
+                    connection.send(
+                        h11.Response(status_code=200, headers=[("content-length", "0")])
+                    )
+                    connection.send(h11.EndOfMessage())
+                    if connection.our_state is h11.MUST_CLOSE:
+                        return
+                    connection.start_next_cycle()
+                case _:
+                    return
+
+
+def _as_h11_has_them(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Lower-case names, and of a coding also the value."""
+    lowered = [(name.lower(), value) for name, value in fields]
+    return [(n, v.lower() if n == "transfer-encoding" else v) for n, v in lowered]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +169,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @examples(300)
-@given(mutated(heads() | st.builds(bytes.__add__, heads(), heads()), PIECES), st.integers(0, 400))
+@given(requests, st.integers(0, 400))
 @example(b"GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n", 0)
 @example(b"GET http://[x]/health HTTP/1.1\r\nHost: x\r\n\r\n", 0)
 def test_whatever_arrives_the_server_answers_in_order_or_hangs_up_without_an_error(
@@ -105,7 +177,7 @@ def test_whatever_arrives_the_server_answers_in_order_or_hangs_up_without_an_err
 ) -> None:
     """In two pieces, so that it has to wait for the second where the first isn't a whole."""
     start = fuzzed.log.stat().st_size
-    with Connection(fuzzed.url) as connection:
+    with budget(len(request_bytes), fuzzed.cpu_seconds), Connection(fuzzed.url) as connection:
         for piece in filter(None, (request_bytes[:pause_at], request_bytes[pause_at:])):
             connection.send_as_taken(piece)
         with suppress(OSError):  # it has hung up first

@@ -11,8 +11,8 @@ from wire import Answer, Connection, exchange
 JSON = ("Accept", "application/json")
 EVENTS = ("Accept", "text/event-stream")
 
-# Bytes: the handlers' limit on a head is 16 KB, what is read of one at all 256 KB.
-LARGE, TOO_LARGE = 64 * 1024, 300 * 1024
+# Bytes: a head may have 16 KB.
+LARGE, MUCH_TOO_LARGE = 64 * 1024, 300 * 1024
 
 BAD_WALLETS = {
     "one character": "x",
@@ -120,9 +120,12 @@ NOT_HTTP = {
     "an unknown coding": (
         b"GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
     ),
-    "a body of a megabyte": (
-        b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"a" * 1000
+    "lines that end in LF": b"GET /health HTTP/1.1\nHost: x\n\n",
+    "a field that ends in LF": b"GET /health HTTP/1.1\r\nHost: x\nX: a\r\n\r\n",
+    "a port of thousands of digits": (
+        b"GET /health HTTP/1.1\r\nHost: x:" + b"9" * 5000 + b"\r\n\r\n"
     ),
+    "a path beyond ASCII": b"GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n",
 }
 
 
@@ -237,20 +240,35 @@ def test_thousands_of_small_headers_are_refused_with_431(served: Server) -> None
 
 
 @pytest.mark.parametrize(
-    "start",
-    [b"GET /health HTTP/1.1\r\nHost: x\r\nX: ", b"GET /", b"GET /health?"],
-    ids=["header", "path", "query"],
+    ("start", "status", "code"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nX: ", 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nX", 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
+        (b"GET /", 414, "URI_TOO_LONG"),
+        (b"GET /health?", 414, "URI_TOO_LONG"),
+        (b"GET http://x/", 414, "URI_TOO_LONG"),
+    ],
+    ids=["header", "name", "path", "query", "absolute form"],
 )
-def test_a_head_that_is_too_large_to_read_closes_the_connection(
-    served: Server, start: bytes
+def test_a_head_is_refused_as_soon_as_it_is_too_large_however_much_still_comes(
+    served: Server, start: bytes, status: int, code: str
 ) -> None:
     with Connection(served.url) as connection:
-        connection.send_as_taken(start + b"a" * TOO_LARGE)
+        connection.send(start + b"a" * MUCH_TOO_LARGE)
+        answer = connection.answer()
+        _assert_problem(answer, status, code)
+        assert answer.headers["connection"] == "close"
         assert connection.ended() == b""
 
 
-def test_a_very_long_path_is_not_found(served: Server) -> None:
-    _assert_problem(exchange(served.url, "/" + "a" * LARGE), 404, "NOT_FOUND")
+@pytest.mark.parametrize("path", ["/{}", "/health?x={}", "/v4/wallet/{}/stream"])
+def test_a_target_of_64_kb_is_refused_with_414(served: Server, path: str) -> None:
+    answer = exchange(served.url, path.format("a" * LARGE), headers=[EVENTS])
+    _assert_problem(answer, 414, "URI_TOO_LONG")
+
+
+def test_a_long_path_that_may_be_sent_is_not_found(served: Server) -> None:
+    _assert_problem(exchange(served.url, "/" + "a" * 15_000), 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -308,12 +326,25 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(
     with Connection(served.url) as connection:
         connection.send_as_taken(request_bytes)
         answered = connection.ended()
-    assert answered == b"" or answered.startswith(b"HTTP/1.1 400 ")
-    if answered:
-        assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answered
-        assert b"\r\nContent-Type: application/problem+json\r\n" in answered
-        assert b"\r\nConnection: close\r\n" in answered
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answered
+    assert b"\r\nContent-Type: application/problem+json\r\n" in answered
+    assert b"\r\nConnection: close\r\n" in answered
     assert b"\nHTTP/1.1" not in answered, "a second request was read out of one"
+
+
+@pytest.mark.parametrize(
+    "framed",
+    [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"],
+    ids=["sized", "chunks"],
+)
+def test_a_body_of_a_megabyte_is_refused_with_413_and_not_by_a_reset(
+    served: Server, framed: bytes
+) -> None:
+    with Connection(served.url) as connection:
+        connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n" + framed + b"a" * 1_000_000)
+        _assert_problem(connection.answer(), 413, "CONTENT_TOO_LARGE")
+        assert connection.ended() == b""
 
 
 def test_pipelined_requests_are_answered_in_order(served: Server) -> None:
@@ -364,9 +395,21 @@ def test_http_1_0_is_answered_and_closed(served: Server, wallet: str) -> None:
             assert connection.ended() == b""
 
 
-def test_the_absolute_form_of_a_url_is_answered(served: Server) -> None:
-    answer = exchange(served.url, f"{served.url}/health/live")
-    assert answer.json() == {"status": "alive"}
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "https", "hTTpS"])
+def test_the_absolute_form_of_a_url_is_answered(served: Server, scheme: str) -> None:
+    """A scheme is the same in capitals (RFC 3986, section 3.1)."""
+    target = served.url.replace("http", scheme, 1) + "/health/live"
+    assert exchange(served.url, target).json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/v4/wallet/{wallet}/stream"])
+def test_the_wish_for_another_protocol_is_answered_in_this_one(
+    served: Server, wallet: str, path: str
+) -> None:
+    """As curl and Java's client ask for HTTP/2 with each first request."""
+    headers = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c")]
+    headers.append(("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"))
+    assert exchange(served.url, path.format(wallet=wallet), headers=headers).status == 200
 
 
 def test_who_expects_100_continue_gets_it_and_then_the_answer(served: Server) -> None:
@@ -376,12 +419,6 @@ def test_who_expects_100_continue_gets_it_and_then_the_answer(served: Server) ->
         assert connection.answer(has_body=False).status == 100
         connection.send(b"abc")
         _assert_problem(connection.answer(), 400, "BAD_REQUEST")
-
-
-def test_lines_that_end_in_lf_alone_are_understood(served: Server) -> None:
-    with Connection(served.url) as connection:
-        connection.send(b"GET /health/live HTTP/1.1\nHost: x\n\n")
-        assert connection.answer().json() == {"status": "alive"}
 
 
 def test_clients_that_never_finish_their_headers_are_cut(served: Server) -> None:

@@ -1,5 +1,7 @@
-"""Both ways into the server: streams on the loop's own connections, everything else by Tornado."""
+"""Ways into the server: requests whole and in pieces, by clients that stay and that leave."""
 
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,8 @@ def test_a_connection_that_asked_for_something_else_may_become_a_stream(
         (head("x" * 44, "Accept: application/json"), 400),
         (b"GET /v4/wallet/a/stream HTTP/1.1\r\nX: no host\r\n\r\n", 400),
         (b"GET /v4/wallet/a/stream HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (head("a", "X: " + "a" * 20_000), 431),
+        (head("a" * 20_000), 414),
     ],
 )
 def test_a_refused_stream_gets_a_whole_answer_and_the_connection_ends(
@@ -64,9 +68,8 @@ def test_a_refused_stream_gets_a_whole_answer_and_the_connection_ends(
         connection.send(request_head)
         answer = connection.ended()
     assert answer.startswith(b"HTTP/1.1 %d " % status)
-    if b"no host" not in request_head and b"Host: a" not in request_head:
-        assert b"Connection: close\r\n" in answer
-        assert b"application/problem+json" in answer
+    assert b"Connection: close\r\n" in answer
+    assert b"application/problem+json" in answer
 
 
 def test_who_leaves_right_after_asking_leaves_nothing_behind(tmp_path: Path, wallet: str) -> None:
@@ -77,3 +80,81 @@ def test_who_leaves_right_after_asking_leaves_nothing_behind(tmp_path: Path, wal
         started.wait_for("active_streams", 0)
         assert started.get("/health")["status"] in ("healthy", "degraded")
         assert not [line for line in started.log.read_text().splitlines() if "Traceback" in line]
+
+
+PACKET = b"GET /v4/stream HTTP/1.1\r\n" + b"A: b\r\n" * 30
+# CPU seconds for a hundred of them and an answer about the health.
+PACKETS, PACKETS_SECONDS = 100, 2
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        [PACKET],
+        [PACKET[:100], PACKET[100:]],
+        [PACKET + b"X(: 1\r\n\r\n"],
+        [PACKET + "X: \xe4\r\n\r\n".encode()],
+        [PACKET.replace(b"A: b", b"A: ")],
+        [PACKET + b"X: " + b" " * 15_000],
+        [PACKET.replace(b"/stream", b"/stream?" + b"a" * 15_000)],
+        [b"GET /v4/wallet/" + b"a" * 15_000 + b"/stream HTTP/1.1\r\n\r\n"],
+    ],
+    ids=["205 bytes", "in two", "bad field", "UTF-8", "blanks", "spaces", "query", "wallet"],
+)
+def test_no_packet_takes_more_time_than_its_length_is_worth(
+    served: Server, packet: list[bytes]
+) -> None:
+    """205 bytes stopped the whole server for hours once, also through nginx."""
+    assert len(PACKET) == 205
+    before = served.cpu_seconds()
+    with ExitStack() as stack:
+        for _ in range(PACKETS):
+            connection = stack.enter_context(Connection(served.url))
+            for piece in packet:
+                connection.send(piece)
+        assert served.get("/health")["status"] == "healthy"
+        assert served.cpu_seconds() - before < PACKETS_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/health", 200),
+        ("/nowhere", 404),
+        ("/v4/wallet/{wallet}", 200),
+        ("/v4/wallet/{wallet}/stream", 200),
+        ("/v4/stream?wallet={wallet}", 200),
+        ("/v4/wallet/{wallet}/stream?follow=true", 200),
+    ],
+)
+@pytest.mark.parametrize("pause", [False, True], ids=["at once", "after the answer began"])
+def test_a_client_that_ends_its_own_side_gets_its_answer(
+    served: Server, wallet: str, path: str, status: int, pause: bool
+) -> None:
+    """As `nc -N` and some probes do. Who follows gets what is there, and then the end: nobody could
+    tell that they had gone."""
+    with Connection(served.url) as connection:
+        connection.request("GET", path.format(wallet=wallet), [("Connection", "close")])
+        begun = connection.socket.recv(1) if pause else b""
+        connection.socket.shutdown(socket.SHUT_WR)
+        answer = begun + connection.ended()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    if "stream" in path:
+        assert b"event: connected\n" in answer
+    if "stream" in path and "follow" not in path:
+        assert b"event: complete\n" in answer
+    served.wait_for("active_streams", 0)
+
+
+def test_a_post_whose_client_has_ended_its_side_is_answered(served: Server) -> None:
+    with Connection(served.url) as connection:
+        connection.request("POST", "/v4/auth/token", body=b"{}")
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.answer().status == 401
+
+
+def test_a_request_that_ends_in_the_middle_is_told_so(served: Server) -> None:
+    with Connection(served.url) as connection:
+        connection.send(HEALTH[:20])
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.ended().startswith(b"HTTP/1.1 400 ")

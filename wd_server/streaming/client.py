@@ -169,6 +169,11 @@ class Client(asyncio.Protocol, ABC):
     def data_received(self, data: bytes) -> None:
         """A client has nothing to say after its request; what it says is dropped."""
 
+    def eof_received(self) -> bool:
+        """A client may end its own side and wait for a history, which ends by itself. One that
+        follows would never be known to have gone."""
+        return not self.view.follow
+
     def pause_writing(self) -> None:
         self.paused = True
         self.stalled = self.home.wheel.now
