@@ -16,6 +16,8 @@ from wd_server.streaming import reference
 # event that tells anything.
 PATIENCE = 30
 PATIENCE_WITH_HEARTBEATS = 120
+# The order of an event's lines: a client that takes an id at its line must have had the data.
+LINES = ("retry", "event", "data", "id")
 
 
 class Torn(AssertionError):
@@ -128,7 +130,7 @@ class EventSource:
 
 def read_event(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
-    assert fields.keys() <= {"event", "id", "data", "retry"}, fields
+    assert list(fields) == [name for name in LINES if name in fields], fields
     retry = fields.get("retry")
     data = json.loads(fields["data"])
     check(fields["event"], data, has_id="id" in fields)
