@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from chunks import Chunks
 from jsonschema_rs import Draft202012Validator
 
 from wd_server.streaming import reference
@@ -52,11 +53,15 @@ class EventSource:
         lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Accept: text/event-stream"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self._buffer = b""
+        self._chunks: Chunks | None = None
         self.first_bytes = b""
         try:
             self.socket.connect((parts.hostname, parts.port))
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
             self.status, self.headers = self._read_head()
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                self._chunks = Chunks()
+                self._buffer = self._chunks.feed(self._buffer)
         except BaseException:
             self.socket.close()
             raise
@@ -70,8 +75,13 @@ class EventSource:
     def close(self) -> None:
         self.socket.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended the stream and said so: a cut looks otherwise."""
+        return self._chunks is not None and self._chunks.ended
+
     def __iter__(self) -> Iterator[Event]:
-        """Events until the server ends the stream."""
+        """Events until the stream ends or is cut off."""
         while True:
             block, end, rest = self._buffer.partition(b"\n\n")
             if end:
@@ -113,8 +123,10 @@ class EventSource:
 
     def fill(self, size: int = 65536) -> bool:
         """Read once; False at the end of the stream."""
+        if self.ended:
+            return False
         received = self.socket.recv(size)
-        self._buffer += received
+        self._buffer += received if self._chunks is None else self._chunks.feed(received)
         return bool(received)
 
     def _read_head(self) -> tuple[int, dict[str, str]]:

@@ -561,6 +561,7 @@ _KNOWN_HEADERS = {
     "referrer-policy",
     "retry-after",
     "server",
+    "transfer-encoding",
     "vary",
     "www-authenticate",
     "x-accel-buffering",

@@ -79,6 +79,7 @@ class Bundle(Client):
     __slots__ = (
         "_due",
         "_events",
+        "_greeting",
         "_out",
         "_places",
         "_planned",
@@ -102,7 +103,9 @@ class Bundle(Client):
         # Those whose turn will come, in that order, and those whose next page is being read.
         self._due: dict[Member, None] = {}
         self._waiting: set[Member] = set()
-        # What the next write has, at most PAGE_BYTES and one page: bytes, and what is in them.
+        # What the next write has, at most PAGE_BYTES and one page: bytes, and what is in them. Only
+        # the first one has the greeting, which is framed already.
+        self._greeting = b""
         self._out: list[bytes] = []
         self._size = self._events = self._trades = 0
         self._planned = False
@@ -139,7 +142,8 @@ class Bundle(Client):
     # What the loop tells.
 
     def start(self, greeting: bytes) -> None:
-        self._put(greeting)
+        self._greeting = greeting
+        self._events = 1
         self._due = dict.fromkeys(self.members)
         self.pump()
 
@@ -241,8 +245,10 @@ class Bundle(Client):
         self._events += 1
 
     def _flush(self) -> None:
-        if self._out:
-            data, events, trades = b"".join(self._out), self._events, self._trades
+        if self._events:
+            data = self._greeting + self._private(b"".join(self._out))
+            events, trades = self._events, self._trades
+            self._greeting = b""
             self._out.clear()
             self._size = self._events = self._trades = 0
             self._write(data, events, trades)

@@ -83,6 +83,7 @@ class Wallets:
 
     async def open(self, *wallets: str, **how: Any) -> tuple[Bundle, Socket]:
         bundle = await self.admit(*wallets, **how)
+        bundle.answer(b"", chunked=True, compressed=False)
         transport = Socket(bundle)
         bundle.connection_made(transport)
         await settled()

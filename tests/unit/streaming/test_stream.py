@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from chunks import Chunks
 
 from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUnavailable
 from wd_server.journal.base import Entry, EventId, Lease, NewEntry
@@ -33,12 +34,14 @@ LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_stre
 
 
 class Socket(asyncio.Transport):
-    """A transport whose peer reads only when told to."""
+    """A transport whose peer reads only when told to. `writes` are as they go out, `received` is
+    what they mean; `ended`: the peer was told that the stream ended."""
 
     def __init__(self, protocol: Stream) -> None:
         super().__init__()
         self._protocol = protocol
         self._tcp = _connected()
+        self._chunks = Chunks() if protocol.chunked else None
         self.received = b""
         self.writes: list[bytes] = []
         self.unsent = 0
@@ -57,7 +60,7 @@ class Socket(asyncio.Transport):
     def write(self, data: Any) -> None:
         assert not self.closing
         self.writes.append(data)
-        self.received += data
+        self.received += data if self._chunks is None else self._chunks.feed(data)
         if not self.reading:
             self.unsent += len(data)
             if self.unsent == len(data):
@@ -77,6 +80,10 @@ class Socket(asyncio.Transport):
         """What the loop does when the connection is gone."""
         self._tcp.close()
         self._protocol.connection_lost(None)
+
+    @property
+    def ended(self) -> bool:
+        return self._chunks is not None and self._chunks.ended
 
     def events(self) -> list[tuple[str, str | None, dict[str, Any]]]:
         found = []
@@ -143,9 +150,15 @@ class House:
         return self.registry.admit(channel, view, after, 0.0)
 
     async def open(
-        self, view: View = FOLLOW, after: EventId | None = None
+        self,
+        view: View = FOLLOW,
+        after: EventId | None = None,
+        *,
+        chunked: bool = True,
+        compressed: bool = False,
     ) -> tuple[Stream, Socket]:
         stream = await self.admit(view, after)
+        stream.answer(b"", chunked=chunked, compressed=compressed)
         transport = Socket(stream)
         stream.connection_made(transport)
         await settled()
@@ -200,10 +213,10 @@ def test_the_first_write_has_the_greeting_and_what_follows_is_in_order(tmp_path:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
         stream = await house.admit()
-        stream.greeting = b"HTTP/1.1 200 OK\r\n\r\n" + stream.greeting
+        stream.answer(b"HTTP/1.0 200 OK\r\n\r\n", chunked=False, compressed=False)
         transport = Socket(stream)
         stream.connection_made(transport)
-        assert transport.writes[0].startswith(b"HTTP/1.1 200 OK\r\n\r\nevent: connected\n")
+        assert transport.writes[0].startswith(b"HTTP/1.0 200 OK\r\n\r\nevent: connected\n")
         transport.received = transport.received.partition(b"\r\n\r\n")[2]
         await until(lambda: len(transport.names()) == 3)
         await house.append("trade")
@@ -339,12 +352,7 @@ def test_streams_at_one_position_are_given_the_very_same_bytes(tmp_path: Path) -
 
 def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
-        sockets = []
-        for _ in range(2):
-            stream = await house.admit()
-            stream.compress()
-            sockets.append(Socket(stream))
-            stream.connection_made(sockets[-1])
+        sockets = [(await house.open(compressed=True))[1] for _ in range(2)]
         _, plain = await house.open()
         await house.append("trade", "trade")
         first, second = sockets
@@ -354,17 +362,16 @@ def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_pat
     in_house(tmp_path, scene)
 
 
-def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path, chunked: bool) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
-        stream = await house.admit(after=EventId(house.run + 7, 1))
-        stream.compress()
-        transport = Socket(stream)
-        stream.connection_made(transport)
+        after = EventId(house.run + 7, 1)
+        stream, transport = await house.open(after=after, chunked=chunked, compressed=True)
         await until(lambda: stream.seq == 2)
         stream.bye(CloseReason.SHUTDOWN, 1500)
         early = await house.admit()
-        early.compress()
+        early.answer(b"", chunked=chunked, compressed=True)
         early.bye(CloseReason.SHUTDOWN, 1500)
         told = Socket(early)
         early.connection_made(told)
@@ -372,6 +379,7 @@ def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
             *("connected", "gap", "trade", "trade", "bye")
         ]
         assert _names(gzip.decompress(told.received)) == ["connected", "bye"]
+        assert transport.ended is told.ended is chunked
 
     in_house(tmp_path, scene)
 

@@ -74,7 +74,9 @@ class House:
         view = View(follow=True)
         channel = await self.registry.channel(WALLET)
         for _ in range(STREAMS):
-            self.registry.admit(channel, view, None, 0.0).connection_made(self.sink)
+            stream = self.registry.admit(channel, view, None, 0.0)
+            stream.answer(b"", chunked=True, compressed=False)
+            stream.connection_made(self.sink)
         return channel
 
     async def tell(self, events: int) -> None:
