@@ -29,7 +29,7 @@ from wd_server.streaming.lifecycle import CloseReason
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
 

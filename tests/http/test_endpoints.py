@@ -411,6 +411,14 @@ def test_what_a_stream_counts_as_sent_is_what_went_over_the_wire(
     assert line["bytes"] == len(answered)
 
 
+def test_nothing_on_the_way_may_keep_or_change_a_stream(served: Server, wallet: str) -> None:
+    target = f"/v4/wallet/{wallet}/stream"
+    for path, method in ((target, "GET"), (target, "HEAD"), ("/v4/wallet/x/stream", "GET")):
+        answer = exchange(served.url, path, method=method)
+        assert answer.media_type == "text/event-stream"
+        assert answer.headers["cache-control"] == "no-cache, no-transform"
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 def test_the_answer_to_head_of_a_stream_is_its_head(
     served: Server, wallet: str, version: str
@@ -549,6 +557,8 @@ def test_a_preflight_allows_what_the_path_takes_and_the_headers_of_a_client(
     assert "Origin" in answer.headers["vary"]
     allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
     assert {"authorization", "x-api-key", "last-event-id"} <= set(allowed)
+    # Sent by EventSource polyfills over XMLHttpRequest.
+    assert {"cache-control", "x-requested-with"} <= set(allowed)
 
 
 def test_a_preflight_allows_nothing_to_other_origins(served: Server, wallet: str) -> None:
