@@ -14,7 +14,7 @@ from wd_server.errors import WalletDoctorError
 from wd_server.journal.base import EventId
 from wd_server.streaming import event, sse
 from wd_server.streaming.bundle_id import Bookmarks, Places, Seal
-from wd_server.streaming.channel import PAGE_BYTES, Channel
+from wd_server.streaming.channel import PAGE_BYTES, Channel, Unreadable
 from wd_server.streaming.client import OPEN, Client, Home
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.lifecycle import CloseReason, StreamState
@@ -91,9 +91,15 @@ class Bundle(Client):
     )
 
     def __init__(
-        self, stream_id: str, view: View, home: Home, channels: Sequence[Channel], seal: Seal
+        self,
+        stream_id: str,
+        view: View,
+        home: Home,
+        channels: Sequence[Channel],
+        seal: Seal,
+        heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home)
+        super().__init__(stream_id, view, home, heartbeat_seconds)
         self.members = [
             Member(self, place, channel, _named(view, channel.wallet))
             for place, channel in enumerate(channels)
@@ -122,19 +128,23 @@ class Bundle(Client):
     def lag(self) -> int:
         return sum(member.channel.behind(member.run, member.seq) for member in self._reading)
 
-    def resume(self, bookmarks: Bookmarks) -> event.GapReason | None:
+    def resume(self, bookmarks: Bookmarks | Unreadable) -> event.GapReason | None:
         """Begin where the client's last id says; wallets that it doesn't know, at their start.
         Returns why that can't be done for a wallet, if there is one."""
         reason = None
         for member in self.members:
             channel = member.channel
-            left = bookmarks.position(channel.wallet, channel.run)
+            left: EventId | Unreadable | None
+            if isinstance(bookmarks, Unreadable):
+                left = bookmarks
+            else:
+                left = bookmarks.position(channel.wallet, channel.run)
             gap = channel.gap(left)
             if gap is not None:
                 frame = event.gap_frame(gap, str(left), channel.position)
                 self.greeting += event.named(frame, channel.wallet)
                 reason = reason or gap
-            elif left is not None:
+            elif isinstance(left, EventId):
                 member.seq = left.seq
                 self._places.move(member.place, *left)
         return reason

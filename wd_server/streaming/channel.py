@@ -33,6 +33,16 @@ SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
+# What is told back of an id that can't be read, in characters: more than one of ours has.
+UNREADABLE_CHARACTERS = 64
+
+
+class Unreadable(str):
+    """What a client sent as its last id, and what can't be one of this wallet's."""
+
+    __slots__ = ()
+
+
 class Visited(Protocol):
     """What is visited, and what is done when that fails."""
 
@@ -178,8 +188,10 @@ class Channel:
     def is_deserted(self) -> bool:
         return not (self.streams or self.members)
 
-    def gap(self, last: EventId | None) -> event.GapReason | None:
+    def gap(self, last: EventId | Unreadable | None) -> event.GapReason | None:
         """Why a client can't go on from where it was; None if it can, or wasn't anywhere."""
+        if isinstance(last, Unreadable):
+            return "unknown_id"
         if last is None or (last.run == self.run and last.seq <= self.head):
             return None
         return "expired" if 0 < last.run < self.run else "unknown_id"

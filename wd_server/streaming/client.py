@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, cast
 
+from msgspec import UNSET, UnsetType
+
+from wd_server import __version__
 from wd_server.errors import WalletDoctorError
 from wd_server.streaming import event, sse
 from wd_server.streaming.channel import T, Watcher
@@ -69,7 +72,7 @@ class Client(asyncio.Protocol, ABC):
     """Made by `StreamRegistry`; `connection_made` by the loop starts it.
 
     `greeting` is what is written first: the response's head and everything before the first
-    journal entry.
+    journal entry. `heartbeat_seconds` is the longest silence; None: as the settings have it.
     """
 
     __slots__ = (
@@ -81,6 +84,7 @@ class Client(asyncio.Protocol, ABC):
         "expires",
         "greeting",
         "gzip",
+        "heartbeat_seconds",
         "home",
         "on_closed",
         "opened_at",
@@ -98,7 +102,9 @@ class Client(asyncio.Protocol, ABC):
         "written",
     )
 
-    def __init__(self, stream_id: str, view: View, home: Home) -> None:
+    def __init__(
+        self, stream_id: str, view: View, home: Home, heartbeat_seconds: int | None
+    ) -> None:
         self.stream_id = stream_id
         self.view = view
         self.home = home
@@ -107,6 +113,7 @@ class Client(asyncio.Protocol, ABC):
         self.errored: str | None = None
         self.transport: asyncio.Transport | None = None
         self.greeting = b""
+        self.heartbeat_seconds = heartbeat_seconds or home.limits.heartbeat_seconds
         # Until `answer`, the greeting has neither chunks nor compression.
         self.chunked = False
         self.gzip: Gzip | None = None
@@ -153,6 +160,22 @@ class Client(asyncio.Protocol, ABC):
             self.gzip = Gzip()
             beginning = self._framed(chunk(HEADER))
         self.greeting = head + beginning + self._private(self.greeting)
+
+    def connected(
+        self, wallet: str | None, resumed: bool, wallets: Sequence[str] | UnsetType = UNSET
+    ) -> bytes:
+        """What the client is told first, of its one wallet or of several."""
+        connected = event.Connected(
+            stream_id=self.stream_id,
+            wallet=wallet,
+            timestamp=self.home.now(),
+            resumed=resumed,
+            heartbeat_seconds=self.heartbeat_seconds,
+            follow=self.view.follow,
+            server=f"wd-server/{__version__}",
+            wallets=wallets,
+        )
+        return event.frame(connected)
 
     # What the loop tells.
 
@@ -236,7 +259,6 @@ class Client(asyncio.Protocol, ABC):
     def on_second(self) -> None:
         """The wheel came by: a heartbeat, an end, or nothing yet."""
         now = self.home.wheel.now
-        limits = self.home.limits
         if self.state is StreamState.CLOSED:
             return  # since it was found due
         if self.state is StreamState.CLOSING:
@@ -246,13 +268,13 @@ class Client(asyncio.Protocol, ABC):
         elif self.paused:
             self._on_stalled_second(now)
         else:
-            if now - self.written >= limits.heartbeat_seconds:
+            if now - self.written >= self.heartbeat_seconds:
                 self._write(self._shared(self.home.heartbeat), 1)
             self.await_due()
 
     def await_due(self) -> None:
         """Stand in the wheel where the next heartbeat or the end is due."""
-        due = self.written + self.home.limits.heartbeat_seconds
+        due = self.written + self.heartbeat_seconds
         if self.expires:
             due = min(due, self.expires)
         self.home.wheel.set(self, due - self.home.wheel.now)

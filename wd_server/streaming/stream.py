@@ -23,9 +23,15 @@ class Stream(Client):
     __slots__ = ("channel", "mark", "percentage", "progressed", "run", "seq")
 
     def __init__(
-        self, stream_id: str, view: View, channel: Channel, home: Home, position: EventId
+        self,
+        stream_id: str,
+        view: View,
+        channel: Channel,
+        home: Home,
+        position: EventId,
+        heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home)
+        super().__init__(stream_id, view, home, heartbeat_seconds)
         self.channel = channel
         self.run, self.seq = position
         # Where it stands, while it is live and follows: others may stand there too.

@@ -19,7 +19,7 @@ from wd_server.journal.base import Entry, EventId, Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import channel as channels
 from wd_server.streaming import event
-from wd_server.streaming.channel import Channel
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.streaming.client import Limits
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.registry import StreamRegistry
@@ -399,6 +399,37 @@ def test_silence_is_broken_by_a_heartbeat_and_an_event_puts_it_off(tmp_path: Pat
     in_house(tmp_path, scene)
 
 
+def test_a_client_may_ask_for_a_shorter_or_longer_silence_than_others_have(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        channel = await house.registry.channel(WALLET)
+        sockets = []
+        for seconds in (2, None, 5):
+            stream = house.registry.admit(channel, FOLLOW, None, 0.0, seconds)
+            sockets.append(Socket(stream))
+            stream.connection_made(sockets[-1])
+        told = [transport.events()[0][2]["heartbeat_seconds"] for transport in sockets]
+        assert told == [2, LIMITS.heartbeat_seconds, 5]
+        await house.pass_seconds(30)
+        assert [transport.names().count("heartbeat") for transport in sockets] == [15, 10, 6]
+
+    in_house(tmp_path, scene)
+
+
+def test_streams_with_a_heartbeat_of_their_own_share_pages_with_others(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        channel = await house.registry.channel(WALLET)
+        sockets = []
+        for seconds in (5, None):
+            stream = house.registry.admit(channel, FOLLOW, None, 0.0, seconds)
+            stream.answer(b"", chunked=True, compressed=False)
+            sockets.append(Socket(stream))
+            stream.connection_made(sockets[-1])
+        await house.append("trade")
+        assert sockets[0].writes[-1] is sockets[1].writes[-1]
+
+    in_house(tmp_path, scene)
+
+
 def test_a_client_that_takes_nothing_is_told_and_closed_as_slow(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
         stream, transport = await house.open()
@@ -444,6 +475,22 @@ def test_a_life_ends_between_four_fifths_and_the_whole_of_what_is_allowed(tmp_pa
         assert 80 <= min(ends.values()) < max(ends.values()) <= 100
 
     in_house(tmp_path, scene, Limits(3, 5, 100, 100))
+
+
+def test_an_id_that_cannot_be_read_is_a_gap_and_the_whole_history_follows(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade", "trade")
+        channel = await house.registry.channel(WALLET)
+        stream = house.registry.admit(channel, FOLLOW, Unreadable("7 \n\u2028é"), 0.0)
+        transport = Socket(stream)
+        stream.connection_made(transport)
+        await until(lambda: len(transport.ids()) == 2)
+        (_, _, connected), (name, _, gap), *_ = transport.events()
+        assert (name, connected["resumed"]) == ("gap", False)
+        assert gap == {"reason": "unknown_id", "from": "7 \n\u2028é", "to": f"{house.run}-2"}
+        assert house.registry.statistics().resumes == {"unknown_id": 1}
+
+    in_house(tmp_path, scene)
 
 
 def test_the_first_reason_wins(tmp_path: Path) -> None:
