@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from chunks import Chunks
 from jsonschema_rs import Draft202012Validator
 
+from tests.chunks import Chunks
 from wd_server.streaming import reference
 
 # Seconds without a byte after which a stream that should go on is taken for stuck, and without an
