@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import UNREADABLE_CHARACTERS, Unreadable
+from wd_server.streaming.channel import Unreadable
 from wd_server.streaming.view import NO_FILTER, Filter, View
 from wd_server.trading.trade import Action
 from wd_server.trading.wallet import WalletAddress
@@ -58,7 +58,7 @@ def last_id(
         return parse(text) if text else None
     except InvalidParameter:
         if reconnected:
-            return Unreadable(reconnected[:UNREADABLE_CHARACTERS])
+            return Unreadable()
         raise
 
 

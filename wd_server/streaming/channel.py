@@ -33,14 +33,14 @@ SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
-# What is told back of an id that can't be read, in characters: more than one of ours has.
-UNREADABLE_CHARACTERS = 64
-
-
-class Unreadable(str):
-    """What a client sent as its last id, and what can't be one of this wallet's."""
+class Unreadable:
+    """What a client sent as its last id, and what is none. It is told back to nobody: it may be a
+    key that got into the wrong place."""
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        return ""
 
 
 class Visited(Protocol):

@@ -12,7 +12,7 @@ from handlers.query import (
 )
 from wd_server.errors import InvalidParameter
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import UNREADABLE_CHARACTERS, Unreadable
+from wd_server.streaming.channel import Unreadable
 from wd_server.streaming.view import NO_FILTER, Filter, View
 
 MINT = "So11111111111111111111111111111111111111112"
@@ -81,7 +81,19 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(name: str, value:
         view(**{name: value})
 
 
-UNREADABLE_IDS = ("abc", "1", "1-", "-1", "1-2-3", "1-2 ", "9" * 20, "\0", "\xe9", "1-1,1-2")
+UNREADABLE_IDS = (
+    "abc",
+    "1",
+    "1-",
+    "-1",
+    "1-2-3",
+    "1-2 ",
+    "9" * 20,
+    "\0",
+    "\xe9",
+    "1-1,1-2",
+    "9" * 5000 + "-1",
+)
 
 
 def test_a_client_that_saw_nothing_has_no_position() -> None:
@@ -104,21 +116,18 @@ def test_every_name_that_polyfills_use_is_the_position(alias: str) -> None:
 def test_an_unreadable_id_is_refused_only_where_whoever_wrote_it_can_drop_it(text: str) -> None:
     with pytest.raises(InvalidParameter, match="last_event_id"):
         position(last_event_id=text)
-    assert position(text) == Unreadable(text)
-    for alias in ALIASES:
-        found = position(**{alias: text}, last_event_id="1-1")
-        assert isinstance(found, Unreadable)
-
-
-def test_of_an_unreadable_id_a_little_is_kept() -> None:
-    found = position("9" * 5000)
-    assert isinstance(found, Unreadable)
-    assert len(found) == UNREADABLE_CHARACTERS > len(str(EventId(2**53 - 1, 2**53 - 1)))
+    found = [
+        position(text),
+        *(position(**{each: text, "last_event_id": "1-1"}) for each in ALIASES),
+    ]
+    assert all(isinstance(each, Unreadable) for each in found)
+    # It may be a key in the wrong place.
+    assert {str(each) for each in found} == {""}
 
 
 def test_a_position_beyond_what_javascript_counts_exactly_cannot_be_read() -> None:
     assert position(f"{2**53 - 1}-1") == EventId(2**53 - 1, 1)
-    assert position(f"{2**53}-1") == Unreadable(f"{2**53}-1")
+    assert isinstance(position(f"{2**53}-1"), Unreadable)
 
 
 def test_a_page_has_its_default_and_its_bounds() -> None:

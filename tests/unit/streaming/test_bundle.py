@@ -405,14 +405,14 @@ def test_an_id_that_cannot_be_read_is_a_gap_for_each_wallet(tmp_path: Path) -> N
     async def scene(wallets: Wallets) -> None:
         await wallets.append(A, "trade", "trade")
         await wallets.append(B, "trade")
-        _, transport = await wallets.open(A, B, C, last=Unreadable("sealed elsewhere"))
+        _, transport = await wallets.open(A, B, C, last=Unreadable())
         await until(has(transport, 3))
         connected, *gaps = sent(transport)[:4]
         assert connected.data["resumed"] is False
         assert [each.name for each in gaps] == ["gap"] * 3
         assert [each.wallet for each in gaps] == [A, B, C]
         assert {each.data["reason"] for each in gaps} == {"unknown_id"}
-        assert {each.data["from"] for each in gaps} == {"sealed elsewhere"}
+        assert {each.data["from"] for each in gaps} == {""}
         assert [each.data["to"] for each in gaps] == [
             f"{wallets.heads[A].run}-2",
             f"{wallets.heads[B].run}-1",
