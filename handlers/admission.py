@@ -25,14 +25,14 @@ from wd_server.errors import (
 )
 from wd_server.journal.base import EventId
 from wd_server.streaming import event
-from wd_server.streaming.channel import Channel
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.streaming.client import Client
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
 
@@ -130,7 +130,7 @@ class StreamingHandler(GuardedHandler):
         principal = self.identified()
         return Asked(Tenant(principal.who, principal.credits), self.asked_at, held)
 
-    async def has_to_be_read(self, channel: Channel, last: EventId | None) -> bool:
+    async def has_to_be_read(self, channel: Channel, last: EventId | Unreadable | None) -> bool:
         """Whether this wallet counts against RATE_LIMIT_WALLETS. Who goes on where it was doesn't
         count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
         if not self.identified().wallets_a_minute:
@@ -142,10 +142,9 @@ class StreamingHandler(GuardedHandler):
     async def hand_over(self, stream: Client) -> None:
         """Answer with this stream: take the connection from Tornado and give it to the loop."""
         encoding = self.encoding()
-        if encoding is not None:
-            stream.compress()
-        head = self._response_head(stream.stream_id, encoding)
-        stream.greeting = head.encode("latin-1") + stream.greeting
+        chunked = self.request.version != "HTTP/1.0"
+        head = self._response_head(stream.stream_id, encoding, chunked)
+        stream.answer(head, chunked=chunked, compressed=encoding is not None)
         transport = cast(asyncio.Transport, self.detach())
         # As finish() does: a reference cycle would keep the request until a garbage collection.
         self.ui.clear()
@@ -196,20 +195,24 @@ class StreamingHandler(GuardedHandler):
             and takes_event_stream(self.request.headers.get("Accept", ""))
         )
 
-    def _response_head(self, stream_id: str, encoding: str | None) -> str:
-        head = _common_head(*self.origins(), encoding)
+    def _response_head(self, stream_id: str, encoding: str | None, chunked: bool) -> bytes:
+        head = _common_head(*self.origins(), encoding, chunked)
         for name, value in self.usage.headers().items():
             head += f"{name}: {value}\r\n"
         date = _date(int(self.services.clock()))
-        return f"{head}X-Stream-ID: {stream_id}\r\nDate: {date}\r\n\r\n"
+        return f"{head}X-Stream-ID: {stream_id}\r\nDate: {date}\r\n\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=64)  # allowed origins are few
-def _common_head(allowed_origins: tuple[str, ...], origin: str, encoding: str | None) -> str:
+def _common_head(
+    allowed_origins: tuple[str, ...], origin: str, encoding: str | None, chunked: bool
+) -> str:
     """What the heads of many streams have in common."""
     headers = dict(common_headers(allowed_origins, origin))
     headers |= _stream_headers(allowed_origins, encoding)
     headers["Connection"] = "close"
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     return "".join(["HTTP/1.1 200 OK\r\n", *lines])
 

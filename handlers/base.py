@@ -31,7 +31,10 @@ from wd_server.tasks import Tasks
 # Seconds a browser may keep the answer to a preflight.
 PREFLIGHT_SECONDS = 600
 # What a page of another origin may send beyond what browsers always let it, and what it may read.
-ALLOWED_HEADERS: Final = "Authorization, X-API-Key, Last-Event-ID, Content-Type"
+# EventSource polyfills that use XMLHttpRequest send Cache-Control and X-Requested-With.
+ALLOWED_HEADERS: Final = (
+    "Authorization, X-API-Key, Last-Event-ID, Content-Type, Cache-Control, X-Requested-With"
+)
 EXPOSED_HEADERS: Final = "X-Stream-ID, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate"
 
 PROBLEM: Final = "application/problem+json"

@@ -1,9 +1,17 @@
 """What a request may carry, for those who read the API's description; `query.py` reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from handlers.query import BATCH_MAX, PAGE_DEFAULT, PAGE_MAX, SINCE_MAX
+from handlers.query import (
+    ALIASES,
+    BATCH_MAX,
+    HEARTBEAT_MAX,
+    HEARTBEAT_MIN,
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    SINCE_MAX,
+)
 from wd_server.streaming.bundle_id import WALLETS_MAX
 
 
@@ -15,6 +23,10 @@ class Parameter(NamedTuple):
     about: str
     place: str = "query"
     required: bool = False
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 _ADDRESS: Final = {"type": "string", "pattern": "^[1-9A-HJ-NP-Za-km-z]{32,44}$"}
@@ -58,7 +70,17 @@ STREAM: Final = (
         "Only trades from this time on, in unix seconds.",
     ),
     Parameter("skip_pricing", _SWITCH, "Leave values in US dollars out: they are null."),
-    Parameter("last_event_id", _ID, "The header `Last-Event-ID`, for clients that can't set it."),
+    Parameter(
+        "heartbeat",
+        {"type": "integer", "minimum": HEARTBEAT_MIN, "maximum": HEARTBEAT_MAX},
+        "The longest silence in seconds, where the server's own doesn't suit.",
+    ),
+    Parameter(
+        "last_event_id",
+        _ID,
+        "The header `Last-Event-ID`, for clients that can't set it. An id that can't be read is "
+        f"refused here, and a `gap` in the header and in the aliases {_named(ALIASES)}.",
+    ),
     Parameter(
         "errors",
         {"type": "string", "enum": ["event", "status"], "default": "status"},

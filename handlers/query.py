@@ -1,12 +1,13 @@
 """What a request asks for, read from its query and headers. Pure: strings in, values out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
+from wd_server.streaming.channel import Unreadable
 from wd_server.streaming.view import NO_FILTER, Filter, View
 from wd_server.trading.trade import Action
 from wd_server.trading.wallet import WalletAddress
@@ -16,6 +17,12 @@ BATCH_MAX = 500
 # The contract's range of a page of trades, and the page of one who doesn't say.
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
+# The contract's range of `heartbeat`, in seconds. Beyond it a client that vanished would stay for
+# more than 90 s (client.USER_TIMEOUT_MS).
+HEARTBEAT_MIN, HEARTBEAT_MAX = 5, 20
+# Names by which clients that can't set headers send the last id when they come back, in this order:
+# event-source-polyfill and reconnecting-eventsource; Mercure, today and before; amvtek's polyfill.
+ALIASES = ("lastEventId", "lastEventID", "Last-Event-ID", "evs_last_event_id")
 # Seconds since 1970 that four-digit years reach: beyond it is a typing error (milliseconds).
 SINCE_MAX = 253_402_300_799
 
@@ -28,15 +35,35 @@ _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
 
+T = TypeVar("T")
+
+
 class StreamQuery(NamedTuple):
+    """`heartbeat_seconds` None: as the settings have it."""
+
     view: View
-    last_event_id: EventId | None
+    heartbeat_seconds: int | None
 
 
-def stream_query(query: Mapping[str, str], last_event_id: str | None, batch: int) -> StreamQuery:
-    """`batch` is what one who doesn't say gets; `last_event_id` is the header, which wins over the
-    parameter. Raises InvalidParameter."""
-    position = last_event_id or query.get("last_event_id")
+def last_id(
+    query: Mapping[str, str], header: str | None, parse: Callable[[str], T]
+) -> T | Unreadable | None:
+    """The id of the last event that a client saw; None if it saw none. Of several the newest
+    counts: the header and then the ALIASES are written at each reconnect, `last_event_id` once, by
+    whoever made the URL. Only there an id that `parse` refuses is an error, since a client can't
+    take back what its EventSource sends. Raises InvalidParameter."""
+    reconnected = header or next((query[name] for name in ALIASES if query.get(name)), "")
+    text = reconnected or query.get("last_event_id")
+    try:
+        return parse(text) if text else None
+    except InvalidParameter:
+        if reconnected:
+            return Unreadable()
+        raise
+
+
+def stream_query(query: Mapping[str, str], batch: int) -> StreamQuery:
+    """`batch` is what one who doesn't say gets. Raises InvalidParameter."""
     trade_filter = Filter(
         mint=_mint(query),
         side=_side(query),
@@ -50,13 +77,13 @@ def stream_query(query: Mapping[str, str], last_event_id: str | None, batch: int
         skip_pricing=_switch(query, "skip_pricing"),
         filter=NO_FILTER if trade_filter == NO_FILTER else trade_filter,
     )
-    return StreamQuery(view, _position("last_event_id", position))
+    return StreamQuery(view, _integer(query, "heartbeat", HEARTBEAT_MIN, HEARTBEAT_MAX))
 
 
 def page_query(query: Mapping[str, str]) -> tuple[EventId | None, int]:
     """The position after which a page of trades begins, and its length."""
     limit = _integer(query, "limit", 1, PAGE_MAX)
-    return _position("after", query.get("after")), PAGE_DEFAULT if limit is None else limit
+    return _after(query.get("after")), PAGE_DEFAULT if limit is None else limit
 
 
 def errors_as_events(query: Mapping[str, str]) -> bool:
@@ -103,11 +130,11 @@ def _weighted(item: str) -> tuple[str, float]:
     return name, float(weight[1]) if weight else 0.0
 
 
-def _position(name: str, text: str | None) -> EventId | None:
+def _after(text: str | None) -> EventId | None:
     try:
         return EventId.parse(text) if text else None
     except InvalidParameter as error:
-        message = f"{name} is not an id this server sent: <run>-<seq>."
+        message = "after is not an id this server sent: <run>-<seq>."
         raise InvalidParameter(message) from error
 
 

@@ -1,13 +1,14 @@
 """`GET /v4/stream?wallet=…&wallet=…`: the events of several wallets on one connection."""
 
 import asyncio
+from collections.abc import Mapping
 
 from handlers.admission import StreamingHandler
-from handlers.query import errors_as_events, stream_query
+from handlers.query import errors_as_events, last_id, stream_query
 from wd_server.errors import InvalidParameter, WalletDoctorError
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
-from wd_server.streaming.channel import Channel
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.trading.wallet import WalletAddress
 
 
@@ -16,23 +17,21 @@ class SeveralHandler(StreamingHandler):
         query = self.query()
         errors_as_events(query)
         wallets = self._wallets()
-        in_query = query.pop("last_event_id", "")
-        last_event_id = self.request.headers.get("Last-Event-ID") or in_query
         batch = self.services.settings.sse_batch_size
-        view = stream_query(query, None, batch if batch > 1 else 0).view
+        view, heartbeat = stream_query(query, batch if batch > 1 else 0)
         registry = self.services.registry
         with await self.enter(wallets) as entrance:
             seal = self._seal()
-            bookmarks = Bookmarks.parse(last_event_id, seal) if last_event_id else None
+            bookmarks = self._bookmarks(query, seal)
             channels = await registry.channels(wallets)
             try:
-                if bookmarks and not view.follow and _has_everything(channels, bookmarks):
+                if not view.follow and _has_everything(channels, bookmarks):
                     self.send_nothing_new()
                     return
                 held = await self._count(channels, bookmarks)
                 channels = await registry.channels(wallets)  # some may have been dropped meanwhile
                 asked = self.asked(frozenset(held))
-                bundle = registry.admit_bundle(channels, view, bookmarks, seal, asked)
+                bundle = registry.admit_bundle(channels, view, bookmarks, seal, asked, heartbeat)
             finally:
                 for channel in channels:
                     registry.drop_unused(channel)
@@ -42,11 +41,13 @@ class SeveralHandler(StreamingHandler):
                 entrance.keep(self.services.tasks.spawn("held_wallets", going_on))
         await self.hand_over(bundle)
 
-    async def _count(self, channels: list[Channel], bookmarks: Bookmarks | None) -> list[str]:
+    async def _count(
+        self, channels: list[Channel], bookmarks: Bookmarks | Unreadable | None
+    ) -> list[str]:
         """Count the wallets that have to be read, in the order of the request. Returns those that
         the limit holds back; one that is asked for alone is refused instead. Raises RateLimited,
         StoreUnavailable."""
-        known = bookmarks or Bookmarks()
+        known = bookmarks if isinstance(bookmarks, Bookmarks) else Bookmarks()
         asking = [
             self.has_to_be_read(each, known.position(each.wallet, each.run)) for each in channels
         ]
@@ -91,6 +92,11 @@ class SeveralHandler(StreamingHandler):
             )
         return [str(WalletAddress.parse(text)) for text in asked]
 
+    def _bookmarks(self, query: Mapping[str, str], seal: Seal) -> Bookmarks | Unreadable | None:
+        """Where the client was. Raises InvalidParameter."""
+        header = self.request.headers.get("Last-Event-ID")
+        return last_id(query, header, lambda text: Bookmarks.parse(text, seal))
+
     def _seal(self) -> Seal:
         """Of a key and its tokens. Those who need none are nobody in particular, also when their
         address changes on the way."""
@@ -99,9 +105,9 @@ class SeveralHandler(StreamingHandler):
         return Seal(self.services.door.signing_keys, subject)
 
 
-def _has_everything(channels: list[Channel], bookmarks: Bookmarks) -> bool:
+def _has_everything(channels: list[Channel], bookmarks: Bookmarks | Unreadable | None) -> bool:
     """The client saw every wallet's `complete`."""
-    return all(
+    return isinstance(bookmarks, Bookmarks) and all(
         channel.finished
         and bookmarks.position(channel.wallet, channel.run) == (channel.run, channel.head)
         for channel in channels

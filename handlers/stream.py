@@ -1,8 +1,9 @@
 """`GET /v4/wallet/{address}/stream`: one wallet's events."""
 
 from handlers.admission import StreamingHandler
-from handlers.query import StreamQuery, errors_as_events, stream_query
-from wd_server.streaming.channel import Channel
+from handlers.query import errors_as_events, last_id, stream_query
+from wd_server.journal.base import EventId
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.trading.wallet import WalletAddress
 
 
@@ -12,19 +13,19 @@ class StreamHandler(StreamingHandler):
         errors_as_events(query)
         wallet = str(WalletAddress.parse(text))
         batch = self.services.settings.sse_batch_size
-        last_event_id = self.request.headers.get("Last-Event-ID")
-        wish = stream_query(query, last_event_id, batch if batch > 1 else 0)
+        view, heartbeat = stream_query(query, batch if batch > 1 else 0)
+        last = last_id(query, self.request.headers.get("Last-Event-ID"), EventId.parse)
         registry = self.services.registry
         with await self.enter((wallet,)) as entrance:
             channel = await registry.channel(wallet)
             try:
-                if _has_everything(channel, wish):
+                if not view.follow and _has_everything(channel, last):
                     self.send_nothing_new()
                     return
-                if await self.has_to_be_read(channel, wish.last_event_id):
+                if await self.has_to_be_read(channel, last):
                     await self.services.door.spend_wallet(self.identified())
                 channel = await registry.channel(wallet)  # it may have been dropped meanwhile
-                stream = registry.admit(channel, wish.view, wish.last_event_id, self.asked())
+                stream = registry.admit(channel, view, last, self.asked(), heartbeat)
             finally:
                 registry.drop_unused(channel)
             entrance.give(stream)
@@ -35,12 +36,6 @@ class StreamHandler(StreamingHandler):
         self.send_head()
 
 
-def _has_everything(channel: Channel, wish: StreamQuery) -> bool:
-    """The client saw the `complete` of a stream that doesn't follow."""
-    position = wish.last_event_id
-    return (
-        position is not None
-        and not wish.view.follow
-        and channel.finished
-        and position == (channel.run, channel.head)
-    )
+def _has_everything(channel: Channel, last: EventId | Unreadable | None) -> bool:
+    """The client saw the wallet's `complete`."""
+    return channel.finished and last == (channel.run, channel.head)

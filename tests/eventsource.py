@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 
 from jsonschema_rs import Draft202012Validator
 
+from tests.chunks import Chunks
 from wd_server.streaming import reference
 
 # Seconds without a byte after which a stream that should go on is taken for stuck, and without an
 # event that tells anything.
 PATIENCE = 30
 PATIENCE_WITH_HEARTBEATS = 120
+# The order of an event's lines: a client that takes an id at its line must have had the data.
+LINES = ("retry", "event", "data", "id")
 
 
 class Torn(AssertionError):
@@ -50,11 +53,15 @@ class EventSource:
         lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Accept: text/event-stream"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self._buffer = b""
+        self._chunks: Chunks | None = None
         self.first_bytes = b""
         try:
             self.socket.connect((parts.hostname, parts.port))
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
             self.status, self.headers = self._read_head()
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                self._chunks = Chunks()
+                self._buffer = self._chunks.feed(self._buffer)
         except BaseException:
             self.socket.close()
             raise
@@ -68,8 +75,13 @@ class EventSource:
     def close(self) -> None:
         self.socket.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended the stream and said so: a cut looks otherwise."""
+        return self._chunks is not None and self._chunks.ended
+
     def __iter__(self) -> Iterator[Event]:
-        """Events until the server ends the stream."""
+        """Events until the stream ends or is cut off."""
         while True:
             block, end, rest = self._buffer.partition(b"\n\n")
             if end:
@@ -111,8 +123,10 @@ class EventSource:
 
     def fill(self, size: int = 65536) -> bool:
         """Read once; False at the end of the stream."""
+        if self.ended:
+            return False
         received = self.socket.recv(size)
-        self._buffer += received
+        self._buffer += received if self._chunks is None else self._chunks.feed(received)
         return bool(received)
 
     def _read_head(self) -> tuple[int, dict[str, str]]:
@@ -128,7 +142,7 @@ class EventSource:
 
 def read_event(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
-    assert fields.keys() <= {"event", "id", "data", "retry"}, fields
+    assert list(fields) == [name for name in LINES if name in fields], fields
     retry = fields.get("retry")
     data = json.loads(fields["data"])
     check(fields["event"], data, has_id="id" in fields)

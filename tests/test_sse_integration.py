@@ -23,6 +23,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from chunks import Chunks
 from deployed import PATIENCE, Event, Source
 from eventsource import EventSource
 from processes import server, simulator
@@ -225,8 +226,10 @@ class TestBasicConnection:
         with EventSource(f"{api.url}/v4/wallet/{api.wallet}/stream") as raw:
             head, _, rest = raw.first_bytes.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert rest.startswith(b"event: connected\ndata: {")
-        assert b"\n\n" in rest
+        assert raw.headers["Transfer-Encoding"] == "chunked"
+        body = Chunks().feed(rest)
+        assert body.startswith(b"event: connected\ndata: {")
+        assert b"\n\n" in body
 
     def test_every_stream_has_an_id_of_its_own(self, api: Api) -> None:
         ids = set()

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from chunks import Chunks
+
 # Seconds to wait for an answer that should come at once: only a broken server takes them.
 PATIENCE = 30
 
@@ -88,6 +90,8 @@ class Connection:
             return Answer(status, headers, b"")
         if "content-length" in headers:
             return Answer(status, headers, self._exactly(int(headers["content-length"])))
+        if "transfer-encoding" in headers:
+            return Answer(status, headers, self._chunked())
         return Answer(status, headers, self.ended())
 
     def ended(self) -> bytes:
@@ -108,6 +112,16 @@ class Connection:
             assert self._fill(), f"the connection ended within {self._buffer!r}"
         found, self._buffer = self._buffer[:size], self._buffer[size:]
         return found
+
+    def _chunked(self) -> bytes:
+        chunks = Chunks()
+        content = b""
+        while True:
+            content += chunks.feed(self._buffer)
+            self._buffer = b""
+            if chunks.ended:
+                return content
+            assert self._fill(), f"the connection ended before the last chunk: {content[-80:]!r}"
 
     def _fill(self) -> bool:
         try:

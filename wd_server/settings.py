@@ -218,7 +218,9 @@ class Settings:
     # A client that vanished shows by a heartbeat that stays unacknowledged for 70 s, and the
     # contract gives 90 s to find it.
     sse_keepalive_interval: int = setting(
-        variable.whole(1, 20), "15", "Silence after which a heartbeat is sent."
+        variable.whole(1, 20),
+        "15",
+        "Silence after which a heartbeat is sent, where a stream asks for no other.",
     )
     sse_max_stream_duration: int = setting(
         variable.whole(0, 7 * DAY),

@@ -1,6 +1,6 @@
 """What goes over the wire, the same for every contender, and how clients count it."""
 
-# Bytes of one event with its `id:`, `event:` and `data:` lines: a trade of the public contract
+# Bytes of one event with its `event:`, `data:` and `id:` lines: a trade of the public contract
 # without its long names. Issue and targets speak of events of this size.
 EVENT_BYTES = 250
 # Stands once in every event and in nothing else that a contender sends. Clients count it, so
@@ -24,5 +24,5 @@ def payload(size: int) -> bytes:
 def frame() -> bytes:
     """One whole event, as wd-server writes it. Rivals send the same one again and again: none of
     them looks into it."""
-    start = b"id: 1882685741609896-123456\nevent: trade\ndata: "
-    return start + payload(EVENT_BYTES - len(start) - 2) + b"\n\n"
+    start, end = b"event: trade\ndata: ", b"\nid: 1882685741609896-123456\n\n"
+    return start + payload(EVENT_BYTES - len(start) - len(end)) + end

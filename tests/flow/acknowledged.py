@@ -15,6 +15,7 @@ import uvloop
 from handlers.query import accepted_encoding
 from wd_server.streaming import sse
 from wd_server.streaming.compression import HEADER, Frames, Gzip
+from wd_server.streaming.framing import LAST_CHUNK, chunk
 
 # Each stream begins elsewhere, so that one piece stands behind different ones.
 FIRST_PIECES = (0, 7)
@@ -110,15 +111,16 @@ class Acknowledged:
         coding = accepted_encoding(accepts)
         say(f"stream from {first}: {coding}")
         assert coding == "gzip"
-        _answer(writer, "200 OK", "text/event-stream", "Content-Encoding: gzip")
-        writer.write(HEADER)
+        coded = ("Content-Encoding: gzip", "Transfer-Encoding: chunked")
+        _answer(writer, "200 OK", "text/event-stream", *coded)
+        writer.write(chunk(HEADER))
         gzip = Gzip()
         for piece in PIECES[first:]:
             self._expected = data_of(piece)
             self._all_told.clear()
             writer.write(gzip.shared(piece) if isinstance(piece, Frames) else gzip.private(piece))
             await self._all_told.wait()
-        writer.write(gzip.end())
+        writer.write(gzip.end() + LAST_CHUNK)
         say(f"all of {len(PIECES) - first} pieces told")
         self._streams -= 1
         if not self._streams:

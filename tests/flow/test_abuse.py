@@ -550,6 +550,8 @@ PARAMETERS = [
     "batch",
     "errors",
     "follow",
+    "heartbeat",
+    "lastEventId",
     "last_event_id",
     "min_usd",
     "mint",
@@ -576,6 +578,7 @@ _KNOWN_HEADERS = {
     "referrer-policy",
     "retry-after",
     "server",
+    "transfer-encoding",
     "vary",
     "www-authenticate",
     "x-accel-buffering",
@@ -585,7 +588,8 @@ _KNOWN_HEADERS = {
     "x-xss-protection",
 }
 _EVENT_LINE = re.compile(rb"(event: [a-z]+|data: \{.*\}|id: [\w-]+|retry: \d+|)")
-_EVENT_NAMES = {b"connected", b"preview", b"progress", b"trade", b"summary", b"complete", b"error"}
+_EVENT_NAMES = {b"connected", b"gap", b"preview", b"progress", b"trade", b"summary", b"complete"}
+_EVENT_NAMES |= {b"error"}
 
 
 @pytest.fixture(params=["json", "text"])
@@ -668,6 +672,7 @@ def _hostile_targets(wallet: str) -> Iterator[tuple[str, str]]:
             yield "GET", f"/v4/wallet/{wallet}/trades?{name}={escaped}&after={escaped}"
         yield "GET", f"/v4/wallet/{wallet}/stream?{escaped}={escaped}"
         yield "GET", f"/v4/stream?wallet={escaped}&last_event_id={escaped}"
+        yield "GET", f"/v4/stream?wallet={wallet}&lastEventId={escaped}"
     for text in SENDABLE.values():
         yield "GET", f"/{text}"
         yield "GET", f"/v4/wallet/{text}/stream?batch={text}"

@@ -29,7 +29,7 @@ def response(
 
 def entries(body: bytes) -> list[bytes]:
     """What is kept: the events with an id."""
-    return [block for block in body.split(b"\n\n") if block.startswith(b"id: ")]
+    return [block for block in body.split(b"\n\n") if b"\nid: " in block]
 
 
 def read_until(answer: HTTPResponse, decoder: "zlib._Decompress", mark: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from chunks import Chunks
 from processes import Server, Simulator, server, simulator
 from redis_server import redis_server
 
@@ -35,6 +36,8 @@ FAULTS = (
     {"kind": "block_time_missing"},
     {"kind": "null_results", "share": 0.1, "count": 200},
 )
+# What is read at once, in bytes.
+READ_BYTES = 65536
 # Two events of a client are as likely to be its last before it goes as this.
 LEAVES = 0.008
 
@@ -86,10 +89,13 @@ class Follower:
                 head += f"Last-Event-ID: {self._last_id}\r\n"
             writer.write(f"{head}\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
-            while True:
-                block = await reader.readuntil(b"\n\n")
-                fields = dict(line.split(": ", 1) for line in block.decode().strip().split("\n"))
-                yield fields["event"], fields.get("id"), json.loads(fields["data"])
+            chunks, rest = Chunks(), b""
+            while data := await reader.read(READ_BYTES):
+                *blocks, rest = (rest + chunks.feed(data)).split(b"\n\n")
+                for block in blocks:
+                    fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
+                    yield fields["event"], fields.get("id"), json.loads(fields["data"])
+            raise AssertionError("the server ended the stream")
         finally:
             writer.close()
 

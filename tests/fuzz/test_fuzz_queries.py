@@ -9,22 +9,28 @@ from hypothesis import strategies as st
 from mutation import mutated
 
 from handlers.query import (
+    ALIASES,
     BATCH_MAX,
+    HEARTBEAT_MAX,
+    HEARTBEAT_MIN,
     PAGE_MAX,
     SINCE_MAX,
     USD_MAX,
     accepted_encoding,
     errors_as_events,
+    last_id,
     page_query,
     stream_query,
     takes_event_stream,
 )
 from wd_server.errors import InvalidParameter, InvalidWallet
+from wd_server.journal.base import EventId
+from wd_server.streaming.channel import Unreadable
 from wd_server.trading.wallet import WalletAddress
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 NAMES = ["batch", "follow", "mint", "side", "min_usd", "since", "skip_pricing"]
-NAMES += ["last_event_id", "errors", "limit", "after"]
+NAMES += ["last_event_id", *ALIASES, "heartbeat", "errors", "limit", "after"]
 RIGHT = (b"true", b"0", b"1", b"500", b"buy", b"1.5", b"1e3", b"1-1", b"event", WALLET.encode())
 PIECES = (b"+", b"-", b".", b"e", b"_", b"E+9", b"NaN", b"Infinity", b"\0", b"\n", b" ", b"0" * 30)
 VALUES = mutated(st.sampled_from(RIGHT), (*PIECES, "\u0661\uff11\xb2".encode()), 2)
@@ -37,16 +43,16 @@ queries = st.dictionaries(
 
 
 @examples(1000)
-@given(queries, st.none() | texts, st.integers(0, BATCH_MAX))
-@example({"min_usd": "1e999999999"}, None, 0)
-@example({"min_usd": "sNaN"}, None, 0)
-@example({"min_usd": "-0"}, None, 0)
-@example({"since": "9" * 12}, None, 0)
+@given(queries, st.integers(0, BATCH_MAX))
+@example({"min_usd": "1e999999999"}, 0)
+@example({"min_usd": "sNaN"}, 0)
+@example({"min_usd": "-0"}, 0)
+@example({"since": "9" * 12}, 0)
 def test_a_query_for_a_stream_is_within_its_bounds_or_refused_by_a_name(
-    query: dict[str, str], last_event_id: str | None, batch: int
+    query: dict[str, str], batch: int
 ) -> None:
     try:
-        wish = stream_query(query, last_event_id, batch)
+        wish = stream_query(query, batch)
     except InvalidParameter as error:
         refused = error.message
     else:
@@ -55,6 +61,8 @@ def test_a_query_for_a_stream_is_within_its_bounds_or_refused_by_a_name(
         assert refused.split(" ")[0] in NAMES
         assert len(refused) < 100
         return
+    heartbeat = wish.heartbeat_seconds
+    assert heartbeat is None or HEARTBEAT_MIN <= heartbeat <= HEARTBEAT_MAX
     view = wish.view
     assert 0 <= view.batch <= BATCH_MAX
     assert isinstance(view.follow, bool)
@@ -67,6 +75,24 @@ def test_a_query_for_a_stream_is_within_its_bounds_or_refused_by_a_name(
         assert isinstance(wanted.min_usd, Decimal)
         assert 0 <= wanted.min_usd < USD_MAX
         assert abs(wanted.min_usd.as_tuple().exponent) < 10**20  # type: ignore[arg-type]
+
+
+@examples(1000)
+@given(queries, st.none() | texts)
+def test_a_position_is_read_or_unreadable_and_refused_only_as_our_own_parameter(
+    query: dict[str, str], header: str | None
+) -> None:
+    reconnected = [text for text in (header, *map(query.get, ALIASES)) if text]
+    try:
+        found = last_id(query, header, EventId.parse)
+    except InvalidParameter:
+        assert query["last_event_id"]
+        assert not reconnected
+        return
+    if isinstance(found, Unreadable):
+        assert reconnected
+    elif reconnected:
+        assert found == EventId.parse(reconnected[0])
 
 
 @examples(375)

@@ -2,11 +2,14 @@
 can be given, a closed connection; `_unharmed` looks at the log and the health after each."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
-from eventsource import EventSource
+from eventsource import Event, EventSource, read_event
 from processes import Server
 from wire import Answer, Connection, exchange
+
+from handlers.query import ALIASES
 
 JSON = ("Accept", "application/json")
 EVENTS = ("Accept", "text/event-stream")
@@ -59,6 +62,11 @@ BAD_PARAMETERS = [
     "last_event_id=1.5-2",
     "last_event_id=99999999999999999999-1",
     "last_event_id=%0a",
+    "last_event_id=" + "9" * 5000 + "-1",
+    "heartbeat=4",
+    "heartbeat=21",
+    "heartbeat=",
+    "heartbeat=15s",
     "follow=maybe",
     "follow=",
     "side=hold",
@@ -178,13 +186,69 @@ def test_a_bad_value_for_a_page_of_trades_is_refused_by_its_name(
     assert answer.problem()["detail"].startswith(query.partition("=")[0])
 
 
-@pytest.mark.parametrize("text", ["abc", "1-2-3", "\xe9", "9" * 5000 + "-1", "1-1, 1-2"])
-def test_a_bad_last_event_id_header_is_refused(served: Server, wallet: str, text: str) -> None:
+@pytest.mark.parametrize("accept", [EVENTS, JSON])
+@pytest.mark.parametrize(
+    "text", ["abc", "1-2-3", "\xe9", "9" * 5000 + "-1", "1-1, 1-2", "<script>", '\\u0000"']
+)
+def test_an_unreadable_id_that_a_client_cannot_drop_is_a_gap_and_a_full_replay(
+    served: Server, wallet: str, text: str, accept: tuple[str, str]
+) -> None:
+    """An EventSource sends its header for ever, and a polyfill its parameter."""
     path = f"/v4/wallet/{wallet}/stream"
-    header = ("Last-Event-ID", text)
-    _assert_error_event(exchange(served.url, path, headers=[header]), "INVALID_PARAMETER")
-    answer = exchange(served.url, path, headers=[header, JSON])
-    _assert_problem(answer, 400, "INVALID_PARAMETER")
+    whole = [event.id for event in _events(exchange(served.url, path)) if event.id]
+    query = urlencode({"lastEventId": text, "last_event_id": whole[-2]})
+    for answer in (
+        exchange(served.url, path, headers=[accept, ("Last-Event-ID", text)]),
+        exchange(served.url, f"{path}?{query}", headers=[accept]),
+    ):
+        connected, gap, *events = _events(answer)
+        assert connected.data["resumed"] is False
+        assert (gap.name, gap.data["reason"]) == ("gap", "unknown_id")
+        assert gap.data["from"] == ""
+        assert [event.id for event in events if event.id] == whole
+
+
+def test_a_header_that_comes_twice_is_no_id_of_ours(served: Server, wallet: str) -> None:
+    path = f"/v4/wallet/{wallet}/stream"
+    last = next(event.id for event in _events(exchange(served.url, path)) if event.id)
+    twice = [("Last-Event-ID", str(last))] * 2
+    _, gap, *_ = _events(exchange(served.url, path, headers=twice))
+    assert (gap.name, gap.data["reason"]) == ("gap", "unknown_id")
+
+
+def test_a_header_without_an_id_is_none(served: Server, wallet: str) -> None:
+    path = f"/v4/wallet/{wallet}/stream?lastEventId="
+    answer = exchange(served.url, path, headers=[("Last-Event-ID", "")])
+    assert "gap" not in [event.name for event in _events(answer)]
+
+
+def test_nothing_of_an_unreadable_id_is_told_back(served: Server, wallet: str) -> None:
+    answer = exchange(served.url, f"/v4/wallet/{wallet}/stream?lastEventId=%ff%00%0a%0aforged:")
+    _, gap, *_ = _events(answer)
+    assert gap.data["from"] == ""
+    assert b"forged" not in answer.body
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_polyfill_resumes_by_the_name_that_it_has_for_the_id(
+    served: Server, wallet: str, alias: str
+) -> None:
+    path = f"/v4/wallet/{wallet}/stream"
+    ids = [event.id for event in _events(exchange(served.url, path)) if event.id]
+    # The URL that it was given stays as it was when it comes back.
+    query = urlencode({"last_event_id": ids[0], alias: ids[3]})
+    connected, *events = _events(exchange(served.url, f"{path}?{query}"))
+    assert connected.data["resumed"] is True
+    assert [event.id for event in events if event.id] == ids[4:]
+    newer = [("Last-Event-ID", str(ids[5]))]
+    events = _events(exchange(served.url, f"{path}?{query}", headers=newer))
+    assert [event.id for event in events if event.id] == ids[6:]
+    done = exchange(served.url, f"{path}?{urlencode({alias: ids[-1]})}")
+    assert done.status == 204
+
+
+def _events(answer: Answer) -> list[Event]:
+    return [read_event(block) for block in answer.body.split(b"\n\n")[:-1]]
 
 
 @pytest.mark.parametrize(

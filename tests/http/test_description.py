@@ -16,8 +16,9 @@ from processes import ROOT, Server, Simulator, server
 from wire import exchange
 
 from handlers import parameters
-from handlers.query import errors_as_events, page_query, stream_query
+from handlers.query import errors_as_events, last_id, page_query, stream_query
 from wd_server.errors import InvalidParameter
+from wd_server.journal.base import EventId
 from wd_server.streaming import event, reference
 from wd_server.streaming.meanings import MEANINGS
 
@@ -113,7 +114,8 @@ def test_a_parameter_takes_what_is_described_and_nothing_beyond(
 
 
 def _read(query: dict[str, str]) -> None:
-    stream_query(query, None, 0)
+    stream_query(query, 0)
+    last_id(query, None, EventId.parse)
     page_query(query)
     errors_as_events(query)
 

@@ -1,5 +1,6 @@
 """Every endpoint as the public contract has it, with the headers and errors that all share."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -369,6 +370,73 @@ def test_a_position_that_is_not_stored_is_gone(
     assert "without" in answer.problem()["detail"]
 
 
+# Streams
+
+
+def _stream(served: Server, wallet: str, version: str = "1.1", **headers: str) -> Answer:
+    lines = [f"GET /v4/wallet/{wallet}/stream HTTP/{version}", "Host: x"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    with Connection(served.url) as connection:
+        connection.send("\r\n".join([*lines, "", ""]).encode())
+        return connection.answer()
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_stream_is_chunked_for_those_who_know_chunks_and_ends_with_the_connection_for_others(
+    served: Server, wallet: str, trades: list[Any], coding: str
+) -> None:
+    new, old = (_stream(served, wallet, each, Accept_Encoding=coding) for each in ("1.1", "1.0"))
+    assert new.headers["transfer-encoding"] == "chunked"
+    assert "transfer-encoding" not in old.headers
+    assert "content-length" not in (new.headers | old.headers)
+    assert new.headers["connection"] == old.headers["connection"] == "close"
+    bodies = [answer.body for answer in (new, old)]
+    if coding == "gzip":
+        assert new.headers["content-encoding"] == old.headers["content-encoding"] == "gzip"
+        bodies = [gzip.decompress(body) for body in bodies]
+    found = [[each for each in body.split(b"\n\n") if b"\nid: " in each] for body in bodies]
+    assert found[0] == found[1]
+    assert len(found[0]) > len(trades)
+
+
+def test_what_a_stream_counts_as_sent_is_what_went_over_the_wire(
+    served: Server, wallet: str
+) -> None:
+    with Connection(served.url) as connection:
+        connection.request("GET", f"/v4/wallet/{wallet}/stream")
+        answered = connection.ended()
+    stream_id = re.search(rb"X-Stream-ID: (\S+)", answered)
+    assert stream_id is not None
+    (line,) = [
+        line
+        for line in served.logged("stream closed")
+        if line["stream_id"] == stream_id[1].decode()
+    ]
+    assert line["bytes"] == len(answered)
+
+
+def test_nothing_on_the_way_may_keep_or_change_a_stream(served: Server, wallet: str) -> None:
+    target = f"/v4/wallet/{wallet}/stream"
+    for path, method in ((target, "GET"), (target, "HEAD"), ("/v4/wallet/x/stream", "GET")):
+        answer = exchange(served.url, path, method=method)
+        assert answer.media_type == "text/event-stream"
+        assert answer.headers["cache-control"] == "no-cache, no-transform"
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_the_answer_to_head_of_a_stream_is_its_head(
+    served: Server, wallet: str, version: str
+) -> None:
+    with Connection(served.url) as connection:
+        target = f"/v4/wallet/{wallet}/stream"
+        connection.send(
+            f"HEAD {target} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        )
+        head, _, body = connection.ended().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b""
+
+
 # What every answer has in common
 
 
@@ -493,6 +561,8 @@ def test_a_preflight_allows_what_the_path_takes_and_the_headers_of_a_client(
     assert "Origin" in answer.headers["vary"]
     allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
     assert {"authorization", "x-api-key", "last-event-id"} <= set(allowed)
+    # Sent by EventSource polyfills over XMLHttpRequest.
+    assert {"cache-control", "x-requested-with"} <= set(allowed)
 
 
 def test_a_preflight_allows_nothing_to_other_origins(served: Server, wallet: str) -> None:

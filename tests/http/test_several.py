@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
-from eventsource import Event, EventSource
+from eventsource import Event, EventSource, read_event
 from processes import Server, Simulator, server
 from wire import Answer, exchange
 
+from handlers.query import ALIASES
 from wd_server.chain.simulator import base58
 
 JSON = ("Accept", "application/json")
@@ -45,6 +47,11 @@ def bearer(credential: str) -> tuple[str, str]:
 
 def stored(events: list[Event]) -> list[Event]:
     return [each for each in events if each.id is not None]
+
+
+def of(wallet: str, events: list[Event]) -> list[Any]:
+    """What is stored of this wallet. Between wallets there is no order."""
+    return [each.data for each in stored(events) if each.data["wallet"] == wallet]
 
 
 def refusal(answer: Answer) -> tuple[int, str]:
@@ -154,15 +161,60 @@ def test_more_than_fifty_wallets_are_refused(served: Server) -> None:
     assert refusal(exchange(served.url, target, headers=[JSON])) == (400, "INVALID_PARAMETER")
 
 
-def test_an_id_that_was_changed_is_refused(
+def test_an_id_that_was_changed_is_refused_where_it_can_be_dropped(
     served: Server, wallets: list[str], events: list[Event]
 ) -> None:
     last = str(stored(events)[5].id)
     for at in range(0, len(last), 7):
         changed = last[:at] + ("A" if last[at] != "A" else "B") + last[at + 1 :]
-        header = ("Last-Event-ID", changed)
-        answer = exchange(served.url, several(wallets), headers=[JSON, header])
+        target = several(wallets, f"last_event_id={changed}")
+        answer = exchange(served.url, target, headers=[JSON])
         assert refusal(answer) == (400, "INVALID_PARAMETER")
+
+
+@pytest.mark.parametrize("accept", [JSON, EVENTS])
+def test_an_unreadable_id_that_cannot_be_dropped_is_a_gap_for_each_wallet(
+    served: Server,
+    wallets: list[str],
+    events: list[Event],
+    accept: tuple[str, str],
+) -> None:
+    """An EventSource whose server has another secret now would be refused for ever."""
+    last = str(stored(events)[5].id)
+    for text in (last[:-1], "A" * 3000, "1882685741609896-7", "\xe9"):
+        header = [accept, ("Last-Event-ID", text)]
+        by_alias = f"{several(wallets)}&{urlencode({'lastEventId': text})}"
+        for answer in (
+            exchange(served.url, several(wallets), headers=header),
+            exchange(served.url, by_alias, headers=[accept]),
+        ):
+            connected, *rest = map(read_event, answer.body.split(b"\n\n")[:-1])
+            assert connected.data["resumed"] is False
+            gaps = [event.data for event in rest if event.name == "gap"]
+            assert [gap["wallet"] for gap in gaps] == wallets
+            assert {(gap["reason"], gap["from"]) for gap in gaps} == {("unknown_id", "")}
+            for wallet in wallets:
+                assert of(wallet, rest) == of(wallet, events)
+
+
+def test_a_polyfill_resumes_several_wallets_by_its_own_name_for_the_id(
+    served: Server, wallets: list[str], events: list[Event]
+) -> None:
+    kept = stored(events)
+    for alias in ALIASES:
+        target = several(wallets, f"last_event_id={kept[0].id}", f"{alias}={kept[4].id}")
+        with EventSource(served.url + target) as stream:
+            again = list(stream)
+        assert again[0].data["resumed"] is True
+        for wallet in wallets:
+            assert of(wallet, again) == of(wallet, kept[5:])
+
+
+def test_a_heartbeat_is_asked_for_as_of_one_wallet(served: Server, wallets: list[str]) -> None:
+    with EventSource(served.url + several(wallets, "heartbeat=20")) as stream:
+        assert next(iter(stream)).data["heartbeat_seconds"] == 20
+    answer = exchange(served.url, several(wallets, "heartbeat=1"), headers=[JSON])
+    assert refusal(answer) == (400, "INVALID_PARAMETER")
 
 
 def test_its_head_is_a_streams_and_never_compressed(served: Server, wallets: list[str]) -> None:
@@ -194,9 +246,12 @@ def test_an_id_is_of_use_to_its_tenant_only(guarded: Server, wallets: list[str])
     with EventSource(guarded.url + several(wallets), dict([bearer(mine)])) as stream:
         kept = stored(list(stream))
     last = ("Last-Event-ID", str(kept[-2].id))
-    foreign = exchange(guarded.url, several(wallets), headers=[bearer(other), last, JSON])
+    target = several(wallets, f"last_event_id={last[1]}")
+    foreign = exchange(guarded.url, target, headers=[bearer(other), JSON])
     assert refusal(foreign) == (400, "INVALID_PARAMETER")
     assert b"signature" not in foreign.body
+    replayed = exchange(guarded.url, several(wallets), headers=[bearer(other), last])
+    assert replayed.body.count(b"event: gap\n") == len(wallets)
 
     token = _token(guarded, mine, wallets)
     with EventSource(guarded.url + several(wallets), dict([bearer(token), last])) as stream:

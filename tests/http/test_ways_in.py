@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from processes import Server, server
-from wire import Connection
+from wire import Answer, Connection
 
 # Pieces of a head, with what a client may send before them on the same connection.
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -17,10 +17,10 @@ def head(wallet: str, *fields: str, query: str = "") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def body(answer: bytes) -> list[bytes]:
+def body(answer: Answer) -> list[bytes]:
     """The stored events of a stream: what doesn't change from one request to the next."""
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer[:200]
-    return [block for block in answer.split(b"\n\n") if b"event: trade\n" in block]
+    assert answer.status == 200, answer
+    return [block for block in answer.body.split(b"\n\n") if b"event: trade\n" in block]
 
 
 def test_a_stream_is_the_same_whichever_way_its_request_came(served: Server, wallet: str) -> None:
@@ -34,7 +34,7 @@ def test_a_stream_is_the_same_whichever_way_its_request_came(served: Server, wal
         with Connection(served.url) as connection:
             for piece in pieces:
                 connection.send(piece)
-            bodies[way] = body(connection.ended())
+            bodies[way] = body(connection.answer())
     assert bodies["at once"]
     assert bodies["in two pieces"] == bodies["at once"]
     assert bodies["by an older client"] == bodies["at once"]
@@ -47,7 +47,7 @@ def test_a_connection_that_asked_for_something_else_may_become_a_stream(
         connection.send(HEALTH)
         assert connection.answer().status == 200
         connection.send(head(wallet))
-        assert body(connection.ended())
+        assert body(connection.answer())
 
 
 @pytest.mark.parametrize(

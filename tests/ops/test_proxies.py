@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,6 +26,8 @@ from wd_server.settings import Settings
 # Transactions of the wallets: what is followed, and small ones.
 SIZE = 60
 STREAMS = 100
+# curl's exit codes for a body that ended before its time: over HTTP/1.1, and over HTTP/2.
+CUT = {18, 92}
 RETRY = re.compile(rb"^retry: [1-3]\d{3}$", re.M)
 KEY = "wd_0123456789abcdefghijklmnopqrstuv"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
@@ -152,6 +154,39 @@ def test_an_ordinary_client_reads_line_by_line(chain: Simulator, proxy: Proxy, w
         curl.kill()
         curl.wait(PATIENCE)
         curl.stdout.close()
+
+
+def test_an_end_stays_an_end_on_the_way_and_a_cut_a_cut(
+    kind: type[Proxy], chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    """Over HTTP/2 HAProxy 2.6 ends what was cut, as docs/proxy.md says."""
+    versions = ["--http1.1", "--http2"] if kind is Nginx else ["--http1.1"]
+    with (
+        instance(tmp_path / "served", chain) as srv,
+        running(kind(tmp_path / "proxy", [srv.port])) as proxy,
+        ExitStack() as stack,
+    ):
+        for version in versions:
+            with _curl(proxy, wallet, version) as whole:
+                _read_history(whole)
+                whole.communicate(timeout=PATIENCE)
+            assert whole.returncode == 0
+        cut = [stack.enter_context(_curl(proxy, wallet, each, "follow=true")) for each in versions]
+        for curl in cut:
+            _read_history(curl)
+        srv.kill()
+        assert {curl.wait(PATIENCE) for curl in cut} <= CUT
+
+
+def _curl(proxy: Proxy, wallet: str, version: str, query: str = "") -> "subprocess.Popen[str]":
+    url = proxy.url + stream_path(wallet, query)
+    command = ["curl", "-sN", version, "--cacert", str(proxy.certificate), url]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _read_history(curl: "subprocess.Popen[str]") -> None:
+    assert curl.stdout is not None
+    assert "event: complete\n" in iter(curl.stdout.readline, "")
 
 
 def test_a_client_that_leaves_is_seen_while_nothing_is_written(

@@ -15,7 +15,7 @@ from wd_server.errors import WalletDoctorError
 from wd_server.journal.base import EventId
 from wd_server.streaming import event, sse
 from wd_server.streaming.bundle_id import Bookmarks, Places, Seal
-from wd_server.streaming.channel import PAGE_BYTES, Channel
+from wd_server.streaming.channel import PAGE_BYTES, Channel, Unreadable
 from wd_server.streaming.client import OPEN, Client, Home
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.lifecycle import CloseReason, StreamState
@@ -84,6 +84,7 @@ class Bundle(Client):
     __slots__ = (
         "_due",
         "_events",
+        "_greeting",
         "_out",
         "_places",
         "_planned",
@@ -95,9 +96,15 @@ class Bundle(Client):
     )
 
     def __init__(
-        self, stream_id: str, view: View, home: Home, channels: Sequence[Channel], seal: Seal
+        self,
+        stream_id: str,
+        view: View,
+        home: Home,
+        channels: Sequence[Channel],
+        seal: Seal,
+        heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home)
+        super().__init__(stream_id, view, home, heartbeat_seconds)
         self.members = [
             Member(self, place, channel, _named(view, channel.wallet))
             for place, channel in enumerate(channels)
@@ -107,7 +114,9 @@ class Bundle(Client):
         # Those whose turn will come, in that order, and those whose next page is being read.
         self._due: dict[Member, None] = {}
         self._waiting: set[Member] = set()
-        # What the next write has, at most PAGE_BYTES and one page: bytes, and what is in them.
+        # What the next write has, at most PAGE_BYTES and one page: bytes, and what is in them. Only
+        # the first one has the greeting, which is framed already.
+        self._greeting = b""
         self._out: list[bytes] = []
         self._size = self._events = self._trades = 0
         self._planned = False
@@ -128,19 +137,23 @@ class Bundle(Client):
     def lag(self) -> int:
         return sum(member.channel.behind(member.run, member.seq) for member in self._reading)
 
-    def resume(self, bookmarks: Bookmarks) -> event.GapReason | None:
+    def resume(self, bookmarks: Bookmarks | Unreadable) -> event.GapReason | None:
         """Begin where the client's last id says; wallets that it doesn't know, at their start.
         Returns why that can't be done for a wallet, if there is one."""
         reason = None
         for member in self.members:
             channel = member.channel
-            left = bookmarks.position(channel.wallet, channel.run)
+            left: EventId | Unreadable | None
+            if isinstance(bookmarks, Unreadable):
+                left = bookmarks
+            else:
+                left = bookmarks.position(channel.wallet, channel.run)
             gap = channel.gap(left)
             if gap is not None:
                 frame = event.gap_frame(gap, str(left), channel.position)
                 self.greeting += event.named(frame, channel.wallet)
                 reason = reason or gap
-            elif left is not None:
+            elif isinstance(left, EventId):
                 member.seq = left.seq
                 self._places.move(member.place, *left)
         return reason
@@ -148,7 +161,8 @@ class Bundle(Client):
     # What the loop tells.
 
     def start(self, greeting: bytes) -> None:
-        self._put(greeting)
+        self._greeting = greeting
+        self._events = 1
         self._due = dict.fromkeys(self.members)
         self.pump()
 
@@ -250,8 +264,10 @@ class Bundle(Client):
         self._events += 1
 
     def _flush(self) -> None:
-        if self._out:
-            data, events, trades = b"".join(self._out), self._events, self._trades
+        if self._events:
+            data = self._greeting + self._private(b"".join(self._out))
+            events, trades = self._events, self._trades
+            self._greeting = b""
             self._out.clear()
             self._size = self._events = self._trades = 0
             self._write(data, events, trades)

@@ -38,6 +38,16 @@ SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
+class Unreadable:
+    """What a client sent as its last id, and what is none. It is told back to nobody: it may be a
+    key that got into the wrong place."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ""
+
+
 class Visited(Protocol):
     """What is visited, and what is done when that fails."""
 
@@ -186,8 +196,10 @@ class Channel:
     def is_deserted(self) -> bool:
         return not (self.streams or self.members)
 
-    def gap(self, last: EventId | None) -> event.GapReason | None:
+    def gap(self, last: EventId | Unreadable | None) -> event.GapReason | None:
         """Why a client can't go on from where it was; None if it can, or wasn't anywhere."""
+        if isinstance(last, Unreadable):
+            return "unknown_id"
         if last is None or (last.run == self.run and last.seq <= self.head):
             return None
         return "expired" if 0 < last.run < self.run else "unknown_id"

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, cast
 
+from msgspec import UNSET, UnsetType
+
+from wd_server import __version__
 from wd_server.chain.turns import SERVER
 from wd_server.errors import WalletDoctorError
 from wd_server.streaming import event, sse
 from wd_server.streaming.channel import T, Watcher
 from wd_server.streaming.compression import HEADER, Frames, Gzip
+from wd_server.streaming.framing import LAST_CHUNK, chunk, content
 from wd_server.streaming.lifecycle import RECONNECT_MS, TRANSITIONS, CloseReason, StreamState
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.view import View
@@ -69,17 +73,19 @@ class Client(asyncio.Protocol, ABC):
     """Made by `StreamRegistry`; `connection_made` by the loop starts it.
 
     `greeting` is what is written first: the response's head and everything before the first
-    journal entry.
+    journal entry. `heartbeat_seconds` is the longest silence; None: as the settings have it.
     """
 
     __slots__ = (
         "asked_at",
         "bytes_sent",
+        "chunked",
         "errored",
         "events_sent",
         "expires",
         "greeting",
         "gzip",
+        "heartbeat_seconds",
         "home",
         "on_closed",
         "opened_at",
@@ -97,7 +103,9 @@ class Client(asyncio.Protocol, ABC):
         "written",
     )
 
-    def __init__(self, stream_id: str, view: View, home: Home) -> None:
+    def __init__(
+        self, stream_id: str, view: View, home: Home, heartbeat_seconds: int | None
+    ) -> None:
         self.stream_id = stream_id
         self.view = view
         self.home = home
@@ -106,6 +114,9 @@ class Client(asyncio.Protocol, ABC):
         self.errored: str | None = None
         self.transport: asyncio.Transport | None = None
         self.greeting = b""
+        self.heartbeat_seconds = heartbeat_seconds or home.limits.heartbeat_seconds
+        # Until `answer`, the greeting has neither chunks nor compression.
+        self.chunked = False
         self.gzip: Gzip | None = None
         self.paused = False
         self.events_sent = self.trades_sent = self.bytes_sent = 0
@@ -142,10 +153,30 @@ class Client(asyncio.Protocol, ABC):
     def pump(self) -> None:
         """Go on from where it stands, while the socket takes it."""
 
-    def compress(self) -> None:
-        """Send everything as gzip. Only before the response's head stands in the greeting."""
-        self.gzip = Gzip()
-        self.greeting = HEADER + self.gzip.private(self.greeting)
+    def answer(self, head: bytes, *, chunked: bool, compressed: bool) -> None:
+        """Put the response's head in front of the greeting, and send the body as it says."""
+        self.chunked = chunked
+        beginning = b""
+        if compressed:
+            self.gzip = Gzip()
+            beginning = self._framed(chunk(HEADER))
+        self.greeting = head + beginning + self._private(self.greeting)
+
+    def connected(
+        self, wallet: str | None, resumed: bool, wallets: Sequence[str] | UnsetType = UNSET
+    ) -> bytes:
+        """What the client is told first, of its one wallet or of several."""
+        connected = event.Connected(
+            stream_id=self.stream_id,
+            wallet=wallet,
+            timestamp=self.home.now(),
+            resumed=resumed,
+            heartbeat_seconds=self.heartbeat_seconds,
+            follow=self.view.follow,
+            server=f"wd-server/{__version__}",
+            wallets=wallets,
+        )
+        return event.frame(connected)
 
     # What the loop tells.
 
@@ -161,8 +192,7 @@ class Client(asyncio.Protocol, ABC):
         self.home.opened(self)
         greeting, self.greeting = self.greeting, b""
         if self.reason is not None:
-            self._write(greeting, 1)
-            self._close(self.transport)
+            self._close(self.transport, greeting, 1)
         else:
             self.start(greeting)
 
@@ -221,9 +251,7 @@ class Client(asyncio.Protocol, ABC):
         if self.transport is None:
             self.greeting += self._private(last_words)
             return
-        if last_words:
-            self._write(self._private(last_words), 1)
-        self._close(self.transport)
+        self._close(self.transport, self._private(last_words), bool(last_words))
 
     def abandon(self) -> None:
         """The socket could not be handed over: the client is gone."""
@@ -237,7 +265,6 @@ class Client(asyncio.Protocol, ABC):
     def on_second(self) -> None:
         """The wheel came by: a heartbeat, an end, or nothing yet."""
         now = self.home.wheel.now
-        limits = self.home.limits
         if self.state is StreamState.CLOSED:
             return  # since it was found due
         if self.state is StreamState.CLOSING:
@@ -247,13 +274,13 @@ class Client(asyncio.Protocol, ABC):
         elif self.paused:
             self._on_stalled_second(now)
         else:
-            if now - self.written >= limits.heartbeat_seconds:
+            if now - self.written >= self.heartbeat_seconds:
                 self._write(self._shared(self.home.heartbeat), 1)
             self.await_due()
 
     def await_due(self) -> None:
         """Stand in the wheel where the next heartbeat or the end is due."""
-        due = self.written + self.home.limits.heartbeat_seconds
+        due = self.written + self.heartbeat_seconds
         if self.expires:
             due = min(due, self.expires)
         self.home.wheel.set(self, due - self.home.wheel.now)
@@ -269,14 +296,23 @@ class Client(asyncio.Protocol, ABC):
 
     # Its own ways.
 
+    @property
+    def sends_chunks_as_they_are(self) -> bool:
+        """Whether the bytes that others share are its bytes, too."""
+        return self.chunked and self.gzip is None
+
     def _shared(self, frames: Frames) -> bytes:
         """Events that others get too, as they go out. What this and `_private` return has to be
         written, in the order of the calls."""
-        return frames.plain if self.gzip is None else self.gzip.shared(frames)
+        return self._framed(frames.chunk if self.gzip is None else self.gzip.shared(frames))
 
     def _private(self, data: bytes) -> bytes:
         """Events for this client alone, as they go out."""
-        return data if self.gzip is None else self.gzip.private(data)
+        return self._framed(chunk(data) if self.gzip is None else self.gzip.private(data))
+
+    def _framed(self, one: bytes) -> bytes:
+        """This chunk, as it is framed for this client: HTTP/1.0 knows no chunks."""
+        return one if self.chunked else content(one)
 
     def _write(self, data: bytes, events: int, trades: int = 0) -> None:
         assert self.transport is not None
@@ -286,11 +322,16 @@ class Client(asyncio.Protocol, ABC):
         self.written = self.home.wheel.now
         self.transport.write(data)
 
-    def _close(self, transport: asyncio.Transport) -> None:
+    def _close(self, transport: asyncio.Transport, last_words: bytes, events: int) -> None:
+        """`last_words` are so many events, as they go out. What comes behind them says that the
+        stream was ended; a stream that is aborted goes without it."""
         self._move(StreamState.CLOSING)
         self.home.wheel.set(self, CLOSE_SECONDS)
         if self.gzip is not None:
-            self._write(self.gzip.end(), 0)
+            last_words += self._framed(self.gzip.end())
+        if self.chunked:
+            last_words += LAST_CHUNK
+        self._write(last_words, events)
         transport.close()
 
     def _move(self, state: StreamState) -> None:

@@ -117,7 +117,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "Gap": {
         "reason": "`unknown_id`: it is none of this wallet's; `expired`: it is no longer stored; "
         "`reset`: the history began anew.",
-        "from": "The id you sent.",
+        "from": "The id you sent; empty if it can't be read.",
         "to": "The newest id there is; null if there is none.",
     },
     "Error": {

@@ -10,15 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from msgspec import UNSET, UnsetType
 
-from wd_server import __version__
 from wd_server.errors import AtCapacity, Draining, WalletDoctorError
 from wd_server.journal.base import EventId, Journal
 from wd_server.streaming import event
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
-from wd_server.streaming.channel import Channel, T, Watcher
+from wd_server.streaming.channel import Channel, T, Unreadable, Watcher
 from wd_server.streaming.client import Client, Limits
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.demand import Asked, Source
@@ -169,15 +167,21 @@ class StreamRegistry:
             channel.close()
 
     def admit(
-        self, channel: Channel, view: View, last_event_id: EventId | None, asked: Asked
+        self,
+        channel: Channel,
+        view: View,
+        last_event_id: EventId | Unreadable | None,
+        asked: Asked,
+        heartbeat_seconds: int | None = None,
     ) -> Stream:
-        """A stream that waits for its socket. Raises as `check_room`."""
+        """A stream that waits for its socket; without `heartbeat_seconds` it has those of the
+        settings. Raises as `check_room`."""
         self.check_room()
         gap = channel.gap(last_event_id)
-        resumed = last_event_id is not None and gap is None
-        position = EventId(channel.run, last_event_id.seq if last_event_id and resumed else 0)
-        stream = Stream(self._new_id(), view, channel, self, position)
-        stream.greeting = self._connected(stream, channel.wallet, resumed)
+        left = last_event_id if isinstance(last_event_id, EventId) and gap is None else None
+        position = left or EventId(channel.run, 0)
+        stream = Stream(self._new_id(), view, channel, self, position, heartbeat_seconds)
+        stream.greeting = stream.connected(channel.wallet, left is not None)
         if gap is not None:
             stream.greeting += event.gap_frame(gap, str(last_event_id), channel.position)
         if last_event_id is not None:
@@ -190,17 +194,18 @@ class StreamRegistry:
         self,
         channels: Sequence[Channel],
         view: View,
-        bookmarks: Bookmarks | None,
+        bookmarks: Bookmarks | Unreadable | None,
         seal: Seal,
         asked: Asked,
+        heartbeat_seconds: int | None = None,
     ) -> Bundle:
         """The same for several wallets. `bookmarks` are what the client's last id says, `seal` goes
         on those that it gets."""
         self.check_room()
-        bundle = Bundle(self._new_id(), view, self, channels, seal)
+        bundle = Bundle(self._new_id(), view, self, channels, seal, heartbeat_seconds)
         gap = None if bookmarks is None else bundle.resume(bookmarks)
         resumed = bookmarks is not None and gap is None
-        bundle.greeting = self._connected(bundle, None, resumed, bundle.wallets) + bundle.greeting
+        bundle.greeting = bundle.connected(None, resumed, bundle.wallets) + bundle.greeting
         if bookmarks is not None:
             self.counts.resumes[gap or "resumed"] += 1
         for member in bundle.members:
@@ -210,26 +215,6 @@ class StreamRegistry:
 
     def _new_id(self) -> str:
         return str(UUID(int=self.random.getrandbits(128), version=4))
-
-    def _connected(
-        self,
-        client: Client,
-        wallet: str | None,
-        resumed: bool,
-        wallets: Sequence[str] | UnsetType = UNSET,
-    ) -> bytes:
-        return event.frame(
-            event.Connected(
-                stream_id=client.stream_id,
-                wallet=wallet,
-                timestamp=self.now(),
-                resumed=resumed,
-                heartbeat_seconds=self.limits.heartbeat_seconds,
-                follow=client.view.follow,
-                server=f"wd-server/{__version__}",
-                wallets=wallets,
-            )
-        )
 
     def _take_in(self, client: Client, asked: Asked) -> None:
         client.asked_at, client.tenant = asked.at, asked.tenant

@@ -5,7 +5,8 @@ _FORBIDDEN = ("\r", "\n", "\0")
 
 
 def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
-    """One event. `data` is a single line (JSON is, when it isn't indented).
+    """One event. `data` is a single line (JSON is, when it isn't indented). The id comes last,
+    since some clients take an id at its line, also that of an event which broke off behind it.
 
     Raises ValueError for a value that would end its line early.
     """
@@ -17,14 +18,14 @@ def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
         return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
     if any(character in event_id for character in _FORBIDDEN):
         raise ValueError("an event's id can't contain CR, LF or NUL")
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event_id.encode(), event.encode(), data)
+    return b"event: %b\ndata: %b\nid: %b\n\n" % (event.encode(), data, event_id.encode())
 
 
 def identified(event_id: str, frame: bytes) -> bytes:
     """An event that was made without an id, with one. Raises ValueError as `frame` does."""
     if any(character in event_id for character in _FORBIDDEN):
         raise ValueError("an event's id can't contain CR, LF or NUL")
-    return b"id: %b\n%b" % (event_id.encode(), frame)
+    return b"%bid: %b\n\n" % (frame[:-1], event_id.encode())
 
 
 def with_member(frame: bytes, member: bytes) -> bytes:

@@ -23,9 +23,15 @@ class Stream(Client):
     __slots__ = ("channel", "mark", "percentage", "progressed", "run", "seq")
 
     def __init__(
-        self, stream_id: str, view: View, channel: Channel, home: Home, position: EventId
+        self,
+        stream_id: str,
+        view: View,
+        channel: Channel,
+        home: Home,
+        position: EventId,
+        heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home)
+        super().__init__(stream_id, view, home, heartbeat_seconds)
         self.channel = channel
         self.run, self.seq = position
         # Where it stands, while it is live and follows: others may stand there too.
@@ -70,9 +76,9 @@ class Stream(Client):
         self.written = self.home.wheel.now
         self.events_sent += page.events
         self.trades_sent += page.trades
-        self.bytes_sent += len(page.frames.plain)
+        self.bytes_sent += len(page.frames.chunk)
         assert self.transport is not None
-        self.transport.write(page.frames.plain)
+        self.transport.write(page.frames.chunk)
 
     def pump(self, first: bytes = b"", events: int = 0) -> None:
         """Write what lies between the position and the channel's head, while the socket takes
@@ -93,7 +99,7 @@ class Stream(Client):
                 break
             if self.mark is not None and page.events and page.seq == channel.head:
                 self.mark.page, self.mark.head = page, channel.newest
-            self.mark = page.mark if self.view.follow and self.gzip is None else None
+            self.mark = page.mark if self.view.follow and self.sends_chunks_as_they_are else None
             self.seq = page.seq
             if page.events:
                 self._write(first + self._shared(page.frames), events + page.events, page.trades)
@@ -138,6 +144,6 @@ class Stream(Client):
         self.percentage = self.channel.percentage
         return self._shared(self.channel.progress)
 
-    def _close(self, transport: asyncio.Transport) -> None:
+    def _close(self, transport: asyncio.Transport, last_words: bytes, events: int) -> None:
         self.mark = None
-        super()._close(transport)
+        super()._close(transport, last_words, events)

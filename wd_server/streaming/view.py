@@ -106,7 +106,7 @@ class Page(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes."""
-        return len(self.frames.plain) + sum(len(piece.frame) for piece in self.pieces)
+        return len(self.frames.chunk) + sum(len(piece.frame) for piece in self.pieces)
 
 
 class View(Struct, frozen=True, cache_hash=True):

@@ -2,16 +2,28 @@ from decimal import Decimal
 
 import pytest
 
-from handlers.query import errors_as_events, page_query, stream_query, takes_event_stream
+from handlers.query import (
+    ALIASES,
+    errors_as_events,
+    last_id,
+    page_query,
+    stream_query,
+    takes_event_stream,
+)
 from wd_server.errors import InvalidParameter
 from wd_server.journal.base import EventId
+from wd_server.streaming.channel import Unreadable
 from wd_server.streaming.view import NO_FILTER, Filter, View
 
 MINT = "So11111111111111111111111111111111111111112"
 
 
 def view(**query: str) -> View:
-    return stream_query(query, None, 0).view
+    return stream_query(query, 0).view
+
+
+def position(header: str | None = None, **query: str) -> EventId | Unreadable | None:
+    return last_id(query, header, EventId.parse)
 
 
 def test_one_who_asks_for_nothing_gets_every_trade_alone_and_does_not_follow() -> None:
@@ -41,8 +53,14 @@ def test_unknown_parameters_are_ignored() -> None:
 
 
 def test_the_servers_batch_is_for_those_who_do_not_say() -> None:
-    assert stream_query({}, None, 50).view.batch == 50
-    assert stream_query({"batch": "1"}, None, 50).view.batch == 1
+    assert stream_query({}, 50).view.batch == 50
+    assert stream_query({"batch": "1"}, 50).view.batch == 1
+
+
+def test_a_heartbeat_is_as_asked_for_or_as_the_settings_have_it() -> None:
+    assert stream_query({}, 0).heartbeat_seconds is None
+    assert stream_query({"heartbeat": "5"}, 0).heartbeat_seconds == 5
+    assert stream_query({"heartbeat": "20"}, 0).heartbeat_seconds == 20
 
 
 @pytest.mark.parametrize(
@@ -55,29 +73,61 @@ def test_the_servers_batch_is_for_those_who_do_not_say() -> None:
         *(("mint", value) for value in ("x", "", MINT + "2", "0" * 44)),
         *(("min_usd", value) for value in ("-1", "NaN", "Infinity", "", "1e99", "abc", "1_0")),
         *(("since", value) for value in ("-5", "now", "1700000000000", "")),
-        *(
-            ("last_event_id", value)
-            for value in ("abc", "1", "1-", "-1", "1-2-3", "1-2 ", "9" * 20)
-        ),
+        *(("heartbeat", value) for value in ("4", "21", "0", "-5", "5.5", "", "5s", "9" * 40)),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_name_of_its_parameter(name: str, value: str) -> None:
-    if name == "last_event_id" and not value:
-        return
     with pytest.raises(InvalidParameter, match=name):
         view(**{name: value})
 
 
-def test_the_header_wins_over_the_parameter() -> None:
-    assert stream_query({"last_event_id": "1-1"}, "2-2", 0).last_event_id == EventId(2, 2)
-    assert stream_query({"last_event_id": "1-1"}, None, 0).last_event_id == EventId(1, 1)
-    assert stream_query({}, "", 0).last_event_id is None
+UNREADABLE_IDS = (
+    "abc",
+    "1",
+    "1-",
+    "-1",
+    "1-2-3",
+    "1-2 ",
+    "9" * 20,
+    "\0",
+    "\xe9",
+    "1-1,1-2",
+    "9" * 5000 + "-1",
+)
 
 
-def test_a_position_beyond_what_javascript_counts_exactly_is_refused() -> None:
-    assert stream_query({}, f"{2**53 - 1}-1", 0).last_event_id == EventId(2**53 - 1, 1)
-    with pytest.raises(InvalidParameter):
-        stream_query({}, f"{2**53}-1", 0)
+def test_a_client_that_saw_nothing_has_no_position() -> None:
+    assert position() is position("") is position(last_event_id="", lastEventId="") is None
+
+
+def test_of_several_ids_the_one_that_was_written_last_counts() -> None:
+    everywhere = {"last_event_id": "1-1", "lastEventId": "2-2"}
+    assert position("3-3", **everywhere) == EventId(3, 3)
+    assert position("", **everywhere) == EventId(2, 2)
+    assert position(last_event_id="1-1", lastEventId="") == EventId(1, 1)
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_every_name_that_polyfills_use_is_the_position(alias: str) -> None:
+    assert position(**{alias: "7-3"}) == EventId(7, 3)
+
+
+@pytest.mark.parametrize("text", UNREADABLE_IDS)
+def test_an_unreadable_id_is_refused_only_where_whoever_wrote_it_can_drop_it(text: str) -> None:
+    with pytest.raises(InvalidParameter, match="last_event_id"):
+        position(last_event_id=text)
+    found = [
+        position(text),
+        *(position(**{each: text, "last_event_id": "1-1"}) for each in ALIASES),
+    ]
+    assert all(isinstance(each, Unreadable) for each in found)
+    # It may be a key in the wrong place.
+    assert {str(each) for each in found} == {""}
+
+
+def test_a_position_beyond_what_javascript_counts_exactly_cannot_be_read() -> None:
+    assert position(f"{2**53 - 1}-1") == EventId(2**53 - 1, 1)
+    assert isinstance(position(f"{2**53}-1"), Unreadable)
 
 
 def test_a_page_has_its_default_and_its_bounds() -> None:

@@ -21,7 +21,7 @@ from wd_server.streaming import channel as channels
 from wd_server.streaming import event
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
-from wd_server.streaming.channel import Channel
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.streaming.client import Limits
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import View
@@ -74,15 +74,17 @@ class Wallets:
         self,
         *wallets: str,
         view: View = FOLLOW,
-        last: str | None = None,
+        last: str | Unreadable | None = None,
         seal: Seal = SEAL,
     ) -> Bundle:
-        bookmarks = None if last is None else Bookmarks.parse(last, seal)
+        read = last is None or isinstance(last, Unreadable)
+        bookmarks = last if read else Bookmarks.parse(last, seal)
         opened = await self.registry.channels(wallets)
         return self.registry.admit_bundle(opened, view, bookmarks, seal, ASKED)
 
     async def open(self, *wallets: str, **how: Any) -> tuple[Bundle, Socket]:
         bundle = await self.admit(*wallets, **how)
+        bundle.answer(b"", chunked=True, compressed=False)
         transport = Socket(bundle)
         bundle.connection_made(transport)
         await settled()
@@ -395,6 +397,29 @@ def test_a_wallet_whose_journal_began_anew_has_a_gap_of_its_own(tmp_path: Path) 
         # The newest id knows of the new run.
         _, last_one = await wallets.open(A, B, last=sent(transport)[-1].id)
         assert last_one.names() == ["connected"]
+
+    with_wallets(tmp_path, scene)
+
+
+def test_an_id_that_cannot_be_read_is_a_gap_for_each_wallet(tmp_path: Path) -> None:
+    async def scene(wallets: Wallets) -> None:
+        await wallets.append(A, "trade", "trade")
+        await wallets.append(B, "trade")
+        _, transport = await wallets.open(A, B, C, last=Unreadable())
+        await until(has(transport, 3))
+        connected, *gaps = sent(transport)[:4]
+        assert connected.data["resumed"] is False
+        assert [each.name for each in gaps] == ["gap"] * 3
+        assert [each.wallet for each in gaps] == [A, B, C]
+        assert {each.data["reason"] for each in gaps} == {"unknown_id"}
+        assert {each.data["from"] for each in gaps} == {""}
+        assert [each.data["to"] for each in gaps] == [
+            f"{wallets.heads[A].run}-2",
+            f"{wallets.heads[B].run}-1",
+            None,
+        ]
+        assert (numbers(sent(transport), A), numbers(sent(transport), B)) == ([1, 2], [1])
+        assert wallets.registry.statistics().resumes == {"unknown_id": 1}
 
     with_wallets(tmp_path, scene)
 

@@ -3,11 +3,13 @@ import zlib
 from random import Random
 
 import pytest
+from chunks import unchunked
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wd_server.streaming import compression, sse
 from wd_server.streaming.compression import HEADER, STORED_BYTES, Frames, Gzip, deflated, stored
+from wd_server.streaming.framing import LAST_CHUNK, chunk, content
 
 # More than deflate's window of 32 KB, so that a reference across pieces would find something.
 PAGE = sse.frame("trades", b'{"trades":[%b]}' % b",".join([b'{"side":"buy","amount":1.5}'] * 2000))
@@ -24,7 +26,7 @@ def joined(*parts: bytes | Frames) -> bytes:
     """A whole stream: bytes are for this client alone."""
     end = Gzip()
     body = [end.shared(part) if isinstance(part, Frames) else end.private(part) for part in parts]
-    return b"".join([HEADER, *body, end.end()])
+    return unchunked(b"".join([chunk(HEADER), *body, end.end(), LAST_CHUNK]))
 
 
 @given(pieces)
@@ -52,9 +54,9 @@ def test_each_piece_is_decoded_whole_before_the_next_is_there(
     assert decoder.decompress(HEADER) == b""
     for shared, data in parts:
         piece = end.shared(Frames(data)) if shared else end.private(data)
-        assert decoder.decompress(piece) == data
+        assert decoder.decompress(content(piece)) == data
     assert not decoder.eof
-    assert decoder.decompress(end.end()) == b""
+    assert decoder.decompress(content(end.end())) == b""
     assert decoder.eof
     assert decoder.unused_data == b""
 
@@ -77,7 +79,7 @@ def test_the_size_a_stream_ends_with_is_counted_modulo_four_gigabytes() -> None:
     end = Gzip()
     end._size = 2**32 - 1
     end.private(b"ab")
-    assert end.end()[-4:] == b"\1\0\0\0"
+    assert content(end.end())[-4:] == b"\1\0\0\0"
 
 
 def test_frames_are_deflated_once_and_only_when_somebody_asks(

@@ -3,8 +3,14 @@ import pytest
 from wd_server.streaming import sse
 
 
-def test_a_frame_is_dispatched_by_its_blank_line() -> None:
-    assert sse.frame("trade", b'{"a":1}', "7-1") == b'id: 7-1\nevent: trade\ndata: {"a":1}\n\n'
+def test_an_id_stands_behind_the_data_and_before_the_blank_line_that_dispatches_both() -> None:
+    assert sse.frame("trade", b'{"a":1}', "7-1") == b'event: trade\ndata: {"a":1}\nid: 7-1\n\n'
+
+
+def test_an_id_that_is_given_later_stands_in_the_same_place() -> None:
+    assert sse.identified("7-1", sse.frame("trade", b"{}")) == sse.frame("trade", b"{}", "7-1")
+    with pytest.raises(ValueError, match="id"):
+        sse.identified("7\n-1", sse.frame("trade", b"{}"))
 
 
 def test_an_event_without_an_id_has_no_id_line() -> None:

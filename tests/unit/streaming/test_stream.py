@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from chunks import Chunks
 from structlog.testing import capture_logs
 
 from wd_server.chain.turns import Tenant
@@ -20,7 +21,7 @@ from wd_server.journal.base import Entry, EventId, Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import channel as channels
 from wd_server.streaming import event
-from wd_server.streaming.channel import Channel
+from wd_server.streaming.channel import Channel, Unreadable
 from wd_server.streaming.client import Limits
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason, StreamState
@@ -37,12 +38,14 @@ LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_stre
 
 
 class Socket(asyncio.Transport):
-    """A transport whose peer reads only when told to."""
+    """A transport whose peer reads only when told to. `writes` are as they go out, `received` is
+    what they mean; `ended`: the peer was told that the stream ended."""
 
     def __init__(self, protocol: Stream) -> None:
         super().__init__()
         self._protocol = protocol
         self._tcp = _connected()
+        self._chunks = Chunks() if protocol.chunked else None
         self.received = b""
         self.writes: list[bytes] = []
         self.unsent = 0
@@ -61,7 +64,7 @@ class Socket(asyncio.Transport):
     def write(self, data: Any) -> None:
         assert not self.closing
         self.writes.append(data)
-        self.received += data
+        self.received += data if self._chunks is None else self._chunks.feed(data)
         if not self.reading:
             self.unsent += len(data)
             if self.unsent == len(data):
@@ -81,6 +84,10 @@ class Socket(asyncio.Transport):
         """What the loop does when the connection is gone."""
         self._tcp.close()
         self._protocol.connection_lost(None)
+
+    @property
+    def ended(self) -> bool:
+        return self._chunks is not None and self._chunks.ended
 
     def events(self) -> list[tuple[str, str | None, dict[str, Any]]]:
         found = []
@@ -149,9 +156,15 @@ class House:
         return self.registry.admit(channel, view, after, ASKED)
 
     async def open(
-        self, view: View = FOLLOW, after: EventId | None = None
+        self,
+        view: View = FOLLOW,
+        after: EventId | None = None,
+        *,
+        chunked: bool = True,
+        compressed: bool = False,
     ) -> tuple[Stream, Socket]:
         stream = await self.admit(view, after)
+        stream.answer(b"", chunked=chunked, compressed=compressed)
         transport = Socket(stream)
         stream.connection_made(transport)
         await settled()
@@ -206,10 +219,10 @@ def test_the_first_write_has_the_greeting_and_what_follows_is_in_order(tmp_path:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
         stream = await house.admit()
-        stream.greeting = b"HTTP/1.1 200 OK\r\n\r\n" + stream.greeting
+        stream.answer(b"HTTP/1.0 200 OK\r\n\r\n", chunked=False, compressed=False)
         transport = Socket(stream)
         stream.connection_made(transport)
-        assert transport.writes[0].startswith(b"HTTP/1.1 200 OK\r\n\r\nevent: connected\n")
+        assert transport.writes[0].startswith(b"HTTP/1.0 200 OK\r\n\r\nevent: connected\n")
         transport.received = transport.received.partition(b"\r\n\r\n")[2]
         await until(lambda: len(transport.names()) == 3)
         await house.append("trade")
@@ -345,12 +358,7 @@ def test_streams_at_one_position_are_given_the_very_same_bytes(tmp_path: Path) -
 
 def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
-        sockets = []
-        for _ in range(2):
-            stream = await house.admit()
-            stream.compress()
-            sockets.append(Socket(stream))
-            stream.connection_made(sockets[-1])
+        sockets = [(await house.open(compressed=True))[1] for _ in range(2)]
         _, plain = await house.open()
         await house.append("trade", "trade")
         first, second = sockets
@@ -360,17 +368,16 @@ def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_pat
     in_house(tmp_path, scene)
 
 
-def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path, chunked: bool) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
-        stream = await house.admit(after=EventId(house.run + 7, 1))
-        stream.compress()
-        transport = Socket(stream)
-        stream.connection_made(transport)
+        after = EventId(house.run + 7, 1)
+        stream, transport = await house.open(after=after, chunked=chunked, compressed=True)
         await until(lambda: stream.seq == 2)
         stream.bye(CloseReason.SHUTDOWN, 1500)
         early = await house.admit()
-        early.compress()
+        early.answer(b"", chunked=chunked, compressed=True)
         early.bye(CloseReason.SHUTDOWN, 1500)
         told = Socket(early)
         early.connection_made(told)
@@ -378,6 +385,7 @@ def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path) -> None:
             *("connected", "gap", "trade", "trade", "bye")
         ]
         assert _names(gzip.decompress(told.received)) == ["connected", "bye"]
+        assert transport.ended is told.ended is chunked
 
     in_house(tmp_path, scene)
 
@@ -393,6 +401,37 @@ def test_silence_is_broken_by_a_heartbeat_and_an_event_puts_it_off(tmp_path: Pat
         assert transport.names()[-1] == "heartbeat"
         await house.pass_seconds(3)
         assert transport.names().count("heartbeat") == 2
+
+    in_house(tmp_path, scene)
+
+
+def test_a_client_may_ask_for_a_shorter_or_longer_silence_than_others_have(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        channel = await house.registry.channel(WALLET)
+        sockets = []
+        for seconds in (2, None, 5):
+            stream = house.registry.admit(channel, FOLLOW, None, ASKED, seconds)
+            sockets.append(Socket(stream))
+            stream.connection_made(sockets[-1])
+        told = [transport.events()[0][2]["heartbeat_seconds"] for transport in sockets]
+        assert told == [2, LIMITS.heartbeat_seconds, 5]
+        await house.pass_seconds(30)
+        assert [transport.names().count("heartbeat") for transport in sockets] == [15, 10, 6]
+
+    in_house(tmp_path, scene)
+
+
+def test_streams_with_a_heartbeat_of_their_own_share_pages_with_others(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        channel = await house.registry.channel(WALLET)
+        sockets = []
+        for seconds in (5, None):
+            stream = house.registry.admit(channel, FOLLOW, None, ASKED, seconds)
+            stream.answer(b"", chunked=True, compressed=False)
+            sockets.append(Socket(stream))
+            stream.connection_made(sockets[-1])
+        await house.append("trade")
+        assert sockets[0].writes[-1] is sockets[1].writes[-1]
 
     in_house(tmp_path, scene)
 
@@ -442,6 +481,22 @@ def test_a_life_ends_between_four_fifths_and_the_whole_of_what_is_allowed(tmp_pa
         assert 80 <= min(ends.values()) < max(ends.values()) <= 100
 
     in_house(tmp_path, scene, Limits(3, 5, 100, 100))
+
+
+def test_an_id_that_cannot_be_read_is_a_gap_and_the_whole_history_follows(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade", "trade")
+        channel = await house.registry.channel(WALLET)
+        stream = house.registry.admit(channel, FOLLOW, Unreadable(), 0.0)
+        transport = Socket(stream)
+        stream.connection_made(transport)
+        await until(lambda: len(transport.ids()) == 2)
+        (_, _, connected), (name, _, gap), *_ = transport.events()
+        assert (name, connected["resumed"]) == ("gap", False)
+        assert gap == {"reason": "unknown_id", "from": "", "to": f"{house.run}-2"}
+        assert house.registry.statistics().resumes == {"unknown_id": 1}
+
+    in_house(tmp_path, scene)
 
 
 def test_the_first_reason_wins(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ class House:
         view = View(follow=True)
         channel = await self.registry.channel(WALLET)
         for _ in range(STREAMS):
-            self.registry.admit(channel, view, None, ASKED).connection_made(self.sink)
+            stream = self.registry.admit(channel, view, None, ASKED)
+            stream.answer(b"", chunked=True, compressed=False)
+            stream.connection_made(self.sink)
         return channel
 
     async def tell(self, events: int) -> None:
