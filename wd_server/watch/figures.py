@@ -1,6 +1,7 @@
 """Numbers and texts of a trade for the eye: short, with a sign where that matters, and harmless.
 
-Symbols are whatever a token's maker chose, so they may hold anything.
+Symbols are whatever a token's maker chose, so they may hold anything; and any number may be missing
+that an older server doesn't send.
 """
 
 from datetime import UTC, datetime
@@ -55,5 +56,11 @@ def percent(share: Decimal | None) -> str:
     return NOTHING if share is None else f"{share:.0%}"
 
 
-def moment(timestamp: int) -> str:
+def count(number: int | None) -> str:
+    return NOTHING if number is None else f"{number:,}"
+
+
+def moment(timestamp: int | None) -> str:
+    if timestamp is None:
+        return NOTHING
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
