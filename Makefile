@@ -1,5 +1,6 @@
 # Everything a developer does here; `make help` lists it.
 # PYTHON names another interpreter, ARGS is handed on: make test ARGS='tests/unit -x'
+# WORKERS is how many tests run at a time.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,15 +9,17 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 TEST_PACKAGES := chromium curl haproxy iproute2 logrotate nginx nodejs openssl procps prometheus python3-venv redis-server rsyslog shellcheck sqlite3 strace systemd systemd-container
 # Folders whose package-lock.json says what tests need of Node. Some systems' nodejs has npm in it.
 NODE_FOLDERS := clients/ts tests/others
+# More than two cores keep busy, because tests wait more than they work.
+WORKERS := 5
 TEST_PACKAGES += $(if $(shell command -v npm),,npm)
 # Debian packages of rivals that benchmarks measure against.
 BENCH_PACKAGES := libnginx-mod-nchan
 
 .DEFAULT_GOAL := help
-.PHONY: help install run cluster test test-ops fuzz check format bench docs site lock clean
+.PHONY: help install run cluster test test-long fuzz check format bench docs site lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.run ## the virtual environment with what the server needs
 
@@ -26,11 +29,13 @@ run: $(VENV)/.run ## the server with a simulated chain: no key, no network
 cluster: $(VENV)/.test ## three servers behind nginx with a Redis of their own; ARGS=--redis-cluster
 	@$(BIN)/python -m tests.cluster $(ARGS)
 
-test: $(VENV)/.test ## all tests
-	@$(BIN)/python -m pytest $(ARGS)
+# The tests of a file share its servers, so they stay with one worker and in their order. Files come in
+# order too: those of `unit` are short, and so end the run evenly.
+test: $(VENV)/.test ## all tests but those that take minutes, several at a time
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-ops: $(VENV)/.test ## all tests of deployments, with those that take minutes
-	@$(BIN)/python -m pytest -m '' tests/ops $(ARGS)
+test-long: $(VENV)/.test ## those that take minutes, one after the other: chaos, clients of others
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 fuzz: $(VENV)/.test ## twenty times as many hostile inputs as the tests try
 	@FUZZ=20 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)

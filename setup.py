@@ -47,6 +47,8 @@ setup(
             "pytest-tornado",
             # A test that hangs fails, and says where, instead of keeping all others from running.
             "pytest-timeout",
+            # Tests wait more than they work: several at a time.
+            "pytest-xdist",
             "setuptools<81",
             "hypothesis",
             "psutil",

@@ -38,7 +38,7 @@ async def _measured(settings: Settings, text: str) -> list[Row]:
             (await door.enter(principal, lambda ending: None)).leave()
 
         async def spend() -> None:
-            await door.spend(principal, time.time())
+            await door.spend(principal)
 
         return [
             await _row("checking a key that was seen before", _check(door, key), judged=True),

@@ -151,6 +151,7 @@ _WD_ENVIRONMENT = {
     "PORT": "0",
     "PRICE_SOURCE": "none",
     "RATE_LIMIT_REQUESTS": "0",
+    "RATE_LIMIT_WALLETS": "0",
     "RATE_LIMIT_STREAMING_CONNECTIONS": "0",
     "API_KEY_REQUIRED": "true",
     "LOG_FORMAT": "json",

@@ -15,7 +15,11 @@ from bench import machine
 from tests.processes import Server, Simulator
 
 # A key or address may have as many streams as it likes: all clients come from one machine.
-UNLIMITED: Mapping[str, Any] = {"RATE_LIMIT_REQUESTS": 0, "RATE_LIMIT_STREAMING_CONNECTIONS": 0}
+UNLIMITED: Mapping[str, Any] = {
+    "RATE_LIMIT_REQUESTS": 0,
+    "RATE_LIMIT_WALLETS": 0,
+    "RATE_LIMIT_STREAMING_CONNECTIONS": 0,
+}
 # Seconds between two looks at /health, which costs the server a tenth of a millisecond.
 LOOK_SECONDS = 0.1
 

@@ -23,6 +23,7 @@ from bench.rivals.wd import WALLET
 from wd_server import logs
 from wd_server.analysis.analysis import Analysis
 from wd_server.app import App
+from wd_server.chain.turns import Tenant
 from wd_server.journal.base import Journal, NewEntry
 from wd_server.server import Server
 from wd_server.settings import Settings
@@ -43,13 +44,15 @@ class OthersAnalysed:
     def __init__(self, analysis: Analysis) -> None:
         self._analysis = analysis
 
-    def attend(self, wallet: str, audience: Channel, follow: bool) -> None:
+    def attend(
+        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+    ) -> None:
         if wallet != WALLET:
-            self._analysis.attend(wallet, audience, follow)
+            self._analysis.attend(wallet, audience, follow, tenant, held=held)
 
-    def leave(self, wallet: str, follow: bool) -> None:
+    def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
         if wallet != WALLET:
-            self._analysis.leave(wallet, follow)
+            self._analysis.leave(wallet, follow, tenant)
 
 
 class Lateness:

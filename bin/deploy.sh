@@ -30,6 +30,8 @@ TEXT
 
 # Releases that are kept besides the present and the previous one.
 readonly KEPT_RELEASES=3
+# Settings that this script acts on, in the order of `wd-server --check --print`.
+readonly ACTED_ON=(HOST PORT DRAIN_SECONDS DATA_DIR METRICS_TOKEN)
 # Seconds after DRAIN_SECONDS until a process that goes on is killed (TimeoutStopSec).
 readonly STOP_MARGIN=40
 readonly USER_NAME=wd-server
@@ -38,11 +40,74 @@ readonly CONFIG=78
 readonly PARTS=(bin conf docs handlers wd_server CHANGELOG.md LICENSE README.md pyproject.toml
     requirements.lock setup.py)
 
+# As root, root is the only one who decides what this script does. The service's user may have been taken
+# over, so root reads nothing as more than text that this user wrote, and writes, signals and makes
+# folders with this user's rights (`as_service`) wherever this user could put something else in the way.
+
 say() { printf '%s\n' "$*"; }
-complain() { printf 'deploy: %s\n' "$*" >&2; }
+# Logs, answers and settings may hold what a terminal would obey.
+printable() { tr -d '\000-\010\013-\037\177'; }
+complain() { printf 'deploy: %s\n' "$*" | printable >&2; }
 fail() {
     complain "$*"
     exit 1
+}
+is_root() { [ "$(id -u)" -eq 0 ]; }
+# For an ordinary user, who deploys what runs as that user, it is the command itself.
+as_service() { "${service[@]}" "$@"; }
+
+# Folders.
+
+# Whether nobody but root can put something in the folder's place or into it. One that everybody may
+# write to and where names are safe (/tmp, with its sticky bit) does on the way, but not as the folder.
+is_roots_alone() { # an absolute path without links
+    local folder=$1 open=(-perm /022)
+    until [ -e "$folder" ]; do folder=$(dirname "$folder"); done
+    while [ -z "$(find "$folder" -maxdepth 0 \( ! -uid 0 -o "${open[@]}" \))" ]; do
+        [ "$folder" != / ] || return 0
+        folder=$(dirname "$folder") open=(-perm /022 ! -perm -1000)
+    done
+    return 1
+}
+
+require_safe_place() {
+    local folder
+    [[ $root =~ ^/[A-Za-z0-9._/-]+$ ]] ||
+        fail "DEPLOY_ROOT is an absolute path of letters, digits, dots, hyphens and underscores."
+    is_root || return 0
+    for folder in "$releases" "$root/log" "$(dirname "$env_file")"; do
+        is_roots_alone "$(realpath -m "$folder")" ||
+            fail "somebody else than root can write to $folder or to a folder above it, and root runs what is there."
+    done
+    if [ -L "$env_file" ] || { [ -e "$env_file" ] && [ ! -f "$env_file" ]; }; then
+        fail "$env_file is a link or no file at all: replace it by the file itself."
+    fi
+}
+
+# The folder of a background process. One that is there is the service's already, or it is refused.
+require_data_dir() {
+    [ "$mode" = process ] || return 0
+    if [[ $data_dir != /* ]]; then
+        complain "DATA_DIR is $data_dir: a background process needs an absolute path."
+        exit $CONFIG
+    fi
+    if [ ! -e "$data_dir" ] && [ ! -L "$data_dir" ]; then return 0; fi
+    if ! as_service test -d "$data_dir" -a -O "$data_dir" 2>/dev/null; then
+        complain "DATA_DIR is $data_dir, which isn't a folder of $service_user's. Nothing that is there is given to somebody else: do that yourself, or name another folder."
+        exit $CONFIG
+    fi
+}
+
+make_data_dir() {
+    if [ ! -e "$data_dir" ]; then
+        # A link may be the service's, so what lies behind one is made with its rights.
+        if is_root && [ "$(realpath -m "$data_dir")" = "$data_dir" ] && is_roots_alone "$data_dir"; then
+            install -d -m 700 -o "$USER_NAME" -g "$USER_NAME" "$data_dir"
+        else
+            as_service mkdir -p -m 700 "$data_dir"
+        fi
+    fi
+    as_service chmod 700 "$data_dir"
 }
 
 # Settings.
@@ -50,26 +115,49 @@ fail() {
 # The names that docs/settings.md has.
 setting_names() { sed -n 's/^#\{0,1\}\([A-Z_]*\)=.*/\1/p' "$source/conf/env.example"; }
 
-# A setting's value in a file, as wd_server/env_file.py reads it: of two the later, without quotes.
-setting() { # file name default
+# A setting's text in a file, to name early what is missing. It is compared and no more: what is done
+# follows the values that read_settings got.
+setting() { # file name
     local value
     value=$(sed -n "s/^[[:space:]]*$2[[:space:]]*=[[:space:]]*\(.*[^[:space:]]\)[[:space:]]*$/\1/p" "$1" | tail -n 1)
     case $value in
     \"*\" | \'*\') value=${value:1:${#value}-2} ;;
     esac
-    printf '%s' "${value:-$3}"
+    printf '%s' "$value"
+}
+
+# A background process and bin/wd-keys both find the folder there.
+name_data_dir() { # file
+    if [ "$mode" = process ] && [ -z "$(setting "$1" DATA_DIR)" ]; then
+        printf '\nDATA_DIR="%s"\n' "$root/data" >>"$1"
+    fi
+}
+
+# Nobody but root can change the settings that root reads; the service reads them.
+install_settings() { # from to
+    if is_root; then
+        install -m 640 -o root -g "$USER_NAME" "$1" "$2"
+    else
+        install -m 600 "$1" "$2"
+    fi
+}
+
+tell_of_takeover() {
+    local owner
+    is_root && [ -f "$env_file" ] || return 0
+    owner=$(stat -c %U "$env_file")
+    [ "$owner" != root ] || return 0
+    say "$env_file is $owner's, who can write there what root reads. Its lines are kept, in a file of root's: see that you know each."
 }
 
 # The settings file as it is to be: what the environment sets comes before what was there.
 merged_settings() {
     local line name
-    if [ -f "$env_file" ]; then
-        while IFS= read -r line || [ -n "$line" ]; do
-            name=${line%%=*}
-            name=${name//[[:space:]]/}
-            [[ " $exported " == *" $name "* ]] || printf '%s\n' "$line"
-        done <"$env_file"
-    fi
+    while IFS= read -r line || [ -n "$line" ]; do
+        name=${line%%=*}
+        name=${name//[[:space:]]/}
+        [[ -n $name && " $exported " == *" $name "* ]] || printf '%s\n' "$line"
+    done <"$scratch/before"
     for name in $exported; do
         printf '%s="%s"\n' "$name" "${!name}"
     done
@@ -91,13 +179,42 @@ exported_settings() {
 
 require_settings() { # file
     local name missing=() needed=(ENV HELIUS_KEY SECRET_KEY REDIS_URL)
-    [ "$(setting "$1" ENV '')" = development ] && needed=(ENV)
+    [ "$(setting "$1" ENV)" = development ] && needed=(ENV)
     for name in "${needed[@]}"; do
-        [ -n "$(setting "$1" "$name" '')" ] || missing+=("$name")
+        [ -n "$(setting "$1" "$name")" ] || missing+=("$name")
     done
     [ ${#missing[@]} -eq 0 ] && return 0
     complain "missing: ${missing[*]}. Export them (docs/settings.md says what each is), or write them into $env_file."
     exit $CONFIG
+}
+
+# Says what is wrong with a file of settings, or the values of ACTED_ON, each ended by NUL. The file comes
+# by standard input: whoever checks needs no right to open it.
+check() { # program file
+    local runner=()
+    as_service test -x "$1/.venv/bin/python" 2>/dev/null && runner=(as_service)
+    "${runner[@]}" env -i PATH="$PATH" "$1/bin/wd-server" --check --env-file - \
+        "${ACTED_ON[@]/#/--print=}" <"$2"
+}
+
+# Sets what ACTED_ON names, once the first of the programs that can has found the file right. Fails with
+# $CONFIG if it is wrong, and with 1 if none of them can. Whoever checks may be the service's user, so
+# what comes from there is text, and no number before it has been looked at.
+read_settings() { # file program...
+    local file=$1 program values
+    shift
+    for program in "$@"; do
+        # Older versions don't know --print.
+        if [ ! -x "$program/.venv/bin/python" ] || ! grep -qs -- --print "$program/wd_server/cli.py"; then continue; fi
+        mapfile -d '' -t values < <(check "$program" "$file")
+        wait $! || return $CONFIG
+        host=${values[0]-} port=${values[1]-} drain=${values[2]-}
+        data_dir=${values[3]-} metrics_token=${values[4]-}
+        [[ $host =~ ^[0-9A-Za-z.:%-]+$ && $port =~ ^[0-9]{1,5}$ && $drain =~ ^[0-9]{1,3}$ ]] && return 0
+        complain "$program/bin/wd-server says what can't be settings."
+        return $CONFIG
+    done
+    return 1
 }
 
 # Releases.
@@ -200,37 +317,40 @@ open_sockets() { # those that have another address
     done
 }
 
+# The service's, and no process that got its number since.
 is_running() { # pid
-    [ -n "$1" ] && kill -0 "$1" 2>/dev/null && tr '\0' ' ' <"/proc/$1/cmdline" | grep -q wd-server
+    [[ $1 =~ ^[1-9][0-9]*$ ]] && as_service test -O "/proc/$1" &&
+        tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -q wd-server
+}
+
+# With the service's rights: the kernel lets no other process be hit.
+signal_process() { # signal pid
+    as_service bash -c "kill -s $1 $2" 2>/dev/null || true
 }
 
 stop_process() {
     local pid deadline=$((SECONDS + stop_seconds))
     pid=$(cat "$pid_file" 2>/dev/null || true)
     is_running "$pid" || return 0
-    kill -TERM "$pid"
+    signal_process TERM "$pid"
     while is_running "$pid"; do
-        [ $SECONDS -lt $deadline ] || kill -KILL "$pid"
+        [ $SECONDS -lt $deadline ] || signal_process KILL "$pid"
         sleep 0.1
     done
 }
 
+# The log's folder is root's, and so is the log of a new installation: the process is given it open.
 start_process() {
-    local data_dir as_user=()
-    data_dir=$(setting "$env_file" DATA_DIR "$root/data")
-    mkdir -p "$data_dir" "$root/log"
-    chmod 700 "$data_dir"
+    make_data_dir || return 1
+    mkdir -p "$root/log"
     touch "$log"
     chmod 640 "$log"
-    if [ "$(id -u)" -eq 0 ]; then
-        chown -R "$USER_NAME:$USER_NAME" "$data_dir" "$log"
-        chown "$USER_NAME:$USER_NAME" "$env_file"
-        as_user=(setpriv --reuid="$USER_NAME" --regid="$USER_NAME" --clear-groups --no-new-privs)
-    fi
     cd /
-    setsid env -i PATH="$PATH" PYTHONFAULTHANDLER=1 "${as_user[@]}" "$root/current/bin/wd-server" \
+    setsid env -i PATH="$PATH" PYTHONFAULTHANDLER=1 "${service[@]}" "$root/current/bin/wd-server" \
         --env-file "$env_file" --data-dir "$data_dir" </dev/null >>"$log" 2>&1 9>&- &
     printf '%s\n' $! >"$pid_file"
+    # Until then it has the name of this script, and perhaps root's rights.
+    while [ -e "/proc/$!" ] && ! is_running $!; do sleep 0.05; done
     disown
 }
 
@@ -242,7 +362,7 @@ restart() {
             systemctl restart "$(unit "$each").service" || return 1
         else
             stop_process
-            start_process
+            start_process || return 1
         fi
         await_health "$each" || return 1
         check_metrics "$each" || return 1
@@ -272,7 +392,7 @@ url() { # port
 }
 
 await_health() { # port
-    local answer='' deadline=$((SECONDS + ${HEALTH_SECONDS:-60})) version
+    local answer='' deadline=$((SECONDS + health_seconds)) version
     version=$(linked current)
     version=${version%-*}
     while [ $SECONDS -lt $deadline ]; do
@@ -280,8 +400,8 @@ await_health() { # port
             [ "${answer##*$'\n'}" = 200 ] && [[ $answer == *"\"version\":\"$version\""* ]]; then
             return 0
         fi
-        # Not is_running: until the new process has its program it doesn't have its name either.
-        if [ "$mode" = process ] && ! kill -0 "$(cat "$pid_file")" 2>/dev/null; then break; fi
+        # Not is_running: a process that is just changing its program has no name.
+        if [ "$mode" = process ] && [ ! -e "/proc/$(cat "$pid_file")" ]; then break; fi
         sleep 0.2
     done
     complain "$(url "$1")/health isn't healthy with version $version: $answer"
@@ -289,10 +409,9 @@ await_health() { # port
 }
 
 check_metrics() { # port
-    local token answer
-    token=$(setting "$env_file" METRICS_TOKEN '')
-    answer=$(curl -sS --max-time 5 --config - "$(url "$1")/metrics" 2>&1 \
-        <<<"${token:+header = \"Authorization: Bearer ${token//\"/\\\"}\"}") || true
+    local answer
+    answer=$(curl -sS --max-time 5 -H @- "$(url "$1")/metrics" 2>&1 \
+        <<<"${metrics_token:+Authorization: Bearer $metrics_token}") || true
     grep -q '^walletdoctor_active_streams ' <<<"$answer" && return 0
     complain "$(url "$1")/metrics has no metrics: $(head -c 300 <<<"$answer")"
     return 1
@@ -303,10 +422,10 @@ last_words() {
     if [ "$mode" = systemd ]; then
         local each
         for each in $ports; do
-            journalctl --unit "$(unit "$each").service" --lines 10 --output cat --no-pager >&2 || true
+            journalctl --unit "$(unit "$each").service" --lines 10 --output cat --no-pager | printable >&2 || true
         done
     else
-        tail -n 10 "$log" >&2 || true
+        tail -n 10 "$log" | printable >&2 || true
     fi
 }
 
@@ -329,15 +448,18 @@ is_deployed() { # release
 restore() {
     local status=$?
     trap - EXIT
-    rm -f "$merged" "$env_file.new"
+    rm -rf "$scratch" "$env_file.new"
     if [ -f "$env_file.before" ]; then mv "$env_file.before" "$env_file"; fi
     if [ "$switched" = yes ]; then
         last_words
         if [ -n "$before" ]; then
             complain "going back to $before"
-            find_address "$env_file"
             link current "$before"
-            if activate; then complain "$before runs again"; else complain "$before doesn't run either"; fi
+            if read_settings "$env_file" "$releases/$before" "$releases/$release" "$source" && find_address && activate; then
+                complain "$before runs again"
+            else
+                complain "$before doesn't run either"
+            fi
         else
             complain "nothing ran before: stopped"
             stop_all
@@ -370,8 +492,8 @@ switch_to() { # release
 }
 
 next_steps() {
-    local first=${ports%% *} service
-    service=$(unit "$first")
+    local first=${ports%% *} unit as_user=''
+    unit=$(unit "$first")
     say ""
     say "Next:"
     if [ "$(url "$first")" = http://127.0.0.1:5000 ]; then
@@ -379,14 +501,23 @@ next_steps() {
     else
         say "  API_URL=$(url "$first") bin/verify_deployment.sh"
     fi
-    say "  $root/current/bin/wd-keys --env-file $env_file create --name NAME   # a key for a caller"
+    is_root && as_user="runuser -u $USER_NAME -- "
+    say "  $as_user$root/current/bin/wd-keys --env-file $env_file create --name NAME   # a key for a caller"
     if [ "$mode" = systemd ]; then
-        say "  systemctl status $service; journalctl -u $service -f"
+        say "  systemctl status $unit; journalctl -u $unit -f"
     else
         say "  tail -f $log   # the process is $(cat "$pid_file")"
     fi
     [ -z "$(linked previous)" ] || say "  bin/deploy.sh --rollback   # back to $(linked previous)"
     say "Then docs/checklist.md, line by line."
+}
+
+are_ports() { # text
+    local port
+    [[ $1 =~ ^[0-9\ ]*$ ]] || return 1
+    for port in $1; do
+        [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && [ "$port" -le 65535 ] || return 1
+    done
 }
 
 parse() {
@@ -397,7 +528,7 @@ parse() {
         --rollback) rollback=yes ;;
         --process) mode=process ;;
         --instances)
-            if ! [[ ${2-none} =~ ^[0-9\ ]*$ ]]; then
+            if ! are_ports "${2-none}"; then
                 complain '--instances needs ports, as in --instances "5000 5001"'
                 exit 2
             fi
@@ -416,6 +547,11 @@ parse() {
         esac
         shift
     done
+    health_seconds=${HEALTH_SECONDS:-60}
+    if ! [[ $health_seconds =~ ^[1-9][0-9]{0,3}$ ]]; then
+        complain "HEALTH_SECONDS is a number of seconds, from 1 to 9999."
+        exit 2
+    fi
 }
 
 find_place() {
@@ -430,8 +566,12 @@ find_place() {
         names=$(setting_names | tr '\n' ,)
         exec sudo -n --preserve-env="${names}DEPLOY_ROOT,PYTHON,HEALTH_SECONDS" "$0" "${arguments[@]}"
     fi
-    if [ "$(id -u)" -eq 0 ]; then
-        root=${DEPLOY_ROOT:-/opt/wd-server}
+    service=() service_user=$(id -un)
+    if is_root; then
+        service=(setpriv --reuid="$USER_NAME" --regid="$USER_NAME" --clear-groups --no-new-privs)
+        service_user=$USER_NAME
+        # A link on the way may lead elsewhere later.
+        root=$(realpath -m "${DEPLOY_ROOT:-/opt/wd-server}")
         # One that the service's user can read, which root's own may not be.
         export PYTHON=${PYTHON:-/usr/bin/python3}
     else
@@ -440,21 +580,22 @@ find_place() {
     releases=$root/releases units=/etc/systemd/system
     log=$root/log/wd-server.log pid_file=$root/wd-server.pid
     if [ "$mode" = systemd ]; then env_file=/etc/wd-server/env; else env_file=$root/env; fi
-    switched=no
+    switched=no ports=''
+    require_safe_place
+    if [ "$asked_instances" != keep ] && [ "$mode" = process ]; then
+        fail "--instances needs systemd: a background process is one."
+    fi
 }
 
-# From a file of settings.
-find_address() { # file
-    host=$(setting "$1" HOST 127.0.0.1)
-    port=$(setting "$1" PORT 5000)
-    stop_seconds=$(($(setting "$1" DRAIN_SECONDS 20) + STOP_MARGIN))
+# From what read_settings has set.
+find_address() {
+    stop_seconds=$((10#$drain + STOP_MARGIN))
     case $host in
-    *:*) host="[${host//[\[\]]/}]" ;;
+    *:*) host="[$host]" ;;
     *[!0-9.]*) [ "$mode" = process ] || fail "HOST is $host, but systemd listens on IP addresses only." ;;
     esac
     instances=''
     if [ "$asked_instances" != keep ]; then
-        [ "$mode" = systemd ] || fail "--instances needs systemd: a background process is one."
         instances=$asked_instances
     elif [ "$mode" = systemd ]; then
         instances=$(installed_instances)
@@ -466,32 +607,32 @@ prepare_machine() {
     mkdir -p "$releases" "$(dirname "$env_file")"
     exec 9>"$root/lock"
     flock -n 9 || fail "another deployment is running."
-    if [ "$(id -u)" -eq 0 ] && ! id "$USER_NAME" >/dev/null 2>&1; then
+    if is_root && ! id "$USER_NAME" >/dev/null 2>&1; then
         useradd --system --user-group --no-create-home --home-dir /var/lib/wd-server \
             --shell /usr/sbin/nologin "$USER_NAME"
     fi
 }
 
-check_settings() { # release file
-    local program
-    for program in "$releases/$1" "$source"; do
-        if [ -x "$program/.venv/bin/python" ]; then
-            env -i PATH="$PATH" "$program/bin/wd-server" --check --env-file "$2" || exit $?
-            return 0
-        fi
-    done
-    say "The settings' values are checked when the release is built."
+# Whether there was a program to check them with; wrong ones end this script.
+check_settings() {
+    local status=0
+    read_settings "$merged" "$releases/$release" "$source" "$root/current" || status=$?
+    [ $status -ne $CONFIG ] || exit $CONFIG
+    [ $status -eq 0 ] || return 1
+    find_address
+    require_data_dir
 }
 
-plan() { # release
-    if [ "$rollback" = yes ]; then say "Go back to $1 from $(linked current)."; fi
-    if [ -e "$releases/$1/.complete" ]; then
-        say "Release $1: is in $releases."
+plan() {
+    if [ "$rollback" = yes ]; then say "Go back to $release from $(linked current)."; fi
+    if [ -e "$releases/$release/.complete" ]; then
+        say "Release $release: is in $releases."
     else
-        say "Release $1: would be built in $releases."
+        say "Release $release: would be built in $releases."
     fi
     say "Settings from the environment into $env_file: ${exported:-none}"
     local each
+    [ -n "$ports" ] || say "Would restart what runs."
     for each in $ports; do
         if [ "$mode" = systemd ]; then
             say "Would restart $(unit "$each").service at $(url "$each")."
@@ -502,48 +643,56 @@ plan() { # release
     say "Nothing was changed."
 }
 
-main() {
-    arguments=("$@")
-    parse "$@"
-    find_place
-    command -v curl >/dev/null || fail "curl is missing. On Debian: apt-get install curl"
-    umask 077
-    local release
-    exported=$(exported_settings)
-    merged=$(mktemp)
-    trap 'rm -f "$merged"' EXIT
-    merged_settings >"$merged"
-    require_settings "$merged"
-    find_address "$merged"
-    if [ "$rollback" = yes ]; then
-        release=$(linked previous)
-        [ -n "$release" ] || fail "there is no release to go back to."
-    else
-        release=$(release_name)
-    fi
-    if [ "$dry_run" = yes ]; then
-        check_settings "$release" "$merged"
-        plan "$release"
-        return 0
-    fi
+deploy() {
     umask 022
     prepare_machine
     [ "$rollback" = yes ] || build "$release"
-    check_settings "$release" "$merged"
+    check_settings || fail "no version here can check the settings: deploy this one, or \`make install\` in its checkout."
     trap restore EXIT
     trap 'exit 1' INT TERM HUP
-    if [ -f "$env_file" ]; then cp -p "$env_file" "$env_file.before"; fi
-    (umask 077 && cp "$merged" "$env_file.new" && mv "$env_file.new" "$env_file")
+    if [ -f "$env_file" ]; then install_settings "$scratch/before" "$env_file.before"; fi
+    install_settings "$merged" "$env_file.new"
+    mv "$env_file.new" "$env_file"
     if is_deployed "$release"; then
         say "$release runs already, with these settings."
     else
         switch_to "$release"
         say "$release runs."
     fi
-    rm -f "$merged" "$env_file.before"
+    rm -rf "$scratch" "$env_file.before"
     trap - EXIT INT TERM HUP
     prune
     next_steps
+}
+
+main() {
+    arguments=("$@")
+    parse "$@"
+    find_place
+    command -v curl >/dev/null || fail "curl is missing. On Debian: apt-get install curl"
+    umask 077
+    exported=$(exported_settings)
+    scratch=$(mktemp -d)
+    merged=$scratch/merged
+    trap 'rm -rf "$scratch"' EXIT
+    if [ -f "$env_file" ]; then cp "$env_file" "$scratch/before"; else touch "$scratch/before"; fi
+    merged_settings >"$merged"
+    require_settings "$merged"
+    name_data_dir "$scratch/before"
+    name_data_dir "$merged"
+    tell_of_takeover
+    if [ "$rollback" = yes ]; then
+        release=$(linked previous)
+        [ -n "$release" ] || fail "there is no release to go back to."
+    else
+        release=$(release_name)
+    fi
+    if [ "$dry_run" = no ]; then
+        deploy
+    else
+        check_settings || say "The settings' values are checked when the release is built."
+        plan
+    fi
 }
 
 main "$@"

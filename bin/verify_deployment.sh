@@ -6,8 +6,8 @@ usage() {
     cat <<'TEXT'
 usage: bin/verify_deployment.sh [--json] [--no-integration]
 
-Checks a running server: health, metrics, a stream, response times, headers, and the integration
-tests. Exit code: 0 if all passed, 1 if one failed, 2 for a wrong argument.
+Checks a running server: health, metrics, a stream, response times, headers, who can write its settings
+file, and the integration tests. Exit code: 0 if all passed, 1 if one failed, 2 for a wrong argument.
 
   --json            one JSON object instead of lines
   --no-integration  leave out the integration tests, which take a minute
@@ -18,6 +18,7 @@ TEST_API_KEY   a key, where the server asks for one: with 50 streams and no limi
 VERIFY_AUTH    true: that callers without a key and with a wrong one are refused, and this one isn't
 TEST_WALLET    a wallet with trades, for the integration tests
 METRICS_TOKEN  for /metrics, where it isn't open to this machine
+DEPLOY_ROOT    where bin/deploy.sh put it, for the settings file of --process (/opt/wd-server)
 TRIES          requests that response times are taken from (20)
 HEALTH_MS, METRICS_MS, FIRST_EVENT_MS
                what 95 of 100 answers may take (100, 50, 500); more where the way there is long
@@ -39,6 +40,11 @@ readonly SECURITY_HEADERS="x-content-type-options:nosniff x-frame-options:DENY x
 passed=0 failed=0 skipped=0 records=()
 as_json=no integration=yes
 
+are_numbers() { # text...
+    local each
+    for each in "$@"; do [[ $each =~ ^(0|[1-9][0-9]{0,5})$ ]] || return 1; done
+}
+
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
@@ -55,6 +61,10 @@ parse() {
         esac
         shift
     done
+    if [ "$tries" = 0 ] || ! are_numbers "$tries" "$HEALTH_MS" "$METRICS_MS" "$FIRST_EVENT_MS"; then
+        printf 'verify: TRIES, HEALTH_MS, METRICS_MS and FIRST_EVENT_MS are whole numbers, TRIES from 1.\n' >&2
+        exit 2
+    fi
 }
 
 # What is said.
@@ -65,13 +75,17 @@ json_string() {
     printf '"%s"' "$(tr -d '\000-\037' <<<"$text")"
 }
 
+# An answer may hold what a terminal would obey.
+printable() { tr -d '\000-\010\013-\037\177'; }
+
 record() { # status colour name detail [hint] [figures as JSON]
-    local hint=${5:-} figures=${6:-}
+    local detail hint=${5:-} figures=${6:-}
     if [ "$as_json" = yes ]; then
         records+=("{\"check\":$(json_string "$3"),\"status\":\"$1\",\"detail\":$(json_string "$4")${hint:+,\"hint\":$(json_string "$hint")}${figures:+,$figures}}")
         return
     fi
-    if [ -t 1 ]; then printf '\033[%sm%-4s\033[0m %s: %s\n' "$2" "$1" "$3" "$4"; else printf '%-4s %s: %s\n' "$1" "$3" "$4"; fi
+    detail=$(printable <<<"$4")
+    if [ -t 1 ]; then printf '\033[%sm%-4s\033[0m %s: %s\n' "$2" "$1" "$3" "$detail"; else printf '%-4s %s: %s\n' "$1" "$3" "$detail"; fi
     [ -z "$hint" ] || printf '     %s\n' "$hint"
 }
 
@@ -286,6 +300,23 @@ check_times() {
     check_time "first event's time" "$FIRST_EVENT_MS" "/v4/wallet/$NOBODY/stream" -H 'Accept: text/event-stream' "${key[@]}"
 }
 
+# Where bin/deploy.sh keeps them. Who deploys reads them, so nobody else may write there: neither the
+# service's user, as before, nor the group.
+check_settings_files() {
+    local file
+    [ "$is_local" = yes ] || return 0
+    for file in /etc/wd-server/env "${DEPLOY_ROOT:-/opt/wd-server}/env"; do
+        [ -e "$file" ] || continue
+        if [ "$(stat -c %u "$file")" = "$(stat -c %u "$(dirname "$file")")" ] &&
+            [ -z "$(find "$file" -maxdepth 0 -perm /027)" ]; then
+            pass "settings file" "$(stat -c '%n: mode %a of %U' "$file")"
+        else
+            wrong "settings file" "$(stat -c '%n: mode %a of %U' "$file")" \
+                "what stands in it, then bin/deploy.sh, which makes it a file of who deploys: whoever can write there changes what root reads"
+        fi
+    done
+}
+
 check_integration() {
     local python=$source/.venv/bin/python said
     if [ "$integration" = no ]; then
@@ -301,8 +332,9 @@ check_integration() {
 }
 
 main() {
+    local tries=${TRIES:-20}
     parse "$@"
-    local tries=${TRIES:-20} status='' body='' header_file='' status_of_metrics
+    local status='' body='' header_file='' status_of_metrics
     command -v curl >/dev/null || {
         printf 'verify: curl is missing. On Debian: apt-get install curl\n' >&2
         exit 1
@@ -332,6 +364,7 @@ main() {
     check_404
     check_headers
     check_times
+    check_settings_files
     check_integration
     if [ "$as_json" = yes ]; then
         printf '{"url":%s,"passed":%d,"failed":%d,"skipped":%d,"checks":[%s]}\n' "$(json_string "$url")" \

@@ -17,14 +17,18 @@ from tornado.iostream import IOStream, StreamClosedError
 from handlers.base import GuardedHandler, common_headers
 from handlers.query import accepted_encoding, takes_event_stream
 from wd_server.access.visits import Ending, Visit
+from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InvalidParameter,
     InvalidWallet,
     StreamingDisabled,
     WalletDoctorError,
 )
+from wd_server.journal.base import EventId
 from wd_server.streaming import event
+from wd_server.streaming.channel import Channel
 from wd_server.streaming.client import Client
+from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason
 
 _STREAM_HEADERS = {
@@ -38,12 +42,13 @@ class Entrance:
     """A counted place for one stream. It is free again at the end of the `with` block or, if it
     was `give`n to a stream there, at that one's end."""
 
-    __slots__ = ("_ending", "_stream", "_visit")
+    __slots__ = ("_ending", "_going_on", "_stream", "_visit")
 
     def __init__(self) -> None:
         self._visit: Visit | None = None
         self._stream: Client | None = None
         self._ending: Ending | None = None
+        self._going_on: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +67,6 @@ class Entrance:
 
     def give(self, stream: Client) -> None:
         assert self._visit is not None
-        stream.who = self._visit.principal.who
         stream.on_closed = self.leave
         self._stream = stream
         if self._ending is not None:  # while the stream was made
@@ -74,8 +78,15 @@ class Entrance:
         if self._stream is not None:
             self._stream.send_away(CloseReason(ending.value))
 
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that the stream needs while it lives."""
+        self._going_on = asyncio.get_running_loop().create_task(work)
+
     def leave(self) -> None:
         """Leaving twice is no error."""
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
         visit, self._visit, self._stream = self._visit, None, None
         if visit is not None:
             visit.leave()
@@ -111,6 +122,20 @@ class StreamingHandler(GuardedHandler):
         entrance = Entrance()
         entrance.open(await services.door.enter(self.identified(), entrance.end))
         return entrance
+
+    def asked(self, held: frozenset[str] = frozenset()) -> Asked:
+        """Who asks; `held`: wallets that aren't read for it yet."""
+        principal = self.identified()
+        return Asked(Tenant(principal.who, principal.credits), self.asked_at, held)
+
+    async def has_to_be_read(self, channel: Channel, last: EventId | None) -> bool:
+        """Whether this wallet counts against RATE_LIMIT_WALLETS. Who goes on where it was doesn't
+        count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
+        if not self.identified().wallets_a_minute:
+            return False
+        if last is not None and channel.run and channel.gap(last) is None:
+            return False
+        return not await self.services.analysis.keeps(channel.wallet)
 
     async def hand_over(self, stream: Client) -> None:
         """Answer with this stream: take the connection from Tornado and give it to the loop."""

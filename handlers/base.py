@@ -175,7 +175,7 @@ class GuardedHandler(BaseHandler):
             services.settings.trusted_proxies,
         )
         principal = await services.door.check(self._credential(), address, now)
-        self.usage = await services.door.spend(principal, now)
+        self.usage = await services.door.spend(principal)
         self._show_usage()
         self.principal = principal
 

@@ -9,6 +9,8 @@ from wd_server.access.addresses import client_address
 from wd_server.secret import Secret
 from wd_server.variable import Network
 
+# A request with one of these came through a proxy, which most often is on loopback itself.
+_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _FORBIDDEN = (
     "You may not read the metrics from this address: METRICS_ALLOW, METRICS_TOKEN and, behind a "
     "proxy, TRUSTED_PROXIES say who may."
@@ -36,7 +38,7 @@ class MetricsHandler(BaseHandler):
         settings, headers = self.services.settings, self.request.headers
         peer = ip_address(self.request.remote_ip or "0.0.0.0")
         forwarded = headers.get("X-Forwarded-For")
-        if forwarded is None and "Forwarded" not in headers:
+        if not any(name in headers for name in _FORWARDING):
             return peer.is_loopback or any(peer in each for each in settings.metrics_allow)
         if forwarded is None or not any(peer in each for each in settings.trusted_proxies):
             return False

@@ -1,8 +1,11 @@
 """`GET /v4/stream?wallet=…&wallet=…`: the events of several wallets on one connection."""
 
+import asyncio
+
 from handlers.admission import StreamingHandler
 from handlers.query import errors_as_events, stream_query
-from wd_server.errors import InvalidParameter
+from wd_server.errors import InvalidParameter, WalletDoctorError
+from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
 from wd_server.streaming.channel import Channel
 from wd_server.trading.wallet import WalletAddress
@@ -26,12 +29,47 @@ class SeveralHandler(StreamingHandler):
                 if bookmarks and not view.follow and _has_everything(channels, bookmarks):
                     self.send_nothing_new()
                     return
-                bundle = registry.admit_bundle(channels, view, bookmarks, seal, self.asked_at)
+                held = await self._count(channels, bookmarks)
+                channels = await registry.channels(wallets)  # some may have been dropped meanwhile
+                asked = self.asked(frozenset(held))
+                bundle = registry.admit_bundle(channels, view, bookmarks, seal, asked)
             finally:
                 for channel in channels:
                     registry.drop_unused(channel)
             entrance.give(bundle)
+            if held:
+                entrance.go_on(self._go_on(bundle, held))
         await self.hand_over(bundle)
+
+    async def _count(self, channels: list[Channel], bookmarks: Bookmarks | None) -> list[str]:
+        """Count the wallets that have to be read, in the order of the request. Returns those that
+        the limit holds back; one that is asked for alone is refused instead. Raises RateLimited,
+        StoreUnavailable."""
+        known = bookmarks or Bookmarks()
+        asking = [
+            self.has_to_be_read(each, known.position(each.wallet, each.run)) for each in channels
+        ]
+        answers = zip(channels, await asyncio.gather(*asking), strict=True)
+        wanted = [channel.wallet for channel, has_to_be_read in answers if has_to_be_read]
+        door, principal = self.services.door, self.identified()
+        if len(channels) == 1 and wanted:
+            await door.spend_wallet(principal)
+            return []
+        return wanted[await door.spend_wallets(principal, len(wanted)) :]
+
+    async def _go_on(self, bundle: Bundle, held: list[str]) -> None:
+        """Have the wallets that were held back read, each as soon as the limit allows."""
+        analysis, door = self.services.analysis, self.services.door
+        principal, follow = self.identified(), bundle.view.follow
+        try:
+            for wallet in held:
+                if not bundle.reads(wallet):
+                    continue
+                if not await analysis.keeps(wallet):
+                    await door.wait_for_wallet(principal)
+                analysis.go_on(wallet, follow)
+        except WalletDoctorError as error:
+            bundle.fail(error)
 
     def head(self) -> None:
         self.check_wallets(self._wallets())

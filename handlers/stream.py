@@ -21,7 +21,10 @@ class StreamHandler(StreamingHandler):
                 if _has_everything(channel, wish):
                     self.send_nothing_new()
                     return
-                stream = registry.admit(channel, wish.view, wish.last_event_id, self.asked_at)
+                if await self.has_to_be_read(channel, wish.last_event_id):
+                    await self.services.door.spend_wallet(self.identified())
+                channel = await registry.channel(wallet)  # it may have been dropped meanwhile
+                stream = registry.admit(channel, wish.view, wish.last_event_id, self.asked())
             finally:
                 registry.drop_unused(channel)
             entrance.give(stream)

@@ -31,7 +31,7 @@ class OwnStreamHandler(GuardedHandler):
     def delete(self, stream_id: str) -> None:
         owner = _owner(self.identified())
         stream = self.services.registry.find(stream_id)
-        if stream is None or stream.who != owner:
+        if stream is None or stream.tenant.name != owner:
             raise HTTPError(404, reason="You have no open stream of this id here.")
         stream.send_away(CloseReason.CLOSED_BY_OWNER)
         self.set_status(204)

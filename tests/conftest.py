@@ -3,7 +3,7 @@
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,6 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_left_out] = len(marked)
     config.hook.pytest_deselected(items=marked)
     items[:] = [item for item in items if item not in marked]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Workers collect the tests, and the process that started them has the terminal."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_left_out, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Each worker collects all tests and so leaves out the same; a crashed one says nothing."""
+    if hasattr(node, "workeroutput"):
+        node.config.stash[_left_out] = node.workeroutput["left_out"]
 
 
 def pytest_terminal_summary(

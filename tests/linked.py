@@ -1,6 +1,6 @@
 """What is kept in Redis, with a link of its own: a process has one for all of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from wd_server.access.redis_counters import RedisCounters
@@ -34,9 +34,11 @@ class LinkedStore(_Linked, RedisAccessStore):
 class LinkedCounters(_Linked, RedisCounters):
     """`heartbeat` and `dead_after` in seconds."""
 
-    def __init__(self, url: Secret, **seconds: float) -> None:
+    def __init__(
+        self, url: Secret, clock: Callable[[], float] | None = None, **seconds: float
+    ) -> None:
         self._own = RedisLink(url)
-        super().__init__(self._own, **seconds)
+        super().__init__(self._own, clock=clock, **seconds)
 
 
 class LinkedJournal(_Linked, RedisJournal):

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,9 +20,26 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30
 # Where servers listen: below the kernel's ports for clients (32768 and up on Linux).
 SERVER_PORTS = range(15_000, 32_000)
-# In any order, because two runs beside each other shall rarely try the same; each once, because
-# those who ask for several listen on the first only after they have the last.
-_ports = iter(random.sample(SERVER_PORTS, len(SERVER_PORTS)))
+# Ports that a process takes at a time; a run's workers take a few hundred each.
+BLOCK = 50
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports that no other process gives out meanwhile, be it a worker of this run or another run,
+    each once: those who ask for several listen on the first only after they have the last. A block
+    is this process's as long as it holds the block's first port."""
+    blocks = SERVER_PORTS[::BLOCK]
+    with ExitStack() as held:
+        for first in random.sample(blocks, len(blocks)):
+            claim = held.enter_context(socket.socket())
+            try:
+                claim.bind(("0.0.0.0", first))
+            except OSError:
+                continue
+            yield from range(first + 1, first + BLOCK)
+
+
+_ports = _own_ports()
 
 
 class Simulator:
@@ -73,7 +90,8 @@ class Simulator:
 
 class Server:
     """`bin/wd-server` on a port of its own; started again it keeps port and data. `files`: how many
-    it may have open; `network`: the namespace it runs in, with `host` as its address there."""
+    it may have open; `network`: the namespace it runs in, with `host` as its address there;
+    `program`: what is run in place of `bin/wd-server`."""
 
     def __init__(
         self,
@@ -83,8 +101,10 @@ class Server:
         files: int | None = None,
         network: str | None = None,
         host: str = "127.0.0.1",
+        program: Path = ROOT / "bin/wd-server",
         **settings: object,
     ) -> None:
+        self._program = program
         self._before = ["prlimit", f"--nofile={files}"] if files else []
         if network:
             self._before += ["ip", "netns", "exec", network]
@@ -103,6 +123,7 @@ class Server:
             "LOG_FORMAT": "json",
             # One address runs all tests.
             "RATE_LIMIT_REQUESTS": "0",
+            "RATE_LIMIT_WALLETS": "0",
             "RATE_LIMIT_STREAMING_CONNECTIONS": "0",
             **({"HELIUS_RPC_URL": upstream} if upstream else {}),
             **{name: str(value) for name, value in settings.items()},
@@ -115,7 +136,7 @@ class Server:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                [*self._before, sys.executable, str(ROOT / "bin/wd-server")],
+                [*self._before, sys.executable, str(self._program)],
                 env=self._settings,
                 stderr=log,
             )
@@ -281,7 +302,7 @@ def server(
 
 
 def free_port() -> int:
-    """A port that nobody listens on now and that wasn't given out before, below those that the
+    """A port that nobody listens on now and that no test gets but this one, below those that the
     kernel gives to clients: one of them would otherwise take it before the server does."""
     for port in _ports:
         with socket.socket() as sock:

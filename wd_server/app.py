@@ -40,6 +40,7 @@ from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
 from wd_server.chain.redis_budget import RedisBudgetStore
 from wd_server.chain.rpc import upstream_http_client
 from wd_server.chain.sqlite_budget import FILE_NAME, SqliteBudgetStore
+from wd_server.chain.turns import Turn
 from wd_server.chain.upstream import Upstream
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.journal.base import Journal
@@ -48,6 +49,7 @@ from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
+from wd_server.redis_keeping import KeepingWatch
 from wd_server.settings import Settings
 from wd_server.streaming.client import Limits
 from wd_server.streaming.registry import StreamRegistry
@@ -98,6 +100,7 @@ class App:
         self._started = time.monotonic()
         self._expiry: asyncio.Task[None] | None = None
         self._redis = entrance.redis_link(settings)
+        self._keeping = KeepingWatch(self._redis) if self._redis is not None else None
         self.door = entrance.door(settings, time.time, self._redis)
         self._http = upstream_http_client()
         self._upstream = Upstream(settings, self._http)
@@ -132,10 +135,11 @@ class App:
         try:
             if self._redis is not None:
                 await self._redis.open()
+            if self._keeping is not None:
+                await self._keeping.look()
             await self.journal.open()
             await self.door.open()
-            if self._budget is not None:
-                await self._budget.open()
+            await self._budget.open()
             await self._upstream.open(self.analysis.following)
             deliveries = self._upstream.deliveries
             deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
@@ -159,8 +163,7 @@ class App:
         self._http.close()
 
     async def _close_stores(self) -> None:
-        if self._budget is not None:
-            await self._budget.close()
+        await self._budget.close()
         await self.door.close()
         await self.journal.close()
         if self._redis is not None:
@@ -172,12 +175,10 @@ class App:
             return SqliteJournal(settings.data_dir / "journal.db")
         return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
 
-    def _daily_budget(self) -> Budget | None:
-        settings = self.settings
-        if not settings.upstream_daily_credits:
-            return None
+    def _daily_budget(self) -> Budget:
         if self._redis is None:
-            return Budget(self._upstream.account, SqliteBudgetStore(settings.data_dir / FILE_NAME))
+            path = self.settings.data_dir / FILE_NAME
+            return Budget(self._upstream.account, SqliteBudgetStore(path))
         return Budget(self._upstream.account, RedisBudgetStore(self._redis))
 
     def _sources(self, quotes: Quotes) -> Sources:
@@ -226,12 +227,14 @@ class App:
         """Section 6 of the public contract, from memory."""
         streams = self.registry.counts
         helius, stale = self._upstream_health(), self.door.statistics().stale
+        keeping = self._keeping.latest if self._keeping is not None else None
         if self.registry.draining:
             status = "draining"
         elif self.journal.statistics().failing or stale or not self._redis_answers():
             status = "unhealthy"
         else:
-            status = "healthy" if helius in ("configured", "simulated") else "degraded"
+            kept = keeping is None or not keeping.may_evict
+            status = "healthy" if helius in ("configured", "simulated") and kept else "degraded"
         return {
             "status": status,
             "version": __version__,
@@ -243,6 +246,7 @@ class App:
                 "error_rate": streams.error_rate,
             },
             "dependencies": {"helius": helius, "redis": self._redis_health(stale)},
+            **({} if keeping is None else {"redis": keeping._asdict()}),
         }
 
     def _upstream_health(self) -> Literal["configured", "simulated", "missing", "unavailable"]:
@@ -328,6 +332,7 @@ class _NoHistory:
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[Fetched, None]:
         await self.final_slot(first=True)
         yield Fetched([], 0)  # an async generator like the real one

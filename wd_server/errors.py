@@ -144,6 +144,12 @@ class UpstreamQuota(UpstreamError):
     status = 503
 
 
+class CreditsSpent(UpstreamQuota):
+    """The caller's key has spent what it may on this day. Others are served."""
+
+    status = 429
+
+
 class UpstreamUnavailable(UpstreamError):
     """No usable answer: connection, timeout, 5xx, broken body."""
 

@@ -109,19 +109,24 @@ class RedisLink:
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """Raises StoreAway (what the script did is then unknown), StoreFull, StoreUnavailable."""
-        return await self._answer(keys[0], script, (len(keys), *keys, *arguments))
+        slot = self.shards.slot(keys[0])
+        return await self._answer(slot, script, (len(keys), *keys, *arguments))
 
     async def call(self, key: str, name: str, *arguments: Argument) -> Any:
         """One command, which may run twice, on the server that has `key`. Raises as `run`."""
-        return await self._answer(key, name, arguments)
+        return await self._answer(self.shards.slot(key), name, arguments)
 
-    async def _answer(self, key: str, what: Script | str, arguments: tuple[Argument, ...]) -> Any:
+    async def call_at(self, slot: int, name: str, *arguments: Argument) -> Any:
+        """`call`, on the server that has this slot."""
+        return await self._answer(slot, name, arguments)
+
+    async def _answer(self, slot: int, what: Script | str, arguments: tuple[Argument, ...]) -> Any:
         if self._closed:
             raise _closed()
         asked = monotonic()
         statistics = self._statistics
         statistics.calls += 1
-        call = Call(self.shards.slot(key), what, arguments)
+        call = Call(slot, what, arguments)
         lane = self._lane_of(call)
         try:
             self._hand_in(call, lane)

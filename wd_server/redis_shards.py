@@ -80,6 +80,10 @@ class Shards:
             self._primaries = list(dict.fromkeys(self._owners))
         return self._primaries
 
+    def slots_of_primaries(self) -> list[int]:
+        """One slot of each primary."""
+        return [self._owners.index(address) for address in self.primaries()]
+
     def connection(self, address: Address) -> Connection:
         """Not connected yet. Its reads and writes have no deadline of their own."""
         return self._connection(address, self._url.username, self._url.password, self._url.database)

@@ -204,6 +204,14 @@ class Settings:
     rate_limit_requests: int = setting(
         variable.whole(0, 1_000_000), "50", "Requests a minute for a key or address; 0: no limit."
     )
+    # A first read costs some ten credits and up to some hundred calls: 200 are what the smallest
+    # plan gets done in a minute.
+    rate_limit_wallets: int = setting(
+        variable.whole(0, 1_000_000),
+        "200",
+        "Wallets a minute for a key or address that have to be read for the first time or that "
+        "nobody follows; 0: no limit.",
+    )
     rate_limit_streaming_connections: int = setting(
         variable.whole(0, 1_000_000), "10", "Open streams of a key or address; 0: no limit."
     )

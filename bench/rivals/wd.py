@@ -14,6 +14,7 @@ from bench.rivals import wire
 from bench.rivals.commands import obey
 from wd_server import logs
 from wd_server.app import App
+from wd_server.chain.turns import Tenant
 from wd_server.journal.base import NewEntry
 from wd_server.server import Server
 from wd_server.settings import Settings
@@ -28,9 +29,11 @@ WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 class Silence:
     """In the place of the analysis: nobody fills a wallet's journal because somebody watches."""
 
-    def attend(self, wallet: str, audience: Channel, follow: bool) -> None: ...
+    def attend(
+        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+    ) -> None: ...
 
-    def leave(self, wallet: str, follow: bool) -> None: ...
+    def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...
 
 
 async def serve() -> None:

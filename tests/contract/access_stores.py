@@ -18,7 +18,8 @@ from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.store import AccessStore
 
 StoreFactory = Callable[[], AccessStore]
-CountersFactory = Callable[[], Counters]
+CountersFactory = Callable[[Callable[[], float]], Counters]
+"""Takes the clock by which requests are counted."""
 
 
 @contextmanager
@@ -47,13 +48,13 @@ def local_counters(_: pytest.FixtureRequest) -> Iterator[CountersFactory]:
 @contextmanager
 def redis_counters(_: pytest.FixtureRequest) -> Iterator[CountersFactory]:
     with redis_server() as server:
-        yield lambda: LinkedCounters(server.url)
+        yield lambda clock: LinkedCounters(server.url, clock=clock)
 
 
 @contextmanager
 def redis_cluster_counters(request: pytest.FixtureRequest) -> Iterator[CountersFactory]:
     cluster = request.getfixturevalue("empty_cluster")
-    yield lambda: LinkedCounters(cluster.url)
+    yield lambda clock: LinkedCounters(cluster.url, clock=clock)
 
 
 STORES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[StoreFactory]]] = {

@@ -75,6 +75,21 @@ def test_days_are_counted_apart(play: Play) -> None:
     play(scenario)
 
 
+def test_accounts_are_counted_apart_and_from_all(play: Play) -> None:
+    async def scenario(one: BudgetStore, other: BudgetStore) -> None:
+        assert await one.count("a", Share(DAY, 30)) == 30
+        assert await one.count("a", Share(DAY, 10, account="key:one")) == 10
+        assert await other.count("b", Share(DAY, 5, account="key:one")) == 15
+        assert await other.count("b", Share(DAY, 1, account="key:two {}\n")) == 1
+        assert await other.count("b", Share(DAY)) == 30
+
+    async def later(one: BudgetStore, _: BudgetStore) -> None:
+        assert await one.count("c", Share(DAY, account="key:one")) == 15
+
+    play(scenario)
+    play(later)
+
+
 def test_what_a_store_lost_is_brought_back_by_who_knows_of_it(play: Play) -> None:
     async def scenario(one: BudgetStore, other: BudgetStore) -> None:
         assert await one.count("a", Share(DAY)) == 0
@@ -125,8 +140,8 @@ def test_every_implementation_counts_alike(play: Play) -> None:
 
     async def scenario(one: BudgetStore, _: BudgetStore) -> None:
         total = 0
-        for life, (day, counted, spent, known) in steps:
-            share = Share(day, spent, counted, known)
+        for life, (day, counted, spent, known, account) in steps:
+            share = Share(day, spent, counted, known, account)
             expected = share.total_with(total, stored.get(life, 0))
             assert await one.count(life, share) == expected
             if expected > total:

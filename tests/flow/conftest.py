@@ -47,9 +47,12 @@ def wallets(_small_wallets: Iterator[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def ts_client() -> Path:
-    """The folder of the TypeScript client, which is built."""
-    folder = ROOT / "clients/ts"
+def ts_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the TypeScript client, which is built: a copy, as other workers build too."""
+    source = ROOT / "clients/ts"
+    folder = tmp_path_factory.mktemp("clients") / "ts"
+    copytree(source, folder, ignore=ignore_patterns("node_modules", "dist"))
+    (folder / "node_modules").symlink_to(source / "node_modules")
     command = [str(folder / "node_modules/.bin/tsc"), "--project", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout

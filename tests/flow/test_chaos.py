@@ -32,6 +32,8 @@ OPENING_SECONDS = 3
 # a node was cut off. 213610339: a newcomer waited for a `complete` that nobody wrote.
 KEPT_SEEDS: Sequence[int] = (3035522197, 213610339)
 SEEDS = [*KEPT_SEEDS, None]
+# Beyond the faults a test starts its programs, heals and compares, which minutes are enough for.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600 + MINUTES * 60)]
 
 # Clients and nginx find out about a server that stands still within seconds.
 SETTINGS = {"SSE_KEEPALIVE_INTERVAL": 1, "POLL_SECONDS": 1, "UPSTREAM_PLAN": "professional"}

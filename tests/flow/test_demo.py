@@ -1,5 +1,6 @@
 """What a new user does: start the demo, open a wallet it prints, stop it, and again."""
 
+import json
 import os
 import re
 import select
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from demo import demo
 from eventsource import EventSource
@@ -78,3 +79,24 @@ def test_a_folder_that_is_named_keeps_the_demos_journal(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE) == 0
     assert ids[0] == ids[1]
+
+
+def test_keys_that_are_made_for_the_folder_it_is_given_are_the_demos(tmp_path: Path) -> None:
+    """By bin/wd-keys with the same environment."""
+    environ = {"DATA_DIR": str(tmp_path / "data"), "API_KEY_REQUIRED": "true"}
+    with demo(**environ) as (_, printed):
+        assert f"Journals and keys stay in {environ['DATA_DIR']}" in printed
+        make = [sys.executable, ROOT / "bin/wd-keys", "create", "--name", "test", "--json"]
+        made = subprocess.run(make, env=environ, capture_output=True, check=True, timeout=PATIENCE)
+        (page,) = set(re.findall(r"Open (\S+) ", printed))
+        headers = {"X-API-Key": json.loads(made.stdout)["key"]}
+        with urlopen(Request(f"{page}v4/streams", headers=headers), timeout=PATIENCE) as answer:
+            assert answer.status == 200
+    kept = list((tmp_path / "data").rglob("*"))
+    assert {"journal.db", "access.db", "secret-key"} <= {path.name for path in kept}
+    assert not [path for path in (tmp_path / "data", *kept) if path.stat().st_mode & 0o077]
+
+
+def test_without_a_folder_it_says_that_nothing_stays() -> None:
+    with demo(DATA_DIR=" ") as (_, printed):
+        assert "Journals and keys are gone at the end" in printed

@@ -179,6 +179,7 @@ def test_streams_outlast_redis_and_get_every_trade_once(
         new = chain.append(wallet, 10)
         here.until("heartbeat")
         there.until("heartbeat")
+        second.wait_for("redis_available", 0)
         with EventSource(second.stream(wallet)) as refused:
             assert refused.status == 503
             assert int(refused.headers["Retry-After"]) > 0

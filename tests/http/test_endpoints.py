@@ -253,6 +253,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             [("X-Forwarded-For", "1.2.3.4"), ("Authorization", "Bearer " + "m" * 31)],
             403,
         ),
+        ("127.0.0.1", [("X-Real-IP", "1.2.3.4")], 403),
+        ("127.0.0.1", [("X-Forwarded-Proto", "https")], 403),
+        ("127.0.0.3", [("X-Real-IP", "1.2.3.4"), ("X-Forwarded-For", "127.0.0.1")], 200),
+        ("127.0.0.3", [("X-Real-IP", "127.0.0.1")], 403),
         (
             "127.0.0.1",
             [("X-Forwarded-For", "1.2.3.4"), ("Authorization", "Basic " + "m" * 32)],

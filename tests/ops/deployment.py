@@ -80,7 +80,8 @@ class Deployment:
 
     def key(self) -> str:
         """A new one, without limits."""
-        program = ["/opt/wd-server/current/bin/wd-keys", "--env-file", "/etc/wd-server/env"]
+        program = ["runuser", "-u", "wd-server", "--", "/opt/wd-server/current/bin/wd-keys"]
+        program += ["--env-file", "/etc/wd-server/env"]
         limits = ["--name", "test", "--streams", "0", "--requests", "0"]
         made = json.loads(self.machine.run(*program, "create", "--json", *limits).stdout)
         return str(made["key"])

@@ -63,7 +63,8 @@ class Proxy(Program):
         return context
 
     def connect(self, *protocols: str, source: str = "127.0.0.1") -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", self.port), PATIENCE, (source, 0))
+        host = "::1" if ":" in source else "127.0.0.1"
+        plain = socket.create_connection((host, self.port), PATIENCE, (source, 0))
         return self.tls(*protocols).wrap_socket(plain, server_hostname="localhost")
 
 
@@ -92,8 +93,9 @@ class Nginx(Proxy):
         substitute(etc / "nginx.conf", place)
         place = {
             "listen 443 ": f"listen 127.0.0.1:{self.port} ",
+            "listen [::]:443 ": f"listen [::1]:{self.port} ",
             "listen 80;": f"listen 127.0.0.1:{self.plain_port};",
-            "    listen [::]": "    # listen [::]",
+            "listen [::]:80;": f"listen [::1]:{self.plain_port};",
             "/var/log/nginx": str(self.log_folder),
         }
         substitute(etc / "conf.d/wd-server.conf", place)
@@ -106,7 +108,7 @@ class Nginx(Proxy):
 
     def send_to_its_port(self) -> None:
         """It is the usual one that it sends plain HTTP to."""
-        place = {"return 308 https://$host$": f"return 308 https://$host:{self.port}$"}
+        place = {"return 308 https://$server_name$": f"return 308 https://localhost:{self.port}$"}
         substitute(self.folder / "etc/conf.d/wd-server.conf", place)
 
     def be_patient(self, seconds: int) -> None:
@@ -136,7 +138,7 @@ class Haproxy(Proxy):
             lines += [line.replace("5000", port) for port in ports]
         written.write_text("\n".join(lines) + "\n")
         place = {
-            "bind :443": f"bind 127.0.0.1:{self.port}",
+            "bind :443": f"bind 127.0.0.1:{self.port},[::1]:{self.port}",
             "bind :80": f"bind 127.0.0.1:{self.plain_port}",
             "/etc/haproxy/": f"{self.folder}/",
             "log /dev/log local0": "log stdout format raw local0",

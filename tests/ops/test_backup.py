@@ -42,7 +42,8 @@ def test_a_restored_store_goes_on_where_the_backup_was(tmp_path: Path) -> None:
         with EventSource(started.stream(wallet, "follow=true"), headers) as stream:
             history = stream.until("complete")
             # While it is open, and in use.
-            _run(_documented("backup"), DATA=data, TO=backup)
+            backup.mkdir(mode=0o700)
+        _run(_documented("backup"), DATA=data, TO=backup)
         position = str([event.id for event in history if event.id][-1])
         assert {file.name for file in backup.iterdir()} == {"journal.db", "access.db", "secret-key"}
         assert all(file.stat().st_mode & 0o077 == 0 for file in [backup, *backup.iterdir()])
@@ -52,7 +53,7 @@ def test_a_restored_store_goes_on_where_the_backup_was(tmp_path: Path) -> None:
         for file in data.iterdir():
             if file.is_file() and not file.name.endswith((".log", ".lock")):
                 file.write_bytes(b"lost")
-        _run(_documented("restore"), DATA=data, FROM=backup, OWNER=str(os.getuid()))
+        _run(_documented("restore"), DATA=data, FROM=backup)
         started.start()
         new = chain.append(wallet, 3)
         assert [each["state"] for each in started.keys("list")] == ["live"]

@@ -34,7 +34,7 @@ class Shipper(Program):
         ours = folder / "wd-server.conf"
         shutil.copy(ROOT / "conf/rsyslog/wd-server.conf", ours)
         place = {
-            "/opt/wd-server/log/*.log": str(log),
+            "/opt/wd-server/log/wd-server.log": str(log),
             'logs.example" port="5140': f'127.0.0.1" port="{self.port}',
             'resumeInterval="5"': 'resumeInterval="1"',
         }

@@ -2,17 +2,21 @@
 `test_systemd.py`."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from deployment import SETTINGS, Checkout, Deployment
-from machine import machine
+from machine import Machine, machine
 from processes import ROOT
 
 USER = "tester"
 FOLDER = f"/home/{USER}/wd-server"
 LOG = f"{FOLDER}/log/wd-server.log"
+# Root's, beside the other one.
+ROOTS = "/opt/wd-server"
+ROOTS_PORT = 5100
 # sysexits.h: wrong settings.
 EXIT_CONFIG = 78
 
@@ -85,6 +89,7 @@ def test_there_is_nothing_to_go_back_to(deployment: Deployment) -> None:
 def test_its_log_is_rotated_while_it_writes(deployment: Deployment) -> None:
     machine = deployment.machine
     rules = (ROOT / "conf/logrotate.d/wd-server").read_text().replace("/opt/wd-server", FOLDER)
+    rules = rules.replace("su root root", f"su {USER} {USER}")
     machine.run("tee", "/etc/logrotate.d/wd-server", text=rules)
     before = machine.read(LOG)
     machine.run("logrotate", "--force", "/etc/logrotate.d/wd-server")
@@ -96,14 +101,163 @@ def test_its_log_is_rotated_while_it_writes(deployment: Deployment) -> None:
     assert machine.read(LOG).startswith("{")
 
 
-def test_root_gives_its_rights_away(deployment: Deployment) -> None:
-    """Beside the other one, on another port."""
-    machine = deployment.machine
-    settings = SETTINGS | {"PORT": "5100"}
-    as_root = Deployment(machine)
-    as_root.deploy("1.0.0", "--process", **settings)
-    assert as_root.version(5100) == "1.0.0"
-    pid = machine.read("/opt/wd-server/wd-server.pid").strip()
-    assert machine.run("stat", "-c", "%U", f"/proc/{pid}").stdout == "wd-server\n"
-    assert "NoNewPrivs:\t1" in machine.read(f"/proc/{pid}/status")
-    assert machine.run("stat", "-c", "%a %U", "/opt/wd-server/env").stdout == "600 wd-server\n"
+class Roots:
+    """A deployment of root's beside the other one, on another port. `theirs` is a folder that
+    belongs to somebody else."""
+
+    theirs = "/srv/theirs"
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._deployment = Deployment(machine)
+        machine.run("install", "-d", "-o", USER, self.theirs)
+        machine.run("runuser", "-u", USER, "--", "touch", f"{self.theirs}/file")
+        self.deploy(**SETTINGS, PORT=str(ROOTS_PORT))
+
+    def deploy(self, *arguments: str, code: int = 0, **settings: str) -> str:
+        """What it says."""
+        done = self._deployment.deploy("1.0.0", "--process", *arguments, check=False, **settings)
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert self._deployment.version(ROOTS_PORT) == "1.0.0"
+        assert self.owners(self.theirs, f"{self.theirs}/file") == [f"755 {USER}", f"644 {USER}"]
+        return said
+
+    def pid(self) -> str:
+        return self.machine.read(f"{ROOTS}/wd-server.pid").strip()
+
+    def owners(self, *paths: str) -> list[str]:
+        """Rights and owner of each."""
+        return self.machine.run("stat", "-c", "%a %U", *paths).stdout.splitlines()
+
+    def as_service(self, script: str) -> None:
+        self.machine.run("runuser", "-u", "wd-server", "--", "bash", "-euc", script)
+
+    def exists(self, path: str) -> bool:
+        return self.machine.run("test", "-e", path, check=False).returncode == 0
+
+    def give_away_settings(self, line: str = "") -> None:
+        """As an older version left them, with another line of the service's user."""
+        self.machine.run("chown", "wd-server:", f"{ROOTS}/env")
+        self.as_service(f"printf '%s\\n' '{line}' >>{ROOTS}/env")
+
+
+@pytest.fixture(scope="module")
+def roots(deployment: Deployment) -> Roots:
+    return Roots(deployment.machine)
+
+
+def test_root_gives_its_rights_away_and_keeps_its_files(roots: Roots) -> None:
+    status = roots.machine.read(f"/proc/{roots.pid()}/status")
+    assert roots.owners(f"/proc/{roots.pid()}")[0].endswith(" wd-server")
+    assert "NoNewPrivs:\t1" in status
+    files = [f"{ROOTS}/{name}" for name in ("env", "wd-server.pid", "log/wd-server.log", "data")]
+    assert roots.owners(*files) == ["640 root", "644 root", "640 root", "700 wd-server"]
+    group = roots.machine.run("stat", "-c", "%G", f"{ROOTS}/env").stdout
+    assert group == "wd-server\n"
+
+
+def test_the_printed_command_makes_a_key_that_the_server_knows(roots: Roots) -> None:
+    said = roots.deploy("--process")
+    (command,) = re.findall(r"^  (runuser .*wd-keys .*) create --name NAME", said, re.M)
+    made = roots.machine.run(*command.split(), "create", "--name", "test", "--json")
+    key = json.loads(made.stdout)["key"]
+    streams = f"http://127.0.0.1:{ROOTS_PORT}/v4/streams"
+    roots.machine.run("curl", "-fsS", "-H", f"X-API-Key: {key}", streams)
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], []], ids=["dry", "real"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DRAIN_SECONDS=arguments[$(touch /run/owned; echo 0)]",
+        "PORT=arguments[$(touch /run/owned; echo 5100)]",
+        "HOST=127.0.0.1#; s#.*#touch /run/owned#e; #",
+    ],
+)
+def test_what_the_service_writes_into_the_settings_is_no_code_of_roots(
+    roots: Roots, line: str, arguments: list[str]
+) -> None:
+    before, settings = roots.pid(), roots.machine.read(f"{ROOTS}/env")
+    roots.give_away_settings(line)
+    said = roots.deploy(*arguments, code=EXIT_CONFIG)
+    assert line.partition("=")[0] in said
+    assert not roots.exists("/run/owned")
+    assert roots.pid() == before
+    roots.machine.run("tee", f"{ROOTS}/env", text=settings)
+
+
+def test_settings_of_the_services_become_roots_and_it_is_said(roots: Roots) -> None:
+    before = roots.pid()
+    roots.give_away_settings("# a line of theirs")
+    assert "env is wd-server's" in roots.deploy("--dry-run")
+    assert roots.owners(f"{ROOTS}/env") == ["640 wd-server"]
+    assert "env is wd-server's" in roots.deploy()
+    assert roots.owners(f"{ROOTS}/env") == ["640 root"]
+    assert "# a line of theirs" in roots.machine.read(f"{ROOTS}/env")
+    assert "env is" not in roots.deploy()
+    assert roots.pid() != before  # it has other settings
+
+
+def test_settings_that_are_taken_back_stay_roots(roots: Roots) -> None:
+    roots.give_away_settings()
+    said = roots.deploy(code=1, REDIS_URL="redis://127.0.0.1:1", HEALTH_SECONDS="5")
+    assert "runs again" in said
+    assert roots.owners(f"{ROOTS}/env") == ["640 root"]
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], []], ids=["dry", "real"])
+def test_a_folder_of_somebody_elses_stays_theirs(roots: Roots, arguments: list[str]) -> None:
+    """Named as it is, or by a link of the service's."""
+    before, link = roots.pid(), f"{ROOTS}/data/link"
+    roots.as_service(f"ln -sfn {roots.theirs} {link}")
+    for folder in (roots.theirs, link, "/"):
+        said = roots.deploy(*arguments, code=EXIT_CONFIG, DATA_DIR=folder)
+        assert f"DATA_DIR is {folder}, which isn't a folder of wd-server's" in said
+    assert roots.pid() == before
+
+
+def test_nothing_is_made_where_a_link_of_the_services_leads(roots: Roots) -> None:
+    roots.as_service(f"ln -sfn /etc {ROOTS}/data/link")
+    said = roots.deploy(code=1, DATA_DIR=f"{ROOTS}/data/link/made")
+    assert "Permission denied" in said
+    assert not roots.exists("/etc/made")
+
+
+@pytest.mark.parametrize("folder", ['/srv/new/é it\'s $(id) "x"', f"{ROOTS}/data/new"])
+def test_a_new_folder_is_the_services(roots: Roots, folder: str) -> None:
+    roots.deploy(DATA_DIR=folder)
+    assert roots.owners(folder) == ["700 wd-server"]
+
+
+def test_a_link_in_place_of_the_settings_is_refused(roots: Roots) -> None:
+    roots.machine.run("mv", f"{ROOTS}/env", f"{ROOTS}/elsewhere")
+    roots.machine.run("ln", "-s", "elsewhere", f"{ROOTS}/env")
+    assert "env is a link" in roots.deploy(code=1)
+    roots.machine.run("mv", f"{ROOTS}/elsewhere", f"{ROOTS}/env")
+
+
+def test_a_place_that_the_service_can_write_to_is_refused(roots: Roots) -> None:
+    for place, parent in ((f"{ROOTS}/data/inside", f"{ROOTS}/data"), ("/dev/shm/new", "/dev/shm")):
+        said = roots.deploy(code=1, DEPLOY_ROOT=place)
+        assert "somebody else than root can write to" in said
+        assert not roots.exists(place)
+        assert roots.exists(parent)
+
+
+def test_a_pid_that_is_somebody_elses_now_is_left_alone(roots: Roots) -> None:
+    """It has the server's name, too."""
+    machine = roots.machine
+    script = "exec -a wd-server sleep 600"
+    machine.run("systemd-run", "--quiet", "--unit=other", "--uid", USER, "bash", "-c", script)
+    pid = machine.pid("other")
+    machine.run("kill", roots.pid())
+    machine.run("tee", f"{ROOTS}/wd-server.pid", text=str(pid))
+    roots.deploy(LOG_LEVEL="error")
+    assert machine.pid("other") == pid
+    assert roots.pid() != str(pid)
+    for text in ("-1", "0", "arguments[$(touch /run/owned)]"):
+        machine.run("kill", roots.pid())
+        machine.run("tee", f"{ROOTS}/wd-server.pid", text=text)
+        roots.deploy()
+    assert not roots.exists("/run/owned")

@@ -3,18 +3,21 @@
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, suppress
+from http.client import HTTPConnection
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 from eventsource import EventSource
 from http2 import Http2, Request
-from processes import PATIENCE, ROOT, Server, Simulator, server, simulator
-from program import running
+from processes import PATIENCE, ROOT, Server, Simulator, free_port, server, simulator
+from program import Program, running
 from proxies import CONF, Haproxy, Nginx, Proxy
 
 from wd_server.client import Complete, stream_sync
@@ -217,6 +220,10 @@ def test_a_restart_is_a_stream_that_says_when_to_come_back_and_loses_nothing(
             assert (away.status, away.headers["content-type"]) == (200, "text/event-stream")
             assert RETRY.search(away.body)
         assert client.fetch(f"/v4/wallet/{wallet}").status == 503
+        for method in ("HEAD", "POST", "DELETE"):
+            refused = client.fetch(stream_path(wallet), {":method": method})
+            assert refused.status == 503, method
+            assert not refused.headers["content-type"].startswith("text/event-stream")
 
         signature = next_trade(chain, wallet)
         srv.start()
@@ -360,6 +367,74 @@ def test_an_address_that_floods_is_told_so_and_others_are_served(srv: Server, pr
     assert refused[0].headers["retry-after"] == "1"
 
 
+@pytest.fixture
+def addresses() -> Iterator[Sequence[str]]:
+    """Three of this machine's own, of the range for documentation (RFC 3849): two of them share 64
+    bits."""
+    if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("an address of one's own takes root, iproute2 and IPv6")
+    network = f"2001:db8:{os.getpid() & 0xFFFF:x}"
+    found = [f"{network}:1::1", f"{network}:1:ffff::2", f"{network}:2::1"]
+    for address in found:
+        subprocess.run(["ip", "address", "add", f"{address}/128", "dev", "lo", "nodad"], check=True)
+    yield found
+    for address in found:
+        subprocess.run(["ip", "address", "delete", f"{address}/128", "dev", "lo"], check=True)
+
+
+def test_an_ipv6_customer_is_one_whatever_addresses_it_takes(
+    srv: Server, proxy: Proxy, addresses: Sequence[str]
+) -> None:
+    first, second, other = addresses
+    with Http2(proxy.connect("h2", source=first)) as flood:
+        for _ in range(8):
+            asked = [flood.get("/health/live") for _ in range(100)]
+            flood.read_until(lambda: all(each.ended for each in asked))  # noqa: B023
+        assert {each.status for each in flood.requests.values()} == {200, 429}
+    for source, is_refused in ((second, True), (other, False)):
+        with Http2(proxy.connect("h2", source=source)) as client:
+            asked = [client.get("/health/live") for _ in range(100)]
+            client.read_until(lambda: all(each.ended for each in asked))  # noqa: B023
+            assert (429 in {each.status for each in asked}) is is_refused
+
+
+class Counted(Program):
+    """An nginx that answers with whom it would limit, on a socket for both kinds of addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "said")
+        self.port = free_port()
+        text = (CONF / "nginx/conf.d/wd-server.conf").read_text()
+        (shipped,) = re.findall(r"^map \$binary_remote_addr .*?^}", text, re.M | re.S)
+        (folder / "nginx.conf").write_text(
+            f"pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off; {shipped}\n"
+            f"server {{ listen [::]:{self.port} ipv6only=off; return 200 $wd_customer; }} }}"
+        )
+        configured = ["-p", str(folder), "-c", str(folder / "nginx.conf")]
+        self.command = ["nginx", *configured, "-e", "stderr", "-g", "daemon off;"]
+
+    def is_ready(self) -> bool:
+        with suppress(ConnectionRefusedError):
+            return bool(self.ask("::1"))
+        return False
+
+    def ask(self, host: str, source: str = "") -> bytes:
+        connection = HTTPConnection(host, self.port, PATIENCE, source_address=(source, 0))
+        with closing(connection):
+            connection.request("GET", "/")
+            return connection.getresponse().read()
+
+
+def test_nginx_counts_an_ipv4_address_or_the_half_of_an_ipv6_address(
+    tmp_path: Path, addresses: Sequence[str]
+) -> None:
+    with running(Counted(tmp_path)) as nginx:
+        assert nginx.ask("127.0.0.1", "127.10.0.13") == bytes([127, 10, 0, 13])
+        assert nginx.ask("::1") == bytes(8)
+        for address in addresses:
+            assert nginx.ask(address, address) == ip_address(address).packed[:8]
+
+
 def test_streams_go_to_the_instance_with_the_fewest_and_leave_one_that_goes(
     kind: type[Proxy], chain: Simulator, wallet: str, tmp_path: Path
 ) -> None:
@@ -397,11 +472,40 @@ def test_streams_go_to_the_instance_with_the_fewest_and_leave_one_that_goes(
         assert two.metrics()["active_streams"] == 6
 
 
-def test_plain_http_is_sent_to_tls(proxy: Proxy) -> None:
-    asked = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"]
-    asked += ["-H", "Host: wd.example", f"http://127.0.0.1:{proxy.plain_port}/v4/stream?wallet=a"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert said.stdout == "308 https://wd.example/v4/stream?wallet=a"
+def plain(proxy: Proxy, target: str, host: str = "wd-server.example") -> tuple[int, str, str]:
+    """Status, Location and body of what is asked without TLS."""
+    connection = HTTPConnection("127.0.0.1", proxy.plain_port, timeout=PATIENCE)
+    with closing(connection):
+        connection.request("GET", target, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get("Location", ""), answer.read().decode()
+
+
+@pytest.mark.parametrize("host", ["wd-server.example", "evil.example", "evil.example:80"])
+def test_plain_http_is_sent_to_the_public_name_with_tls(proxy: Proxy, host: str) -> None:
+    for target in ("/", "/v4/stream?wallet=a&batch=5", "/v4/stream?q=api_key"):
+        status, location, _ = plain(proxy, target, host)
+        assert (status, location) == (308, f"https://wd-server.example{target}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"api_key={KEY}",
+        f"wallet=a&api_key={KEY}",
+        f"wallet=a&API_KEY={KEY}",
+        f"wallet=a&api%5Fkey={KEY}",
+        f"wallet=a&%61pi_key={KEY}&batch=5",
+        f"access_token={TOKEN}&follow=true",
+        f"access%5ftoken={TOKEN}",
+    ],
+)
+def test_a_key_in_a_plain_query_is_refused_and_sent_nowhere(proxy: Proxy, query: str) -> None:
+    status, location, body = plain(proxy, f"/v4/stream?{query}")
+    assert (status, location) == (400, "")
+    assert "revoke it" in json.loads(body)["detail"]
+    assert KEY not in body + proxy.logs()
+    assert TOKEN not in body + proxy.logs()
 
 
 def test_the_clients_take_their_key_from_plain_http_to_tls(

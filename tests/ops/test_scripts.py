@@ -8,6 +8,7 @@ import pytest
 from processes import ROOT
 
 DEPLOY = ROOT / "bin/deploy.sh"
+CI_SCRIPTS = ("debian", "lock", "run", "venv")
 SECONDS = 60
 # sysexits.h: wrong settings.
 EXIT_CONFIG = 78
@@ -30,7 +31,10 @@ def _deploy(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "bin").glob("*.sh")), ids=lambda path: path.name)
+SCRIPTS = [*sorted((ROOT / "bin").glob("*.sh")), *(ROOT / ".ci" / n for n in CI_SCRIPTS)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_has_nothing_to_say(script: Path) -> None:
     checked = subprocess.run(
         ["shellcheck", script], capture_output=True, text=True, timeout=SECONDS, check=False
@@ -59,7 +63,7 @@ def test_help_says_how_and_an_unknown_argument_is_refused(script: str) -> None:
         assert "--help" in done.stderr or "usage: bin/" in done.stdout
 
 
-@pytest.mark.parametrize("ports", ["a", "5000,5001", "$(id)"])
+@pytest.mark.parametrize("ports", ["a", "5000,5001", "$(id)", "0", "05000", "65536"])
 def test_instances_are_ports(tmp_path: Path, ports: str) -> None:
     assert _deploy(tmp_path / "root", "--instances", ports, **COMPLETE).returncode == 2
 
@@ -106,6 +110,95 @@ def test_a_value_of_two_lines_is_refused(tmp_path: Path) -> None:
     refused = _deploy(tmp_path / "root", "--dry-run", **sly)
     assert refused.returncode == EXIT_CONFIG
     assert "SECRET_KEY has more than one line" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DRAIN_SECONDS", "arguments[$(touch {})]"),
+        ("DRAIN_SECONDS", "`touch {}`"),
+        ("PORT", "arguments[$(touch {})]"),
+        ("HOST", "127.0.0.1#; s#.*#touch {}#e; #"),
+        ("DATA_DIR", "$(touch {})"),
+        ("REDIS_URL", "$(touch {})"),
+    ],
+)
+def test_nothing_of_a_value_is_run_or_calculated(tmp_path: Path, name: str, text: str) -> None:
+    """By a dry run, of a file that the service's user may have written."""
+    root, owned = tmp_path / "root", tmp_path / "owned"
+    root.mkdir()
+    lines = {**COMPLETE, name: text.format(owned)}
+    (root / "env").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+    refused = _deploy(root, "--dry-run")
+    assert not owned.exists()
+    assert (refused.returncode, name in refused.stderr) == (EXIT_CONFIG, True), refused.stderr
+    assert [path.name for path in root.iterdir()] == ["env"]
+
+
+@pytest.mark.parametrize(
+    "seconds", ["-1", "08x", "1e3", "0x10", "２０", "9" * 20, "601", "'20", "a b"]
+)
+def test_a_number_that_is_none_is_named(tmp_path: Path, seconds: str) -> None:
+    refused = _deploy(tmp_path / "root", "--dry-run", **COMPLETE, DRAIN_SECONDS=seconds)
+    assert refused.returncode == EXIT_CONFIG
+    assert "DRAIN_SECONDS" in refused.stderr
+    assert "These settings are wrong" in refused.stderr
+
+
+@pytest.mark.parametrize("seconds", ["08", " 20 ", '"20"', "007"])
+def test_a_number_is_decimal(tmp_path: Path, seconds: str) -> None:
+    (tmp_path / "env").write_text(f"DRAIN_SECONDS={seconds}\n")
+    done = _deploy(tmp_path, "--dry-run", **COMPLETE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("folder", ["data", "../data", "$(id)"])
+def test_a_background_process_has_an_absolute_folder(tmp_path: Path, folder: str) -> None:
+    refused = _deploy(tmp_path / "root", "--dry-run", **COMPLETE, DATA_DIR=folder)
+    assert refused.returncode == EXIT_CONFIG
+    assert f"DATA_DIR is {folder}: " in refused.stderr
+
+
+def test_a_file_in_place_of_its_folder_is_refused(tmp_path: Path) -> None:
+    for name in ("file", "file\x1b]0;x\x07"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    for name in ("file", "nowhere", "file\x1b]0;x\x07"):
+        folder = str(tmp_path / name)
+        refused = _deploy(tmp_path / "root", "--dry-run", **COMPLETE, DATA_DIR=folder)
+        assert refused.returncode == EXIT_CONFIG
+        seen = folder.replace("\x1b", "").replace("\x07", "")  # no terminal obeys it
+        assert f"DATA_DIR is {seen}, which isn't a folder of " in refused.stderr
+
+
+@pytest.mark.parametrize("seconds", ["x[$(touch owned)]", "08", "", "-1", "12345"])
+def test_time_to_get_healthy_is_a_number(tmp_path: Path, seconds: str) -> None:
+    done = _deploy(tmp_path / "root", "--dry-run", **COMPLETE, HEALTH_SECONDS=seconds)
+    assert done.returncode == (2 if seconds else 0)
+
+
+@pytest.mark.parametrize("root", ["/srv/a#b", "/srv/a b", "/srv/$(id)", "/srv/a&"])
+def test_the_place_has_a_plain_name(root: str) -> None:
+    refused = _deploy(Path(root), "--dry-run", **COMPLETE)
+    assert refused.returncode == 1
+    assert "DEPLOY_ROOT is an absolute path of letters" in refused.stderr
+
+
+@pytest.mark.parametrize("number", ["x[$(touch owned)]", "08", "1.5", "-1"])
+def test_what_a_verification_counts_is_a_number(tmp_path: Path, number: str) -> None:
+    for name in ("TRIES", "HEALTH_MS", "METRICS_MS", "FIRST_EVENT_MS"):
+        refused = subprocess.run(
+            [ROOT / "bin/verify_deployment.sh", "--no-integration"],
+            env={"PATH": os.environ["PATH"], name: number},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert name in refused.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_there_is_nothing_to_go_back_to_at_first(tmp_path: Path) -> None:

@@ -66,9 +66,10 @@ def test_the_same_again_changes_nothing(deployment: Deployment) -> None:
     assert deployment.machine.pid("walletdoctor") == before
 
 
-def test_settings_are_kept_and_only_root_can_read_them(deployment: Deployment) -> None:
+def test_settings_are_kept_and_only_root_can_change_them(deployment: Deployment) -> None:
     machine = deployment.machine
-    assert machine.run("stat", "-c", "%a %U", "/etc/wd-server/env").stdout == "600 root\n"
+    rights = machine.run("stat", "-c", "%a %U %G", "/etc/wd-server/env").stdout
+    assert rights == "640 root wd-server\n"
     deployment.deploy("1.0.0", LOG_LEVEL="debug")
     kept = dict(
         line.split("=", 1) for line in machine.read("/etc/wd-server/env").splitlines() if line

@@ -95,6 +95,25 @@ def test_the_integration_tests_are_part_of_it(locked: Server, chain: Simulator, 
     assert "\n0 failed" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("mode", "owner", "status"),
+    [(0o640, 0, "pass"), (0o600, 0, "pass"), (0o600, 65534, "FAIL"), (0o660, 0, "FAIL")],
+)
+def test_a_settings_file_that_others_can_write_is_wrong(
+    tmp_path: Path, mode: int, owner: int, status: str
+) -> None:
+    if owner and os.geteuid() != 0:
+        pytest.skip("only root gives a file away")
+    settings = tmp_path / "env"
+    settings.touch()
+    settings.chmod(mode)
+    os.chown(settings, owner or os.getuid(), -1)
+    nobody = f"http://127.0.0.1:{free_port()}"
+    _, _, checks = _checks(nobody, TRIES="1", DEPLOY_ROOT=str(tmp_path))
+    assert checks["settings file"]["status"] == status
+    assert str(settings) in checks["settings file"]["detail"]
+
+
 def test_without_its_key_what_is_wrong_is_said(locked: Server) -> None:
     code, _, checks = _checks(locked.url, TRIES="2")
     assert code == 1
@@ -146,6 +165,13 @@ def test_another_server_is_not_taken_for_ours() -> None:
     assert checks["security headers"]["status"] == "FAIL"
 
 
+def test_what_a_foreign_server_says_does_nothing_to_the_terminal() -> None:
+    with _foreign() as url:
+        said = _run(url, "--no-integration", TRIES="1").stdout
+    assert "many" in said
+    assert not {"\x01", "\x1b"} & set(said)
+
+
 def test_colours_are_for_terminals_only(locked: Server) -> None:
     plain = _run(locked.url, "--no-integration", TRIES="2").stdout
     assert "\033[" not in plain
@@ -170,7 +196,7 @@ class _Foreign(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.end_headers()
-        self.wfile.write(b'walletdoctor_active_streams{"x} many\n"quoted" \\ \x01\n')
+        self.wfile.write(b'walletdoctor_active_streams{"x} many\n"quoted" \\ \x01\x1b[2J\n')
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass

@@ -1,3 +1,4 @@
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,6 +32,16 @@ def test_valid_settings_are_called_valid(
 ) -> None:
     assert cli.main(["--check"]) == 0
     assert capsys.readouterr().out == "The settings are valid.\n"
+
+
+def test_scripts_get_values_that_are_valid_each_ended_by_nul(tmp_path: Path) -> None:
+    text = "DRAIN_SECONDS=08\nMETRICS_TOKEN=\"$(id) 'é'\"\nHOST=[::1]\n"
+    asked = ("--print=HOST", "--print=DRAIN_SECONDS", "--print=METRICS_TOKEN")
+    printed = started("--check", "--env-file", "-", *asked, text=text)
+    assert (printed.returncode, printed.stdout) == (0, "::1\x008\x00$(id) 'é'\x00")
+    wrong = started("--env-file", "-", *asked, text="PORT=many\nnothing\n")
+    assert (wrong.returncode, wrong.stdout) == (cli.EXIT_CONFIG, "")
+    assert "standard input, line 2" in wrong.stderr
 
 
 def test_every_wrong_setting_is_named_at_once(
@@ -90,12 +101,13 @@ def test_a_file_of_authorities_that_has_none_is_a_wrong_setting(
 
 
 def started(
-    *arguments: str, environ: Mapping[str, str] = MappingProxyType({})
+    *arguments: str, environ: Mapping[str, str] = MappingProxyType({}), text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """A server that can't serve, in a process of its own since it sets up logging."""
     return subprocess.run(
         [sys.executable, str(ROOT / "bin/wd-server"), *arguments],
         env=dict(environ),
+        input=text,
         capture_output=True,
         text=True,
         timeout=60,
@@ -126,4 +138,28 @@ def test_the_demo_limits_nobody_unless_it_is_told_to() -> None:
     arguments = cli._parser().parse_args(["--demo"])
     free = cli._overrides(arguments, {})
     assert (free["rate_limit_requests"], free["rate_limit_streaming_connections"]) == (0, 0)
+    assert free["rate_limit_wallets"] == 0
     assert "rate_limit_requests" not in cli._overrides(arguments, {"RATE_LIMIT_REQUESTS": "5"})
+
+
+PROGRAMS = sorted((ROOT / "bin").glob("wd-*"))
+# Debian's Python, which has none of the packages.
+OUTSIDE = {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_each_program_starts_from_a_checkout(program: Path, tmp_path: Path) -> None:
+    def ask_for_help(path: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [path, "--help"], env=OUTSIDE, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    helped = ask_for_help(program)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert f"usage: {program.name}" in helped.stdout
+    # Before `make install`.
+    (tmp_path / "bin").mkdir()
+    refused = ask_for_help(Path(shutil.copy(program, tmp_path / "bin")))
+    assert refused.returncode == 1
+    assert "Run `make install` first" in refused.stderr
+    assert "Traceback" not in refused.stderr

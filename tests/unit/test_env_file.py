@@ -29,6 +29,12 @@ def test_one_pair_of_quotes_is_taken_off_and_nothing_is_expanded(written: str, v
     assert env_file.parse(f"NAME={written}", "file") == {"NAME": value}
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+def test_only_lf_begins_another_setting(end: str) -> None:
+    """Else what somebody gives as one value would be two settings."""
+    assert env_file.parse(f'A="x{end}B=2"\r\nC=3\r\n', "file") == {"A": f"x{end}B=2", "C": "3"}
+
+
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp", "Zs"])))
 def test_any_value_in_quotes_is_read_as_it_was(value: str) -> None:
     assert env_file.parse(f'NAME="{value}"\n', "file") == {"NAME": value}

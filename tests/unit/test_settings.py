@@ -30,7 +30,8 @@ PROMISED = frozenset(
         r"\w+",
         """
     ENV HOST PORT HELIUS_KEY HELIUS_RPC_URL HELIUS_WS_URL SECRET_KEY REDIS_URL DATA_DIR
-    API_KEY_REQUIRED ALLOWED_ORIGINS RATE_LIMIT_REQUESTS RATE_LIMIT_STREAMING_CONNECTIONS
+    API_KEY_REQUIRED ALLOWED_ORIGINS RATE_LIMIT_REQUESTS RATE_LIMIT_WALLETS
+    RATE_LIMIT_STREAMING_CONNECTIONS
     SSE_KEEPALIVE_INTERVAL SSE_MAX_STREAM_DURATION SSE_BATCH_SIZE MAX_STREAMS MAX_WALLET_SIZE
     WRITE_TIMEOUT DRAIN_SECONDS STREAMING_ENABLED LOG_LEVEL LOG_FORMAT METRICS_ALLOW
     WEBHOOK_SECRET PRICE_SOURCE BIRDEYE_API_KEY COST_BASIS
@@ -50,7 +51,7 @@ def test_development_needs_nothing() -> None:
     assert (s.env, s.host, s.port) == ("development", "127.0.0.1", 5000)
     assert (s.sse_keepalive_interval, s.write_timeout, s.drain_seconds) == (15, 60, 20)
     assert (s.rate_limit_requests, s.rate_limit_streaming_connections) == (50, 10)
-    assert s.max_wallet_size == 20_000
+    assert (s.rate_limit_wallets, s.max_wallet_size) == (200, 20_000)
     assert not s.api_key_required
     assert s.log_format == "text"
     assert s.data_dir == Path("data")

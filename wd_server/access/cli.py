@@ -37,7 +37,7 @@ OVERLAP = "24h"
 # Characters: wider than a name of the most characters needs.
 TABLE_WIDTH_MAX = 400
 # What of the environment matters to keys; what else a server needs isn't asked for.
-VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD")
+VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD", "TOKEN_ISSUER")
 
 _EPILOG = """\
 Uses the store that the server uses: REDIS_URL, else DATA_DIR, and SECRET_KEY, from the environment
@@ -97,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
                 help=f"how long both are valid, as 30m or 7d ({OVERLAP})",
             )
     token = command("revoke-token", "Take one token back at once, with its streams.")
+    token.add_argument(
+        "--issuer", metavar="ISS", help="the token's claim `iss`, where it isn't this server's own"
+    )
     token.add_argument("jti", help="the token's claim `jti`; after -- if it begins with a dash")
     return parser
 
@@ -108,6 +111,12 @@ def _add_limits(create: argparse.ArgumentParser) -> None:
     )
     create.add_argument(
         "--requests", type=key_words.requests, metavar="N", help="requests a minute (0: no limit)"
+    )
+    create.add_argument(
+        "--credits",
+        type=key_words.credits_a_day,
+        metavar="N",
+        help="credits at the Solana RPC a day (UTC) for wallets that have to be read (0: no limit)",
     )
     create.add_argument(
         "--wallets", type=key_words.wallets, metavar="A,B", help="the only ones that it may read"
@@ -188,7 +197,9 @@ class _Session:
     async def create(self) -> None:
         a = self._arguments
         new = await self._ring.create(
-            KeyRequest(a.name, a.streams, a.requests, a.wallets or None, self._expiry(a.expires)),
+            KeyRequest(
+                a.name, a.streams, a.requests, a.wallets or None, self._expiry(a.expires), a.credits
+            ),
             self._now,
         )
         self._show_new(new)
@@ -207,6 +218,7 @@ class _Session:
             "state",
             "streams",
             "requests",
+            "credits",
             "wallets",
             "created",
             "expires",
@@ -219,6 +231,7 @@ class _Session:
                 key_words.state(key, self._now),
                 key_words.limit(key.streams),
                 key_words.limit(key.requests),
+                key_words.limit(key.credits or 0),
                 key_words.wallet_count(key),
                 (key_words.moment(key.created_at) or "")[:10],
                 (key_words.moment(key.expires_at) or "never")[:16],
@@ -242,11 +255,15 @@ class _Session:
         )
 
     async def revoke_token(self) -> None:
-        await self._ring.revoke_token(self._arguments.jti, self._now)
+        jti, issuer = self._arguments.jti, self._arguments.issuer
+        own = self._settings.token_issuer
+        # Another issuer may have this server's name.
+        for each in dict.fromkeys((issuer, None if issuer == own else issuer)):
+            await self._ring.revoke_token(jti, self._now, each)
         if self._arguments.json:
-            self._print_json({"jti": self._arguments.jti, "state": "revoked"})
+            self._print_json({"jti": jti, "issuer": issuer or own, "state": "revoked"})
         else:
-            self._say(f"Revoked in {_place(self._settings)}.")
+            self._say(f"Revoked in {_place(self._settings)}: token {jti} of {issuer or own}.")
 
     def _expiry(self, given: tuple[bool, float] | None) -> float | None:
         if given is None:

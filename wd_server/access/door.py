@@ -30,7 +30,8 @@ from wd_server.errors import (
 
 
 class Door:
-    """`clock` in unix seconds. `signing_keys` also seal what others hand out and get back."""
+    """`clock` in unix seconds, `monotonic` in seconds of a clock that nobody sets. `signing_keys`
+    also seal what others hand out and get back."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Door:
         tokens: Tokens,
         rules: DoorRules,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self.signing_keys = signing_keys
         self._counters = counters
@@ -48,7 +50,7 @@ class Door:
         self._rules = rules
         self._clock = clock
         self._roster = Roster(signing_keys, rules.limits)
-        self._recognition = Recognition(self._roster, tokens, rules)
+        self._recognition = Recognition(self._roster, tokens, rules, monotonic)
         self._visits = Visits(self._quotas.leave)
         self._lookout = Lookout(store, self._roster, self._end_visits)
         self._statistics = AccessStatistics()
@@ -96,16 +98,30 @@ class Door:
             if principal is None and await self._lookout.look():
                 principal = self.recall(credential, address, now)
             if principal is None:
-                raise self._recognition.failed("This API key isn't known here.", address, now)
+                raise self._recognition.failed("This API key isn't known here.", address)
             return principal
 
     # What it may
 
-    async def spend(self, principal: Principal, now: float) -> Usage:
+    async def spend(self, principal: Principal) -> Usage:
         """Count one request; the answer's headers are in `Usage.headers()`. Raises RateLimited,
         StoreUnavailable."""
         with self._statistics.refusals():
-            return await self._quotas.spend(principal, now)
+            return await self._quotas.spend(principal)
+
+    async def spend_wallet(self, principal: Principal) -> None:
+        """Count one wallet that has to be read. Raises RateLimited, StoreUnavailable."""
+        with self._statistics.refusals():
+            await self._quotas.spend_wallet(principal)
+
+    async def spend_wallets(self, principal: Principal, wanted: int) -> int:
+        """Count so many wallets of a set, as far as the limit allows. Returns how many it does; the
+        others have to wait. Raises StoreUnavailable."""
+        return await self._quotas.spend_wallets(principal, wanted)
+
+    async def wait_for_wallet(self, principal: Principal) -> None:
+        """Count one wallet as soon as the limit allows."""
+        await self._quotas.wait_for_wallet(principal)
 
     async def enter(self, principal: Principal, end: OnEnd) -> Visit:
         """Count one open stream until its `Visit.leave()`, which every way out has to call. `end`

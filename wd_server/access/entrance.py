@@ -1,5 +1,6 @@
 """From the settings to a door, or to the keys behind it."""
 
+import time
 from collections.abc import Callable
 
 from wd_server.access import issuers
@@ -33,7 +34,12 @@ def redis_link(settings: Settings) -> RedisLink | None:
         ) from None
 
 
-def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None = None) -> Door:
+def door(
+    settings: Settings,
+    clock: Callable[[], float],
+    link: RedisLink | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Door:
     """Not open yet; `link` is open before it is, and closed after it. Raises InvalidSettings
     (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and no place to keep one)."""
     keys = signing_keys(settings)
@@ -47,17 +53,20 @@ def door(settings: Settings, clock: Callable[[], float], link: RedisLink | None 
     )
     return Door(
         store(settings, link),
-        LocalCounters() if link is None else RedisCounters(link),
+        LocalCounters(monotonic) if link is None else RedisCounters(link),
         keys,
         Tokens(keys, rules),
         DoorRules(
             required=settings.api_key_required,
             limits=DefaultLimits(
-                settings.rate_limit_requests, settings.rate_limit_streaming_connections
+                settings.rate_limit_requests,
+                settings.rate_limit_streaming_connections,
+                settings.rate_limit_wallets,
             ),
             token_max_seconds=settings.token_max_seconds,
         ),
         clock,
+        monotonic,
     )
 
 

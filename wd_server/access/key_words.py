@@ -15,6 +15,8 @@ NAME_CHARACTERS_MAX = 80
 # A key for more wallets than this is a key for any.
 WALLETS_MAX = 1000
 REQUESTS_MAX = 1_000_000
+# Credits a day: ten times the largest common plan's month.
+CREDITS_MAX = 1_000_000_000
 # Beyond it is a typing error.
 DAYS_MAX = 3650
 
@@ -72,6 +74,10 @@ def requests(text: str) -> int:
     return _whole(text, REQUESTS_MAX)
 
 
+def credits_a_day(text: str) -> int:
+    return _whole(text, CREDITS_MAX)
+
+
 def _whole(text: str, most: int) -> int:
     if not (
         text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most
@@ -112,6 +118,7 @@ def as_json(key: ApiKey, signing_keys: SigningKeys, now: float) -> dict[str, Any
         "revoked_at": moment(key.revoked_at),
         "streams": key.streams,
         "requests": key.requests,
+        "credits": key.credits,
         "wallets": None if key.wallets is None else list(key.wallets),
         "line": key.line,
         "successor": key.successor,
@@ -140,6 +147,7 @@ def lines(key: ApiKey, signing_keys: SigningKeys, now: float) -> Sequence[tuple[
         ("Revoked", moment(key.revoked_at)),
         ("Streams", limit(key.streams)),
         ("Requests a minute", limit(key.requests)),
+        ("Credits a day", limit(key.credits or 0)),
         ("Wallets", "any" if key.wallets is None else " ".join(key.wallets)),
         ("First key", key.line if key.line != key.id else None),
         ("Replaced by", key.successor),

@@ -7,7 +7,7 @@ import msgspec
 
 from wd_server.access.keys import KEY_CHARACTERS, ApiKey, SigningKey, key_id, new_key
 from wd_server.access.store import AccessStore, Exchange
-from wd_server.access.tokens import JTI_CHARACTERS_MAX
+from wd_server.access.tokens import JTI_CHARACTERS_MAX, revocation
 from wd_server.errors import WalletDoctorError
 from wd_server.secret import Secret
 
@@ -39,6 +39,7 @@ class KeyRequest(NamedTuple):
     requests: int | None = None
     wallets: tuple[str, ...] | None = None
     expires_at: float | None = None
+    credits: int | None = None
 
 
 class Keyring:
@@ -101,6 +102,7 @@ class Keyring:
                 requests=key.requests,
                 wallets=key.wallets,
                 expires_at=key.expires_at,
+                credits=key.credits,
             )
             ends_at = min(now + overlap, key.expires_at or now + overlap)
             old = msgspec.structs.replace(key, expires_at=ends_at, successor=new.key.id)
@@ -108,12 +110,13 @@ class Keyring:
                 return new
         raise KeyProblem("Somebody else changes this key now. Try again.")
 
-    async def revoke_token(self, jti: str, now: float) -> None:
+    async def revoke_token(self, jti: str, now: float, issuer: str | None = None) -> None:
+        """`issuer` None: a token of this server's own."""
         if not 0 < len(jti) <= JTI_CHARACTERS_MAX or not jti.isprintable():
             raise KeyProblem("That is no token's id (`jti`).")
         if jti.count(".") == 2:
             raise KeyProblem("That is a token. Name it by its id, the claim `jti`.")
-        await self._store.revoke_token(jti, now + TOKEN_SECONDS_MAX, now)
+        await self._store.revoke_token(revocation(jti, issuer), now + TOKEN_SECONDS_MAX, now)
 
     def _make(self, now: float, *, line: str | None = None, **fields: object) -> NewKey:
         text = new_key()

@@ -30,7 +30,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is stored of a key. Times in unix seconds. `line` is the id of the first key of those
     that it was rotated from; `digest` in hexadecimal, under the SECRET_KEY that `under` is the
     fingerprint of. `streams` and `requests` (a minute): None, what the server's settings say; 0, no
-    limit. `wallets` None: any. `successor`: the id of what it was rotated to."""
+    limit. `credits` (a day, at the upstream): None or 0, no limit. `wallets` None: any.
+    `successor`: the id of what it was rotated to."""
 
     id: str
     line: str
@@ -44,6 +45,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float | None = None
     revoked_at: float | None = None
     successor: str | None = None
+    credits: int | None = None
 
     @property
     def ends_at(self) -> float | None:

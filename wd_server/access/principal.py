@@ -16,6 +16,9 @@ class Principal:
     expires_at: float | None = None
     key_id: str | None = None
     jti: str | None = None
+    # Wallets a minute that have to be read for it, and upstream credits a day. 0: no limit.
+    wallets_a_minute: int = 0
+    credits: int = 0
     # Of this token alone; its key's limit holds for all its tokens together.
     token_streams: int = 0
 

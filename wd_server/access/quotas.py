@@ -1,18 +1,24 @@
-"""What a caller may use: requests a minute and open streams, over all nodes.
+"""What a caller may use: requests and wallets a minute, and open streams, over all nodes.
 
 `Counters` is the contract of what counts them; `tests/contract/test_access_counters.py` holds every
 implementation to it. One process alone counts in memory; several count in Redis.
 """
 
+import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from wd_server.access.principal import Principal
-from wd_server.access.windows import UNLIMITED, Usage, Windows
-from wd_server.errors import RateLimited, TooManyStreams
+from wd_server.access.windows import UNLIMITED, Counted, Usage, Windows
+from wd_server.errors import RateLimited, StoreUnavailable, TooManyStreams
 
 # When to try again for a stream: nobody knows when one of the others ends.
 STREAMS_RETRY_SECONDS = 5
+# Until a wallet that waits tries again: at most, since nobody knows what others ask for meanwhile,
+# and where the store didn't answer.
+WALLET_RETRY_SECONDS = 5.0
+STORE_RETRY_SECONDS = 1.0
 
 
 class Counters(Protocol):
@@ -23,9 +29,9 @@ class Counters(Protocol):
     async def close(self) -> None:
         """Streams that are still counted are given back."""
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
-        """One request more, if there were fewer than `limit` in the last minute. `now` is in unix
-        seconds; clocks of nodes have to agree within some seconds."""
+    async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
+        """One more, if there were fewer than `limit` in the last minute. By a clock that is one for
+        all nodes, and that no wrong time of day holds back."""
 
     async def enter(self, who: str, limit: int) -> bool:
         """One open stream more, unless there are `limit` already, on all nodes that live."""
@@ -35,10 +41,12 @@ class Counters(Protocol):
 
 
 class LocalCounters:
-    """For one process: they end with it, so no crash leaves them raised."""
+    """For one process: they end with it, so no crash leaves them raised. `clock` is monotonic
+    seconds."""
 
-    def __init__(self) -> None:
-        self._windows = Windows()
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._windows: dict[Counted, Windows] = {"requests": Windows(), "wallets": Windows()}
         self._streams: Counter[str] = Counter()
 
     async def open(self) -> None: ...
@@ -46,8 +54,8 @@ class LocalCounters:
     async def close(self) -> None:
         self._streams.clear()
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
-        return self._windows.spend(who, limit, now)
+    async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
+        return self._windows[what].spend(who, limit, self._clock())
 
     async def enter(self, who: str, limit: int) -> bool:
         if self._streams[who] >= limit:
@@ -65,12 +73,12 @@ class Quotas:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
-    async def spend(self, principal: Principal, now: float) -> Usage:
+    async def spend(self, principal: Principal) -> Usage:
         """One request. Raises RateLimited, StoreUnavailable."""
         limit = principal.requests_a_minute
         if not limit:
             return UNLIMITED
-        usage = await self._counters.spend(principal.who, limit, now)
+        usage = await self._counters.spend(principal.who, limit)
         if not usage.allowed:
             raise RateLimited(
                 f"More than {limit} requests in a minute. Try again in {usage.seconds} s.",
@@ -78,6 +86,42 @@ class Quotas:
                 headers=usage.headers(),
             )
         return usage
+
+    async def spend_wallet(self, principal: Principal) -> None:
+        """One wallet that has to be read. Raises RateLimited, StoreUnavailable."""
+        usage = await self._spend_wallet(principal)
+        if not usage.allowed:
+            raise RateLimited(
+                f"More than {usage.limit} wallets in a minute that had to be read from the chain. "
+                f"Try again in {usage.seconds} s.",
+                retry_after=usage.seconds,
+                headers=usage.headers("wallets"),
+            )
+
+    async def spend_wallets(self, principal: Principal, wanted: int) -> int:
+        """So many of them, as far as allowed. Returns how many. Raises StoreUnavailable."""
+        for number in range(wanted):
+            if not (await self._spend_wallet(principal)).allowed:
+                return number
+        return wanted
+
+    async def wait_for_wallet(self, principal: Principal) -> None:
+        """One wallet, as soon as it is allowed; while the store is away nothing is."""
+        while True:
+            try:
+                usage = await self._spend_wallet(principal)
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            else:
+                if usage.allowed:
+                    return
+                await asyncio.sleep(min(usage.seconds, WALLET_RETRY_SECONDS))
+
+    async def _spend_wallet(self, principal: Principal) -> Usage:
+        limit = principal.wallets_a_minute
+        if not limit:
+            return UNLIMITED
+        return await self._counters.spend(principal.who, limit, "wallets")
 
     async def enter(self, principal: Principal) -> None:
         """One open stream. Raises TooManyStreams, StoreUnavailable."""

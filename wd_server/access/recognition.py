@@ -1,5 +1,6 @@
 """From a credential to who presents it, by what is in memory. Waits for nothing, stores nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -28,10 +29,16 @@ class DoorRules:
 
 
 class Recognition:
-    def __init__(self, roster: Roster, tokens: Tokens, rules: DoorRules) -> None:
+    """`monotonic` in seconds: failures are counted by it, so that no wrong clock holds anybody
+    back."""
+
+    def __init__(
+        self, roster: Roster, tokens: Tokens, rules: DoorRules, monotonic: Callable[[], float]
+    ) -> None:
         self._roster = roster
         self._tokens = tokens
         self._rules = rules
+        self._monotonic = monotonic
         self._failures = Windows()
         self._remembered: dict[bytes, Principal] = {}
 
@@ -42,11 +49,17 @@ class Recognition:
                 "Send an API key or a token: `Authorization: Bearer …`, or `X-API-Key: …`."
             )
         limits = self._rules.limits
-        return Principal(f"ip:{address}", None, limits.requests_a_minute, limits.streams)
+        return Principal(
+            f"ip:{address}",
+            None,
+            limits.requests_a_minute,
+            limits.streams,
+            wallets_a_minute=limits.wallets_a_minute,
+        )
 
     def recognise(self, credential: Credential, address: str, now: float) -> Principal | None:
         """None if its key isn't known (yet). Raises InvalidKey, TokenExpired, RateLimited."""
-        usage = self._failures.look(address, FAILURES_A_MINUTE, now)
+        usage = self._failures.look(address, FAILURES_A_MINUTE, self._monotonic())
         if not usage.allowed:
             raise RateLimited(
                 f"Too many wrong keys or tokens came from your address. Wait {usage.seconds} s.",
@@ -62,10 +75,10 @@ class Recognition:
             self.refuse_ended(principal, now)
         return principal
 
-    def failed(self, message: str, address: str, now: float) -> InvalidKey:
+    def failed(self, message: str, address: str) -> InvalidKey:
         """Counts against the address. What was right once (expired, revoked) isn't guessing and
         doesn't count."""
-        self._failures.spend(address, FAILURES_A_MINUTE, now)
+        self._failures.spend(address, FAILURES_A_MINUTE, self._monotonic())
         return InvalidKey(message)
 
     def refuse_ended(self, principal: Principal, now: float) -> None:
@@ -93,7 +106,7 @@ class Recognition:
         try:
             claims = self._tokens.verify(credential.secret, now)
         except InvalidKey as error:
-            raise self.failed(error.message, address, now) from None
+            raise self.failed(error.message, address) from None
         principal = self._principal(claims)
         if principal is not None:
             if len(self._remembered) >= TOKENS_REMEMBERED:
@@ -112,6 +125,7 @@ class Recognition:
                 streams=claims.max_streams or limits.streams,
                 expires_at=claims.ends_at,
                 jti=claims.jti,
+                wallets_a_minute=limits.wallets_a_minute,
             )
         holder = self._roster.holder(claims.key)
         if holder is None:

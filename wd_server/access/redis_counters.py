@@ -1,4 +1,4 @@
-"""Requests and open streams of each subject over all nodes, counted in Redis.
+"""Requests, wallets and open streams of each subject over all nodes, counted in Redis.
 
 Of each subject's streams Redis has one number a node. A node that lives says so every
 HEARTBEAT_SECONDS for all it has; what one has that doesn't, counts no more. A node only ever writes
@@ -8,7 +8,7 @@ its own numbers, and writes them whole, so a call with an unknown outcome is men
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Usage, Window, usage
+from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Counted, Usage, Window, usage
 from wd_server.errors import StoreUnavailable
 from wd_server.redis_link import RedisLink, Script
 
@@ -33,15 +33,25 @@ WAITING_MAX = 20_000
 
 _NODES: Final = "wd:{nodes}:alive"
 
-# ARGV: this minute, its part that has passed, the limit, seconds to keep. The same arithmetic as
-# Window.estimate. A second run counts a request twice, which is better than to refuse it.
+# ARGV: unix seconds ('': Redis' own time), seconds of a window, the limit, seconds to keep. It is
+# the arithmetic of Window.estimate. A minute that is more than one ahead comes from a clock that
+# was wrong, and counts for nothing. A second run counts a request twice, which is better than to
+# refuse it.
 _SPEND: Final = Script("""
 local stored = redis.call('HMGET', KEYS[1], 'minute', 'current', 'previous')
-local minute, elapsed, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[3])
+if not now then
+    local time = redis.call('TIME')
+    now = time[1] + time[2] / 1000000
+end
+local minute = math.floor(now / ARGV[2])
+local elapsed = now / ARGV[2] - minute
 local current, previous = 0, 0
 if stored[1] then
     local was = tonumber(stored[1])
-    if was >= minute then
+    if was > minute + 1 then
+        was = 0
+    elseif was >= minute then
         if was > minute then elapsed = 0 end
         minute, current, previous = was, tonumber(stored[2]), tonumber(stored[3])
     elseif was == minute - 1 then
@@ -54,7 +64,7 @@ if previous * (1 - elapsed) + current + 1 <= limit then
     redis.call('HSET', KEYS[1], 'minute', minute, 'current', current, 'previous', previous)
     redis.call('EXPIRE', KEYS[1], ARGV[4])
 end
-return {allowed, minute, current, previous}
+return {allowed, minute, current, previous, string.format('%.6f', now)}
 """)
 # Says that a node lives. ARGV: node ('': a new one, whose name is then its birth and the random
 # part), random part, milliseconds after which one is dead, milliseconds that it is listed. Returns
@@ -116,7 +126,8 @@ class _Streams:
 
 
 class RedisCounters:
-    """`heartbeat` and `dead_after` in seconds. `link` is open before, and closed after."""
+    """`heartbeat` and `dead_after` in seconds. `link` is open before, and closed after. `clock`
+    gives unix seconds; None: Redis' own, which is the same for all nodes."""
 
     def __init__(
         self,
@@ -124,10 +135,12 @@ class RedisCounters:
         *,
         heartbeat: float = HEARTBEAT_SECONDS,
         dead_after: float = DEAD_SECONDS,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._link = link
         self._heartbeat = heartbeat
         self._dead_after = dead_after
+        self._clock = clock
         self._node = ""
         self._heard = "0"
         self._alive: list[bytes] = []
@@ -153,16 +166,15 @@ class RedisCounters:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # Requests
+    # Requests and wallets
 
-    async def spend(self, who: str, limit: int, now: float) -> Usage:
-        window = Window.at(now)
-        allowed, minute, current, previous = await self._link.run(
-            _SPEND,
-            [_key(who, "requests")],
-            (window.minute, repr(window.elapsed(now)), limit, 2 * WINDOW_SECONDS),
+    async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
+        told = "" if self._clock is None else repr(self._clock())
+        allowed, minute, current, previous, now = await self._link.run(
+            _SPEND, [_key(who, what)], (told, WINDOW_SECONDS, limit, 2 * WINDOW_SECONDS)
         )
-        return usage(Window(minute, current, previous), limit, now, allowed=bool(allowed))
+        window = Window(minute, current, previous)
+        return usage(window, limit, float(now), allowed=bool(allowed))
 
     # Streams
 

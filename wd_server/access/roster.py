@@ -12,12 +12,16 @@ from wd_server.access.principal import Principal
 from wd_server.access.store import Changes, Exchange, Snapshot
 from wd_server.secret import Secret
 
+# Seconds that a clock may be set back without anything having to be read anew.
+SET_BACK_SECONDS = 10
+
 
 class DefaultLimits(NamedTuple):
     """Of keys that have none of their own, and of addresses. 0: no limit."""
 
     requests_a_minute: int
     streams: int
+    wallets_a_minute: int = 0
 
 
 class Holder(NamedTuple):
@@ -44,6 +48,7 @@ class Roster:
         self._tokens: dict[str, float] = {}
         # When keys end, soonest first.
         self._ending: list[tuple[float, str]] = []
+        self._looked_at = 0.0
         # Those that ended since somebody asked.
         self._ended_keys: dict[str, bool] = {}
         self._ended_tokens: set[str] = set()
@@ -91,6 +96,8 @@ class Roster:
             streams=_or(key.streams, self._limits.streams),
             expires_at=key.ends_at,
             key_id=key.id,
+            wallets_a_minute=self._limits.wallets_a_minute,
+            credits=key.credits or 0,
         )
 
     # Questions
@@ -125,7 +132,11 @@ class Roster:
         return Exchange(holder.key, after)
 
     def ended(self, now: float) -> Ended:
-        """What has ended since the last call."""
+        """What has ended since the last call. A clock that was ahead may have ended what goes on.
+        After it was set back everything is read anew."""
+        if now < self._looked_at - SET_BACK_SECONDS:
+            self.generation = -1
+        self._looked_at = now
         while self._ending and self._ending[0][0] <= now:
             holder = self._by_id.get(heapq.heappop(self._ending)[1])
             if holder is not None and not holder.key.is_live(now):

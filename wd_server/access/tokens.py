@@ -39,7 +39,8 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=JTI_CHARACTERS_MAX)
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`key` is the id of the API key that this was made from; other issuers have none."""
+    """`key` is the id of the API key that this was made from. Another issuer's `key` says nothing
+    here and is dropped."""
 
     iss: str
     aud: str | list[str]
@@ -95,7 +96,7 @@ class Tokens:
             )
             for key in signing_keys.all
         ]
-        self._signing = ours[0]
+        self._ours, self._signing = ours, ours[0]
         others = [_Source(*key, rules.other_issuer or "") for key in rules.other_keys]
         self._sources = (*ours, *others)
         self._jws = PyJWS(algorithms=sorted({source.algorithm for source in self._sources}))
@@ -131,7 +132,7 @@ class Tokens:
         return Issued(Secret(token), jti, issued_at + seconds)
 
     def verify(self, token: Secret, now: float) -> Claims:
-        """Raises InvalidKey, TokenExpired."""
+        """Its claims; `jti` as a revocation names it. Raises InvalidKey, TokenExpired."""
         text = token.reveal()
         try:
             header = self._jws.get_unverified_header(text)
@@ -150,7 +151,7 @@ class Tokens:
             except (UnicodeDecodeError, RecursionError):  # signed, and still no JSON that is read
                 raise InvalidKey("The token's claims can't be read.") from None
             self._check(claims, source.issuer, now)
-            return claims
+            return claims if source in self._ours else _foreign(claims)
         raise InvalidKey("The token isn't signed by anybody who is believed here.")
 
     def _check(self, claims: Claims, issuer: str, now: float) -> None:
@@ -171,6 +172,17 @@ class Tokens:
         if claims.wallets != [ANY_WALLET]:
             for wallet in claims.wallets:
                 _check_wallet(wallet)
+
+
+def revocation(jti: str, issuer: str | None) -> str:
+    """What is stored to take a token back. Each issuer names its own tokens, so theirs don't meet.
+    `issuer` None: this server; its tokens' `jti` stands alone, as in stores of 0.1.0."""
+    return jti if issuer is None else f"{issuer}\n{jti}"
+
+
+def _foreign(claims: Claims) -> Claims:
+    """Only this server's own tokens may name a key, whose limits are theirs then."""
+    return msgspec.structs.replace(claims, key=None, jti=revocation(claims.jti, claims.iss))
 
 
 def _may_be(kid: str | None, wanted: object) -> bool:

@@ -6,16 +6,18 @@ limit; off by little where callers come in bursts, and never for more than a min
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 WINDOW_SECONDS = 60
 # Subjects remembered in one process, about 300 bytes each. Whoever comes from more addresses than
 # this within a minute isn't held back by counting addresses.
 SUBJECTS_MAX = 50_000
 
+Counted = Literal["requests", "wallets"]
+
 
 class Window(NamedTuple):
-    """Minute number `minute` since 1970 and the one before it."""
+    """Minute number `minute` of the caller's clock and the one before it."""
 
     minute: int
     current: int
@@ -26,8 +28,11 @@ class Window(NamedTuple):
         return cls(int(now // WINDOW_SECONDS), 0, 0)
 
     def turned(self, now: float) -> "Window":
-        """As seen `now`. A clock that went back stays where it was."""
+        """As seen `now`. A clock that went back stays where it was; one that went back by more than
+        a minute was wrong, and what it counted is forgotten."""
         minute = int(now // WINDOW_SECONDS)
+        if self.minute > minute + 1:
+            return Window(minute, 0, 0)
         if minute <= self.minute:
             return self
         return Window(minute, 0, self.current if minute == self.minute + 1 else 0)
@@ -59,13 +64,13 @@ class Usage(NamedTuple):
     remaining: int
     seconds: int
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, policy: str = "default") -> dict[str, str]:
         """draft-ietf-httpapi-ratelimit-headers-10."""
         if not self.limit:
             return {}
         return {
-            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_SECONDS}',
-            "RateLimit": f'"default";r={self.remaining};t={self.seconds}',
+            "RateLimit-Policy": f'"{policy}";q={self.limit};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{policy}";r={self.remaining};t={self.seconds}',
         }
 
 

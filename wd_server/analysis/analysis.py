@@ -7,8 +7,8 @@ is there any more it stops: at once between two passes, after a while within one
 
 import asyncio
 import random as chance
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -18,15 +18,16 @@ from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.checkpoint import WrittenByNewer
 from wd_server.analysis.following import Following, take
 from wd_server.analysis.freshness import Freshness
+from wd_server.analysis.places import Places
 from wd_server.analysis.polls import Polls
 from wd_server.analysis.relay import Audience, Relay
-from wd_server.analysis.report import WalletReport, report_of, restored
+from wd_server.analysis.report import WalletReport, read_report
 from wd_server.analysis.run import Run
 from wd_server.analysis.sources import Sources
 from wd_server.analysis.statistics import Statistics
 from wd_server.chain.credits import Credits
 from wd_server.chain.live import Pushes
-from wd_server.chain.quotes import present_prices
+from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InternalError,
     StoreAway,
@@ -38,10 +39,6 @@ from wd_server.errors import (
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.streaming import event
 
-# Wallets that are read for the first time at a time. What each holds while it waits for the
-# upstream would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some
-# large ones don't keep the small ones waiting.
-FIRST_READS = 256
 # Seconds after which a node asks again whether it may read a wallet that another reads, where
 # somebody waits for its end, and where all follow. What ends the wait is told; this is for when
 # that got lost.
@@ -84,28 +81,40 @@ class Analysis:
             check_seconds=check_seconds,
         )
         self._closed = False
-        self._first_reads = asyncio.Semaphore(FIRST_READS)
+        self._places = Places()
         self._statistics = Statistics()
 
     def statistics(self) -> Statistics:
         self._statistics.running = sum(each.run is not None for each in self._attended.values())
         return self._statistics
 
-    def attend(self, wallet: str, audience: Audience, follow: bool) -> None:
-        """Somebody came who wants this wallet read. To be followed by one `leave`."""
+    def attend(
+        self, wallet: str, audience: Audience, follow: bool, tenant: Tenant, *, held: bool = False
+    ) -> None:
+        """Somebody came who wants this wallet read. To be followed by one `leave`. `held`: it is
+        not read for that one before `go_on` is called."""
         attendance = self._attended.get(wallet)
         if attendance is None:
             relay = Relay(wallet, audience, self, self._sources.journal)
             attendance = self._attended[wallet] = Attendance(wallet, relay)
         attendance.relay.audience = audience
         attendance.cancel_linger()
+        attendance.come(tenant, follow)
+        self._places.call()
         if follow:
-            attendance.followers += 1
             self.following.begin(attendance)
+        if held:
+            audience.on_unsettled()
         else:
-            attendance.others += 1
-        if attendance.run is not None:
+            self.go_on(wallet, follow)
+
+    def go_on(self, wallet: str, follow: bool) -> None:
+        """Have the wallet read for one who attends, or say that nothing is newer. One that nobody
+        attends any more is no error."""
+        attendance = self._attended.get(wallet)
+        if attendance is None or attendance.run is not None:
             return
+        audience = attendance.relay.audience
         if follow and attendance.due is not None:
             return  # it is looked at every few seconds anyway
         if not follow and wallet in self._fresh:
@@ -117,15 +126,12 @@ class Analysis:
         attendance.news = True
         self._work(attendance)
 
-    def leave(self, wallet: str, follow: bool) -> None:
+    def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
         """One who attended is gone."""
         attendance = self._attended[wallet]
-        if follow:
-            attendance.followers -= 1
-            if not attendance.followers:
-                self.following.end(attendance)
-        else:
-            attendance.others -= 1
+        attendance.leave(tenant, follow)
+        if follow and not attendance.followers:
+            self.following.end(attendance)
         if not attendance.deserted:
             return
         if attendance.run is not None:
@@ -142,16 +148,18 @@ class Analysis:
 
     # What other nodes tell (relay.Interest).
 
-    def on_wanted(self, wallet: str) -> None:
+    def on_wanted(self, wallet: str, tenants: Collection[Tenant]) -> None:
         attendance = self._attended.get(wallet)
         if attendance is None or attendance.lease is None:
             return
         if attendance.run is not None:
-            attendance.wanted = True
+            attendance.invite(tenants)
+            self._places.call()
         elif wallet in self._fresh:
             attendance.relay.on_settled()
         else:
-            attendance.wanted = attendance.news = True
+            attendance.invite(tenants)
+            attendance.news = True
             self._work(attendance)
 
     def on_answered(self, wallet: str, settled: bool) -> None:
@@ -167,21 +175,15 @@ class Analysis:
 
     async def report(self, wallet: str) -> WalletReport | None:
         """What is known of a wallet; None if nothing is. Raises StoreUnavailable."""
-        stored = await self._sources.journal.checkpoint(wallet)
         attendance = self._attended.get(wallet)
-        run = attendance.run if attendance is not None else None
-        if stored is None and run is None:
-            return None
-        progress = run.report.latest if run is not None else None
-        reads = run is not None or await self._sources.journal.held(wallet)
-        sources = self._sources
-        # What takes 10 ms for a thousand positions, which the loop hasn't got.
-        book = await asyncio.to_thread(restored, wallet, sources.cost_basis, stored)
-        if book is None and not reads:
-            return None
-        held = [] if book is None else book.ledger.held()
-        prices = await present_prices(sources.quotes, held, sources.clock())
-        return await asyncio.to_thread(report_of, wallet, book, reads, progress, prices)
+        run = None if attendance is None else attendance.run
+        return await read_report(self._sources, wallet, None if run is None else run.report)
+
+    async def keeps(self, wallet: str) -> bool:
+        """Somebody attends it and it was read to its end, or another node has it: one more costs
+        next to nothing. Raises StoreUnavailable."""
+        attendance = self._attended.get(wallet)
+        return attendance.is_read if attendance else await self._sources.journal.held(wallet)
 
     async def close(self) -> None:
         """Stop all work; what is journaled stays, and the next run goes on there."""
@@ -294,17 +296,20 @@ class Analysis:
             attendance.lease = await self._sources.journal.acquire(attendance.wallet)
             if attendance.lease is None:
                 if attendance.others:
-                    attendance.relay.want()
+                    attendance.relay.want(attendance.turn.tenants)
                 return False
             self.following.begin(attendance)
             return True
         if not (attendance.others or attendance.wanted):
             self._account.check_following()
+            if attendance.rests and not self._account.may_spend(attendance.turn.tenants):
+                attendance.news = False
+                return True
         if attendance.pushed and not attendance.news and attendance.known is not None:
             finished = await self._take(attendance, attendance.lease)
         else:
             attendance.news = False
-            async with self._first_reads if attendance.known is None else nullcontext():
+            async with self._places.taken(attendance.turn, first=attendance.known is None):
                 finished = await self._pass(attendance, attendance.lease)
         if finished is None:
             attendance.failures += 1
@@ -314,9 +319,13 @@ class Analysis:
             attendance.news |= not finished and attendance.others + attendance.wanted > 0
         return True
 
+    def _run(self, attendance: Attendance, lease: Lease) -> Run:
+        sources = replace(self._sources, turn=attendance.turn)
+        return Run(sources, lease, attendance.relay, attendance.known)
+
     async def _take(self, attendance: Attendance, lease: Lease) -> bool | None:
         """Take what was pushed. Returns as `_pass`."""
-        run = Run(self._sources, lease, attendance.relay, attendance.known)
+        run = self._run(attendance, lease)
         try:
             new = await take(attendance, run)
         except (LeaseLost, StoreAway, WrittenByNewer):
@@ -336,7 +345,7 @@ class Analysis:
         started = monotonic()
         await self._sources.journal.renew(lease)
         known = attendance.known
-        attendance.run = run = Run(self._sources, lease, attendance.relay, known)
+        attendance.run = run = self._run(attendance, lease)
         try:
             head = await run.execute(lambda: attendance.others + attendance.wanted > 0)
         except (LeaseLost, StoreAway, WrittenByNewer):
@@ -344,7 +353,7 @@ class Analysis:
         except WalletDoctorError as error:
             hopeless = run.first or isinstance(error, UpstreamQuota | UpstreamRejected)
             self._statistics.failed(lease.wallet, error)
-            attendance.wanted = False
+            attendance.dismiss()
             attendance.relay.on_failed(error, hopeless)
             return None
         finally:
@@ -357,5 +366,6 @@ class Analysis:
         if finished or not (attendance.others or attendance.wanted):
             if run.known is not known or not attendance.settled or attendance.wanted:
                 attendance.relay.on_settled()
-            attendance.settled, attendance.wanted = True, False
+            attendance.settled = True
+            attendance.dismiss()
         return finished

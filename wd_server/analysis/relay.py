@@ -5,12 +5,14 @@ Others say when somebody with them waits for the newest. What another version of
 this one doesn't know is passed over.
 """
 
+from collections.abc import Collection
 from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from wd_server.analysis.run import Audience as RunAudience
+from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InternalError,
     StoreUnavailable,
@@ -47,8 +49,8 @@ class Audience(RunAudience, Protocol):
 class Interest(Protocol):
     """Whoever reads a wallet, or waits to. Must not block or raise."""
 
-    def on_wanted(self, wallet: str) -> None:
-        """Somebody on another node waits for the newest."""
+    def on_wanted(self, wallet: str, tenants: Collection[Tenant]) -> None:
+        """Somebody on another node waits for the newest: these, as far as that node knows them."""
 
     def on_answered(self, wallet: str, settled: bool) -> None:
         """The node that reads this wallet says that nothing is newer, or that it failed."""
@@ -85,7 +87,9 @@ class _Failed(_Notice, tag="failed", frozen=True):
 
 
 class _Wanted(_Notice, tag="wanted", frozen=True):
-    pass
+    """Nodes of 0.1.0 name nobody."""
+
+    tenants: list[Tenant] = []
 
 
 _decoder: Final = msgspec.json.Decoder(
@@ -136,9 +140,9 @@ class Relay:
         """Only for those who are here: others know what they wait for."""
         self.audience.on_unsettled()
 
-    def want(self) -> None:
+    def want(self, tenants: Collection[Tenant]) -> None:
         """Ask whoever reads this wallet for the newest."""
-        self._say(_Wanted())
+        self._say(_Wanted(list(tenants)))
 
     def _say(self, notice: _Notice) -> None:
         self._line.notify(event.encode(notice))
@@ -166,7 +170,7 @@ class Relay:
                 failure = error(said.message, retry_after=said.retry_after)
                 self.audience.on_failed(failure, said.followers_too)
             case _Wanted():
-                self._interest.on_wanted(self._wallet)
+                self._interest.on_wanted(self._wallet, said.tenants)
 
     def on_vacant(self) -> None:
         self._interest.on_vacant(self._wallet)

@@ -1,5 +1,6 @@
-"""A wallet as JSON: what is stored of it, and how far its analysis is. Pure."""
+"""A wallet as JSON: what is stored of it, and how far its analysis is."""
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
@@ -8,6 +9,9 @@ from msgspec import Struct
 
 from wd_server.analysis.book import Book
 from wd_server.analysis.checkpoint import Unreadable
+from wd_server.analysis.progress import ProgressReport
+from wd_server.analysis.sources import Sources
+from wd_server.chain.quotes import present_prices
 from wd_server.streaming import event
 from wd_server.trading.summary import Position, Summary
 from wd_server.trading.trade import CostBasis
@@ -25,6 +29,25 @@ class WalletReport(Struct):
     summary: Summary | None
     positions: list[Position]
     truncated: bool
+
+
+async def read_report(
+    sources: Sources, wallet: str, running: ProgressReport | None
+) -> WalletReport | None:
+    """What is known of a wallet; None if nothing is. `running`: of the pass that is under way on
+    this node. Raises StoreUnavailable."""
+    stored = await sources.journal.checkpoint(wallet)
+    if stored is None and running is None:
+        return None
+    reads = running is not None or await sources.journal.held(wallet)
+    # What takes 10 ms for a thousand positions, which the loop hasn't got.
+    book = await asyncio.to_thread(restored, wallet, sources.cost_basis, stored)
+    if book is None and not reads:
+        return None
+    held = [] if book is None else book.ledger.held()
+    prices = await present_prices(sources.quotes, held, sources.clock())
+    progress = None if running is None else running.latest
+    return await asyncio.to_thread(report_of, wallet, book, reads, progress, prices)
 
 
 def restored(wallet: str, cost_basis: CostBasis, stored: bytes | None) -> Book | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from wd_server.analysis.comparison import Comparison
 from wd_server.analysis.opening import ENTRIES_MAX, opened, prove
 from wd_server.analysis.progress import ProgressReport
 from wd_server.analysis.read import Read
-from wd_server.analysis.sources import Sources, Steps
+from wd_server.analysis.sources import Sources, Steps, led_by
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import AnyTransaction, Transaction
@@ -75,6 +76,7 @@ class Run:
         self.first = known is None
         self.transactions = 0
         self._sources = sources
+        self._symbols = partial(sources.assets.symbols, turn=sources.turn)
         self._lease = lease
         self._signatures = 0
         self._symbol_seconds = SYMBOL_SECONDS
@@ -104,7 +106,7 @@ class Run:
             book = await self._open_book()
             if book.cursor != known.cursor:
                 raise LeaseLost("Another writer has changed this wallet's events.")
-            async with aclosing(_after(step, steps)) as all_steps:
+            async with aclosing(led_by(step, steps)) as all_steps:
                 return await self._read_on(book, all_steps, close)
 
     async def take(self, pushed: Sequence[AnyTransaction]) -> Head:
@@ -136,13 +138,14 @@ class Run:
         return known.book
 
     def _history(self, after: Cursor | None, known: Mapping[str, int] = NOTHING_KNOWN) -> Steps:
-        sources = self._sources
-        return sources.history.read(self._lease.wallet, after, sources.max_wallet_size, known)
+        sources, wallet = self._sources, self._lease.wallet
+        return sources.history.read(wallet, after, sources.max_wallet_size, known, sources.turn)
 
     async def _read_on(self, book: Book, steps: Steps, close: Callable[[], bool]) -> Head:
         sources = self._sources
         started = sources.clock()
-        self.first, cursor, seq = not book.complete, book.cursor, book.seq
+        self.first = sources.turn.first = not book.complete
+        cursor, seq = book.cursor, book.seq
         self._say("initializing", book)
         proved = book.proved
         if not proved:
@@ -192,7 +195,7 @@ class Run:
                     if step.finished and self._mints:
                         await self._breathe()
                         # They are looked up while what comes first is read.
-                        await self._sources.assets.symbols(self._mints, 0)
+                        await self._symbols(self._mints, 0)
                 elif isinstance(step, Newest):
                     await self._take_ahead(book, step.transactions)
                 else:
@@ -276,7 +279,7 @@ class Run:
         if not mints:
             return prices, {}
         asked = monotonic()
-        symbols = await self._sources.assets.symbols(mints, max(self._symbol_seconds, 0))
+        symbols = await self._symbols(mints, max(self._symbol_seconds, 0))
         self._symbol_seconds -= monotonic() - asked
         return prices, symbols
 
@@ -287,7 +290,7 @@ class Run:
         if not newest:
             return
         basis = book.ledger.cost_basis
-        known = await self._sources.assets.symbols(reading.mints_of(newest), 0)
+        known = await self._symbols(reading.mints_of(newest), 0)
         trades = reading.previewed(newest, {}, known, basis, now)
         self.audience.on_preview(event.Preview(trades, int(now)))
         prices, symbols = await self._looked_up(newest)
@@ -357,9 +360,3 @@ class Run:
 
 def _is_nothing(step: Listed | Newest | Fetched) -> bool:
     return isinstance(step, Listed) and step.finished and not step.signatures_found
-
-
-async def _after(first: Listed | Newest | Fetched, steps: Steps) -> Steps:
-    yield first
-    async for step in steps:
-        yield step

@@ -1,16 +1,24 @@
 """Where a run reads and writes, by contract."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.quotes import Quotes
+from wd_server.chain.turns import SERVER, Turn
 from wd_server.journal.base import Journal
 from wd_server.trading.trade import CostBasis
 
 Steps = AsyncGenerator[Listed | Newest | Fetched, None]
+
+
+async def led_by(first: Listed | Newest | Fetched, steps: Steps) -> Steps:
+    """The steps with one before them that was taken already."""
+    yield first
+    async for step in steps:
+        yield step
 
 
 class Histories(Protocol):
@@ -20,6 +28,7 @@ class Histories(Protocol):
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> Steps:
         """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
 
@@ -29,13 +38,19 @@ class Histories(Protocol):
 
 
 class Symbols(Protocol):
-    async def symbols(self, mints: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+    async def symbols(
+        self,
+        mints: Collection[str],
+        timeout: float,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
         """Names of tokens, as far as they are known in time (chain/assets.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a run reads and writes. `clock` gives unix seconds."""
+    """Where a run reads and writes. `clock` gives unix seconds. `turn`: whose turn it takes at the
+    upstream, the server's own unless somebody else's is given."""
 
     journal: Journal
     history: Histories
@@ -44,3 +59,4 @@ class Sources:
     clock: Callable[[], float]
     cost_basis: CostBasis
     max_wallet_size: int
+    turn: Turn = field(default_factory=lambda: Turn(SERVER))

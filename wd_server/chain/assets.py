@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from wd_server.chain.faults import KeyRefused, MethodUnavailable
 from wd_server.chain.rpc import RpcClient
+from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamError, UpstreamRejected
 
 BATCH = 100  # mints in a call; 1,000 are allowed, but an asset weighs kilobytes
@@ -76,10 +77,16 @@ class Assets:
     def statistics(self) -> AssetsStatistics:
         return AssetsStatistics(len(self._known), len(self._loading))
 
-    async def symbols(self, mints: Collection[str], timeout: float = 1.0) -> dict[str, str]:  # noqa: ASYNC109
+    async def symbols(
+        self,
+        mints: Collection[str],
+        timeout: float = 1.0,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
         """The symbols known within `timeout` seconds, by mint; what comes later is there for the
-        next to ask. Never raises: a mint that is missing has no symbol, or none yet."""
-        self._load([mint for mint in dict.fromkeys(mints) if not self._is_fresh(mint)])
+        next to ask. Calls wait in `turn`. Never raises: a mint that is missing has no symbol, or
+        none yet."""
+        self._load([mint for mint in dict.fromkeys(mints) if not self._is_fresh(mint)], turn)
         tasks = {self._loading[mint] for mint in mints if mint in self._loading}
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
@@ -98,14 +105,14 @@ class Assets:
     def _is_fresh(self, mint: str) -> bool:
         return mint in self._known and self._clock() < self._known[mint][1]
 
-    def _load(self, mints: list[str]) -> None:
+    def _load(self, mints: list[str], turn: Turn | None) -> None:
         if self._closed or self._clock() < self._refused_until:
             return
         wanted = [mint for mint in mints if mint not in self._loading]
         del wanted[max(0, MAX_LOADING - len(self._loading)) :]
         for first in range(0, len(wanted), BATCH):
             batch = wanted[first : first + BATCH]
-            task = asyncio.create_task(self._load_batch(batch))
+            task = asyncio.create_task(self._load_batch(batch, turn))
             self._loading.update(dict.fromkeys(batch, task))
             task.add_done_callback(partial(self._loaded, batch))
 
@@ -113,11 +120,13 @@ class Assets:
         for mint in batch:
             del self._loading[mint]
 
-    async def _load_batch(self, mints: list[str]) -> None:
+    async def _load_batch(self, mints: list[str], turn: Turn | None) -> None:
         symbols: dict[str, str | None] = {}
         keep = UNKNOWN_SECONDS
         try:
-            answer = await self._rpc.call("getAssetBatch", {"ids": mints}, list[msgspec.Raw])
+            answer = await self._rpc.call(
+                "getAssetBatch", {"ids": mints}, list[msgspec.Raw], turn=turn
+            )
             symbols = dict(filter(None, map(self._read, answer)))
         except (MethodUnavailable, KeyRefused):
             self._refused_until = self._clock() + REFUSED_SECONDS

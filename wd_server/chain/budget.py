@@ -1,4 +1,5 @@
-"""One budget of credits a day for all processes of a service, and over their restarts.
+"""One budget of credits a day for all processes of a service, and over their restarts; and one for
+each key that has a limit of its own.
 
 A store has what each process spent on a day, and the total. Every process tells it its share every
 HAND_IN_SECONDS and learns the total, which `Credits` compares with the budget. While the store is
@@ -30,9 +31,9 @@ class BudgetStore(Protocol):
     """Every implementation passes `tests/contract/test_budget_store.py`."""
 
     async def count(self, life: str, share: Share) -> int:
-        """Stores what of this share isn't counted yet, and returns the day's total: as
-        `Share.total_with` says. `life`: a process, by a name that no other has. Nothing is written
-        for who spent nothing.
+        """Stores what of this share isn't counted yet, and returns the day's total of its account:
+        as `Share.total_with` says. `life`: a process, by a name that no other has. Nothing is
+        written for who spent nothing.
 
         Raises StoreUnavailable: nobody knows then whether it is stored, and it may come again."""
 
@@ -41,7 +42,8 @@ class BudgetStore(Protocol):
 
 
 class Budget:
-    """`seconds` between two times that the store is told."""
+    """`seconds` between two times that the store is told; it is asked at once for the total of a
+    tenant that comes for the first time."""
 
     def __init__(
         self, account: Credits, store: BudgetStore, *, seconds: float = HAND_IN_SECONDS
@@ -50,6 +52,8 @@ class Budget:
         self._store = store
         self._seconds = seconds
         self._life = secrets.token_hex(8)
+        self._wanted = asyncio.Event()
+        account.on_new_tenant = self._wanted.set
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -73,7 +77,10 @@ class Budget:
     async def _go_on(self) -> None:
         failing = False
         while True:
-            await asyncio.sleep(self._seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._wanted.wait()
+            self._wanted.clear()
             try:
                 await self._hand_in()
             except StoreUnavailable as error:

@@ -27,6 +27,7 @@ from wd_server.chain.pages import COMMITMENT, SignaturePage, page_options
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.transactions import FIRST_PAGE, MAX_BARREN_PAGES, SLICE, Mode, Transactions
+from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamError
 
 LISTING_PAGE = 1000  # signatures; the upstream's maximum
@@ -106,6 +107,7 @@ class _Read:
     after: Cursor | None
     limit: int
     known: Mapping[str, int]
+    turn: Turn | None
     asked: int = 0
     done: int = 0
     beside: deque[Chunk] = field(default_factory=deque)
@@ -152,10 +154,11 @@ class History:
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         """What happened to `wallet` after the cursor, at most the `limit` newest transactions.
         Those in `known`, by signature, are listed and not fetched, where that saves anything; one
-        that is in another slot now is.
+        that is in another slot now is. Calls wait in `turn`.
 
         Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
         there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor
@@ -164,7 +167,7 @@ class History:
         (`contextlib.aclosing`) to end its requests. Raises the four upstream errors, and then what
         came before stays right.
         """
-        read = _Read(wallet, after, limit, known)
+        read = _Read(wallet, after, limit, known, turn)
         entries: list[Entry] = []
         try:
             async with aclosing(self._list(read)) as listing:
@@ -183,7 +186,7 @@ class History:
 
     async def _list(self, read: _Read) -> AsyncGenerator[Listed | Newest | list[Entry], None]:
         """Ends with the list of entries in chain order."""
-        list_page, page = await self._first_page(read.wallet, read.after)
+        list_page, page = await self._first_page(read)
         listing = Listing(read.after, read.limit)
         listing.add(page.entries)
         tokens: set[str] = set()
@@ -215,10 +218,10 @@ class History:
         yield Listed(len(wanted), finished=True, truncated=len(entries) > limit, entries=told)
         yield wanted
 
-    async def _first_page(self, wallet: str, after: Cursor | None) -> tuple[_ListPage, _Page]:
+    async def _first_page(self, read: _Read) -> tuple[_ListPage, _Page]:
         """The upstream's method is known by what it answers here."""
         if self._transactions.may_be_paged:
-            list_page = partial(self._list_transactions, wallet, after)
+            list_page = partial(self._list_transactions, read, read.after)
             try:
                 page = await list_page(None)
             except MethodUnavailable:
@@ -226,7 +229,7 @@ class History:
             else:
                 self._transactions.mode = "transactions_for_address"
                 return list_page, page
-        list_page = partial(self._list_signatures, wallet, after)
+        list_page = partial(self._list_signatures, read)
         return list_page, await list_page(None)
 
     async def _list_from_oldest(self, read: _Read, listing: Listing) -> None:
@@ -235,7 +238,7 @@ class History:
         wanted = self._transactions.mode == "transactions_for_address"
         try:
             while wanted:
-                page = await self._list_transactions(read.wallet, None, token, "asc")
+                page = await self._list_transactions(read, None, token, "asc")
                 token = page.next
                 wanted = bool(page.entries) and listing.add_from_oldest(page.entries)
                 wanted = wanted and token is not None
@@ -244,7 +247,7 @@ class History:
 
     async def _list_transactions(
         self,
-        wallet: str,
+        read: _Read,
         after: Cursor | None,
         token: str | None,
         order: Literal["asc", "desc"] = "desc",
@@ -252,16 +255,22 @@ class History:
         options = page_options("signatures", order, LISTING_PAGE, token)
         if after is not None:
             options["filters"]["slot"] = {"gte": after.slot}
-        page = await self._rpc.call("getTransactionsForAddress", [wallet, options], SignaturePage)
+        params = [read.wallet, options]
+        page = await self._rpc.call(
+            "getTransactionsForAddress", params, SignaturePage, turn=read.turn
+        )
         return _Page(page.data, page.pagination_token, would_show_cursor=True)
 
-    async def _list_signatures(self, wallet: str, after: Cursor | None, token: str | None) -> _Page:
+    async def _list_signatures(self, read: _Read, token: str | None) -> _Page:
         options: dict[str, Any] = {"limit": LISTING_PAGE, "commitment": COMMITMENT}
         if token is not None:
             options["before"] = token
-        if after is not None:
-            options["until"] = after.signature
-        entries = await self._rpc.call("getSignaturesForAddress", [wallet, options], list[Entry])
+        if read.after is not None:
+            options["until"] = read.after.signature
+        params = [read.wallet, options]
+        entries = await self._rpc.call(
+            "getSignaturesForAddress", params, list[Entry], turn=read.turn
+        )
         # Only an empty page is the end: an upstream may cap pages below what is asked for.
         return _Page(entries, entries[-1].signature if entries else None, would_show_cursor=False)
 
@@ -288,7 +297,9 @@ class History:
             for first in reversed(range(0, size, step)):
                 transactions = []
                 for start in range(first, min(first + step, size), SLICE):
-                    transactions += await self._transactions.decoded(chunk.entries, answers, start)
+                    transactions += await self._transactions.decoded(
+                        chunk.entries, answers, start, read.turn
+                    )
                 read.done += len(transactions)
                 yield Newest(transactions)
             await read.beside.popleft().drop()
@@ -310,7 +321,7 @@ class History:
         return True
 
     def _ask(self, read: _Read, entries: list[Entry], *, early: bool) -> Chunk:
-        answers = self._transactions.answers(read.wallet, entries)
+        answers = self._transactions.answers(read.wallet, entries, read.turn)
         return Chunk(entries, answers, self._held, early=early)
 
     async def _fetch(
@@ -335,7 +346,7 @@ class History:
                 answers = await self._answers(read, chunks[0])
                 listed = chunks[0].entries
                 for first in range(0, len(listed), SLICE):
-                    yield await self._transactions.decoded(listed, answers, first)
+                    yield await self._transactions.decoded(listed, answers, first, read.turn)
                 await chunks.popleft().drop()
         finally:
             await _drop(chunks)
@@ -349,7 +360,8 @@ class History:
         except UpstreamError:
             if not chunk.early:
                 raise
-        return await self._transactions.answers(read.wallet, chunk.entries)  # it may work now
+        # It may work now.
+        return await self._transactions.answers(read.wallet, chunk.entries, read.turn)
 
 
 async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -36,6 +36,10 @@ class TokenBucket:
         self._tokens -= n
         return max(0.0, -self._tokens / self._rate)
 
+    def wait(self, now: float, n: float = 1) -> float:
+        """Seconds until `n` tokens are there; nothing is reserved."""
+        return max(0.0, (n - self.left(now)) / self._rate)
+
     def left(self, now: float) -> float:
         """Tokens that nobody has reserved: less than 0 if takers wait."""
         self._refill(now)

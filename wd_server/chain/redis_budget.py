@@ -1,4 +1,5 @@
-"""What is spent on a day, in Redis: a hash of the day's total and of each process' share."""
+"""What is spent on a day, in Redis: a hash of the day's total and of each process' share, for all
+and for each account."""
 
 from datetime import date
 from typing import Final
@@ -38,13 +39,14 @@ class RedisBudgetStore:
     async def close(self) -> None: ...
 
     async def count(self, life: str, share: Share) -> int:
-        day, *amounts = share
+        amounts = (share.spent, share.counted, share.total)
         total: int = await self._link.run(
-            _COUNT, [_key(day)], (life, *amounts, LIVES_MAX, KEPT_SECONDS)
+            _COUNT, [_key(share)], (life, *amounts, LIVES_MAX, KEPT_SECONDS)
         )
         return total
 
 
-def _key(day: int) -> str:
-    """With the date, for whoever looks at Redis."""
-    return f"wd:{{credits}}:{date.fromordinal(date(1970, 1, 1).toordinal() + day)}"
+def _key(share: Share) -> str:
+    """With the date and the account, for whoever looks at Redis."""
+    day = date.fromordinal(date(1970, 1, 1).toordinal() + share.day)
+    return f"wd:{{credits}}:{day}" + (f":{share.account}" if share.account else "")

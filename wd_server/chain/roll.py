@@ -9,18 +9,28 @@ import structlog
 # Seconds in which changes are gathered.
 WRITE_SECONDS = 5.0
 FILE_NAME = "followed-wallets"
+MODE = 0o600
 
 _log = structlog.get_logger("upstream")
 
 
 class Roll:
-    """`path` has a wallet a line, sorted, and is always whole."""
+    """`path` has a wallet a line, sorted, and is always whole. Only the server's user may read it:
+    it says who is watched."""
 
     def __init__(self, path: Path, wallets: Collection[str]) -> None:
         self._path = path
         self._wallets = wallets
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Close what an older version left open for everybody to read."""
+        try:
+            if self._path.exists():
+                self._path.chmod(MODE)
+        except OSError as error:
+            _log.warning("others may read the followed wallets", error=error.strerror)
 
     def changed(self) -> None:
         """The wallets are others now."""
@@ -49,5 +59,7 @@ class Roll:
 
 def _replace(path: Path, wallets: list[str]) -> None:
     part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)  # with whatever rights it was left
+    part.touch(mode=MODE)
     part.write_text("".join(f"{wallet}\n" for wallet in sorted(wallets)), "ascii")
     part.replace(path)

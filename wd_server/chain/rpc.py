@@ -24,8 +24,10 @@ from wd_server import __version__
 from wd_server.chain import faults
 from wd_server.chain.credits import CREDITS, DEFAULT_CREDITS, Credits
 from wd_server.chain.faults import BatchRefused, Fault, KeyRefused
+from wd_server.chain.gate import Gate
 from wd_server.chain.pacing import BACKOFF_CAP, CircuitBreaker, TokenBucket, backoff
 from wd_server.chain.transfer import Transfer
+from wd_server.chain.turns import SERVER, Tenant, Turn
 from wd_server.errors import (
     UpstreamError,
     UpstreamQuota,
@@ -45,8 +47,6 @@ REQUEST_TIMEOUT = 20.0  # seconds for a whole answer; a full page takes 1 to 3
 # Seconds from a call's first attempt after which no retry begins. Long enough to sit out a restart
 # of the upstream or a minute's rate limit, short enough for somebody who watches a progress bar.
 RETRY_SECONDS = 60.0
-# Seconds a call may wait for its turn: with more than that queued, refusing is kinder.
-MAX_TURN_SECONDS = 120.0
 # Seconds of the rate that may be sent at once. More would exceed what the upstream counts in its
 # own second.
 BURST_SECONDS = 0.2
@@ -125,10 +125,11 @@ class RpcClient:
         self._random = random
         self._sleep = sleep
         self._request_timeout = request_timeout
-        self._rpc_bucket = TokenBucket(rpc_per_second, max(1.0, rpc_per_second * BURST_SECONDS))
-        self._das_bucket = TokenBucket(das_per_second, max(1.0, das_per_second * BURST_SECONDS))
-        self._quota = CircuitBreaker(faults.QUOTA_SECONDS, QUOTA_PROBE_SECONDS)
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._rpc_gate = self._gate(rpc_per_second)
+        self._das_gate = self._gate(das_per_second)
+        self._servers_turn = Turn(SERVER)
+        self._quota = CircuitBreaker(faults.QUOTA_SECONDS, QUOTA_PROBE_SECONDS)
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
         self._calls: Counter[tuple[str, str]] = Counter()
         self._failing = False
@@ -137,6 +138,10 @@ class RpcClient:
     def __repr__(self) -> str:
         return "RpcClient(***)"
 
+    def _gate(self, rate: float) -> Gate:
+        bucket = TokenBucket(rate, max(1.0, rate * BURST_SECONDS))
+        return Gate(bucket, self._connections, self._clock, self._sleep)
+
     def statistics(self) -> RpcStatistics:
         exhausted = not self._quota.is_closed
         return RpcStatistics(dict(self._calls), self._account.spent, exhausted, self._failing)
@@ -144,7 +149,7 @@ class RpcClient:
     @property
     def room(self) -> int:
         """Requests that could be sent now without anybody's having to wait for them."""
-        return max(0, int(self._rpc_bucket.left(self._clock())))
+        return self._rpc_gate.room
 
     async def call(
         self,
@@ -153,21 +158,31 @@ class RpcClient:
         result_type: type[T],
         *,
         cost: Callable[[T], int] | None = None,
+        turn: Turn | None = None,
     ) -> T:
         """One call's result. `cost` reads the credits it took from the result, where the method
-        alone doesn't tell. Raises the four upstream errors, MethodUnavailable among them."""
+        alone doesn't tell; `turn` None: the server asks for all. Raises the four upstream errors,
+        MethodUnavailable and CreditsSpent among them."""
         request = msgspec.json.encode(_request(1, method, params))
         decoder = self._decoder(result_type, batch=False)
 
-        async def attempt() -> T:
+        async def attempt(payer: Tenant) -> T:
             answer: _Answer[T] = _decode(await self._post(request), decoder, method)
-            return _result(answer, method)
+            result = _result(answer, method)
+            price = cost(result) if cost else CREDITS.get(method, DEFAULT_CREDITS)
+            self._account.spend(method, price, payer)
+            return result
 
-        result = await self._persist(method, attempt)
-        self._account.spend(method, cost(result) if cost else CREDITS.get(method, DEFAULT_CREDITS))
-        return result
+        return await self._persist(method, turn or self._servers_turn, attempt)
 
-    async def batch(self, method: str, params: Sequence[object], result_type: type[T]) -> list[T]:
+    async def batch(
+        self,
+        method: str,
+        params: Sequence[object],
+        result_type: type[T],
+        *,
+        turn: Turn | None = None,
+    ) -> list[T]:
         """The results of several calls in one request, in the order of `params`. What fails for a
         while is asked again without the rest.
 
@@ -175,7 +190,7 @@ class RpcClient:
         answered: dict[int, T] = {}
         decoder = self._decoder(result_type, batch=True)
 
-        async def attempt() -> None:
+        async def attempt(payer: Tenant) -> None:
             missing = {each for each in range(len(params)) if each not in answered}
             request = msgspec.json.encode(
                 [_request(each, method, params[each]) for each in sorted(missing)]
@@ -192,27 +207,30 @@ class RpcClient:
                 except (UpstreamRateLimit, UpstreamUnavailable) as error:
                     trouble = error
             cost = CREDITS.get(method, DEFAULT_CREDITS)
-            self._account.spend(method, cost * len(missing & answered.keys()))
+            self._account.spend(method, cost * len(missing & answered.keys()), payer)
             if len(answered) < len(params):
                 raise trouble
 
-        await self._persist(method, attempt)
+        await self._persist(method, turn or self._servers_turn, attempt)
         return [answered[each] for each in range(len(params))]
 
-    async def _persist(self, method: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt until there is a result, a final error or no time left."""
-        bucket = self._das_bucket if method in DAS_METHODS else self._rpc_bucket
+    async def _persist(
+        self, method: str, turn: Turn, attempt: Callable[[Tenant], Awaitable[T]]
+    ) -> T:
+        """Attempt until there is a result, a final error or no time left. An attempt is told whose
+        turn it has, and so who pays."""
+        gate = self._das_gate if method in DAS_METHODS else self._rpc_gate
         deadline = math.inf
         for number in itertools.count():
-            self._account.check()
-            await self._take_turn(bucket)
+            self._account.check(turn.tenants if turn.first else ())
+            payer = await self._enter(gate, turn)
             deadline = min(deadline, self._clock() + RETRY_SECONDS)
             if number:
                 self._calls[method, "retried"] += 1
             try:
-                result = await attempt()
+                result = await attempt(payer)
             except UpstreamError as error:
-                self._learn(method, error, bucket)
+                self._learn(method, error, gate.bucket)
                 wait = backoff(number, self._random(), error.retry_after)
                 if isinstance(error, UpstreamQuota | UpstreamRejected):
                     raise
@@ -227,21 +245,17 @@ class RpcClient:
             await self._sleep(wait)
         raise AssertionError("the loop above has no other end")
 
-    async def _take_turn(self, bucket: TokenBucket) -> None:
-        now = self._clock()
-        wait = 0.0 if self._quota.remaining(now) else bucket.take(now)
-        if wait > MAX_TURN_SECONDS:
-            bucket.give_back()
-            raise faults.rate_limited(wait)
-        if wait:
-            try:
-                await self._sleep(wait)
-            except asyncio.CancelledError:
-                bucket.give_back()
-                raise
+    async def _enter(self, gate: Gate, turn: Turn) -> Tenant:
+        """A turn and a connection, which `_post` releases."""
+        shut = self._quota.remaining(self._clock())
+        if shut:
+            raise faults.quota_exhausted(shut)
+        payer = await gate.enter(turn)
         now = self._clock()
         if not self._quota.admit(now):
+            gate.give_back()
             raise faults.quota_exhausted(self._quota.remaining(now))
+        return payer
 
     def _learn(self, method: str, error: UpstreamError, bucket: TokenBucket) -> None:
         self._calls[method, faults.outcome(error)] += 1
@@ -255,12 +269,8 @@ class RpcClient:
             self._quota.reset()
 
     async def _post(self, request: bytes) -> _Reply:
-        """One HTTP exchange. A caller that is cancelled takes the transfer with it."""
-        try:
-            async with asyncio.timeout(self._request_timeout):
-                await self._connections.acquire()
-        except TimeoutError:
-            raise faults.unavailable("too many requests in flight") from None
+        """One HTTP exchange on a connection that the caller has. A caller that is cancelled takes
+        the transfer with it."""
         transfer = Transfer(self._url)
         future = self._http.fetch(
             HTTPRequest(

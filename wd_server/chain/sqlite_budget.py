@@ -17,13 +17,20 @@ STORE_SECONDS = 2.0
 # waits is told why.
 LOCK_SECONDS = 1.0
 
-# `life` is a process, or TOTAL.
+# `life` is a process, or TOTAL; `account` is empty for what is spent in anybody's name.
 TOTAL = "total"
 _TABLE = """
-CREATE TABLE IF NOT EXISTS spent (
-    day INTEGER, life TEXT, credits INTEGER NOT NULL, PRIMARY KEY (day, life)
+CREATE TABLE IF NOT EXISTS spent_by (
+    day INTEGER, account TEXT, life TEXT, credits INTEGER NOT NULL,
+    PRIMARY KEY (day, account, life)
 ) STRICT, WITHOUT ROWID
 """
+# A file of 0.1.0 has no accounts. It is taken over, so that an upgrade brings no second budget.
+_OLD_TABLE = "SELECT count(*) FROM sqlite_schema WHERE name = 'spent'"
+_TAKE_OVER = (
+    "INSERT OR IGNORE INTO spent_by SELECT day, '', life, credits FROM spent",
+    "DROP TABLE spent",
+)
 
 
 class SqliteBudgetStore:
@@ -66,27 +73,35 @@ def _count(path: Path, life: str, share: Share) -> int:
     with closing(connection):  # which takes back what isn't committed
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_TABLE)
+        if connection.execute(_OLD_TABLE).fetchone()[0]:
+            for statement in _TAKE_OVER:
+                connection.execute(statement)
         total = _store(connection, life, share)
         connection.execute("COMMIT")
     return total
 
 
 def _store(connection: sqlite3.Connection, life: str, share: Share) -> int:
-    day = share.day
+    day, account = share.day, share.account
     stored: dict[str, int] = dict(
         connection.execute(
-            "SELECT life, credits FROM spent WHERE day = ? AND life IN (?, ?)", (day, TOTAL, life)
+            "SELECT life, credits FROM spent_by WHERE day = ? AND account = ? AND life IN (?, ?)",
+            (day, account, TOTAL, life),
         )
     )
     before, counted = stored.get(TOTAL, 0), stored.get(life, 0)
     total = share.total_with(before, counted)
     if total > before:
-        connection.execute("DELETE FROM spent WHERE day < ?", (day - 1,))
-        count = "SELECT count(*) FROM spent WHERE day = ?"
-        if life not in stored and connection.execute(count, (day,)).fetchone()[0] > LIVES_MAX:
-            connection.execute("DELETE FROM spent WHERE day = ?", (day,))
+        connection.execute("DELETE FROM spent_by WHERE day < ?", (day - 1,))
+        of_account = "FROM spent_by WHERE day = ? AND account = ?"
+        (lives,) = connection.execute(f"SELECT count(*) {of_account}", (day, account)).fetchone()
+        if life not in stored and lives > LIVES_MAX:
+            connection.execute(f"DELETE {of_account}", (day, account))
         connection.executemany(
-            "INSERT OR REPLACE INTO spent VALUES (?, ?, ?)",
-            ((day, TOTAL, total), (day, life, max(share.spent, share.counted, counted))),
+            "INSERT OR REPLACE INTO spent_by VALUES (?, ?, ?, ?)",
+            (
+                (day, account, TOTAL, total),
+                (day, account, life, max(share.spent, share.counted, counted)),
+            ),
         )
     return total

@@ -8,6 +8,7 @@ that can't give a listed transaction ends the read.
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from wd_server.chain.pacing import backoff
 from wd_server.chain.pages import TRANSACTION_OPTIONS, TransactionPage, cost_of, page_options
 from wd_server.chain.payloads import Transaction
 from wd_server.chain.rpc import RpcClient
+from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamRejected
 
 BATCH = 100  # transactions in a JSON-RPC batch; the upstream's maximum
@@ -103,22 +105,24 @@ class Transactions:
         self.mode = "signatures_for_address"
         self._retry_mode_at = self._clock() + MODE_SECONDS
 
-    async def answers(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
+    async def answers(
+        self, wallet: str, entries: list[Entry], turn: Turn | None
+    ) -> list[msgspec.Raw]:
         """An answer for each of these entries, perhaps GONE: what it is for shows when it is
         decoded."""
         if entries and self.mode == "transactions_for_address":
             try:
-                answers = await self._fetch_pages(wallet, entries)
+                answers = await self._fetch_pages(wallet, entries, turn)
             except MethodUnavailable:
                 self.fall_back()
             else:
                 if len(answers) == len(entries):
                     return answers
-                return await self._joined(entries, answers)
-        return await self._joined(entries, [])
+                return await self._joined(entries, answers, turn)
+        return await self._joined(entries, [], turn)
 
     async def decoded(
-        self, entries: list[Entry], answers: list[msgspec.Raw], first: int
+        self, entries: list[Entry], answers: list[msgspec.Raw], first: int, turn: Turn | None
     ) -> list[Transaction]:
         """The next few transactions of a chunk. `answers` are put in order if they aren't.
 
@@ -128,23 +132,25 @@ class Transactions:
         part = entries[first : first + SLICE]
         transactions = self._decode(part, answers[first : first + SLICE])
         if transactions is None:
-            answers[:] = await self._joined(entries, answers)
+            answers[:] = await self._joined(entries, answers, turn)
             transactions = self._decode(part, answers[first : first + SLICE])
             if transactions is None:
                 raise unavailable("it gives other transactions than it lists")
         return transactions
 
     async def _joined(
-        self, entries: list[Entry], answers: Sequence[msgspec.Raw]
+        self, entries: list[Entry], answers: Sequence[msgspec.Raw], turn: Turn | None
     ) -> list[msgspec.Raw]:
         """The answers in the order of the entries; what is missing among them is asked for."""
         found: dict[str, msgspec.Raw] = {}
         for answer in answers:
             found[self._signed(answer)] = answer
-        await self._fetch_missing(entries, found)
+        await self._fetch_missing(entries, found, turn)
         return [found[each.signature] for each in entries]
 
-    async def _fetch_pages(self, wallet: str, entries: list[Entry]) -> list[msgspec.Raw]:
+    async def _fetch_pages(
+        self, wallet: str, entries: list[Entry], turn: Turn | None
+    ) -> list[msgspec.Raw]:
         slots = {"gte": entries[0].slot, "lte": entries[-1].slot}
         answers: list[msgspec.Raw] = []
         token: str | None = None
@@ -152,7 +158,7 @@ class Transactions:
         while True:
             options = page_options("full", "asc", self._page_limit, token)
             options["filters"]["slot"] = slots
-            page = await self._full_page(wallet, options)
+            page = await self._full_page([wallet, options], turn)
             self._fit_page(page.data)
             answers += page.data
             token = page.pagination_token
@@ -162,17 +168,25 @@ class Transactions:
                 raise unavailable("its pages go in circles")
             tokens.add(token)
 
-    async def _full_page(self, wallet: str, options: dict[str, Any]) -> TransactionPage:
-        method = "getTransactionsForAddress"
+    async def _full_page(self, params: list[Any], turn: Turn | None) -> TransactionPage:
+        options = params[-1]
+        ask = partial(
+            self._rpc.call,
+            "getTransactionsForAddress",
+            params,
+            TransactionPage,
+            cost=cost_of,
+            turn=turn,
+        )
         try:
-            return await self._rpc.call(method, [wallet, options], TransactionPage, cost=cost_of)
+            return await ask()
         except (MethodUnavailable, KeyRefused):
             raise
         except UpstreamRejected:
             if options["limit"] <= SMALL_PAGE:
                 raise
         self._page_limit = self._page = options["limit"] = SMALL_PAGE
-        return await self._rpc.call(method, [wallet, options], TransactionPage, cost=cost_of)
+        return await ask()
 
     def _fit_page(self, data: Sequence[msgspec.Raw]) -> None:
         """Size the next pages by what this one's transactions weigh, in whole hundreds: that is
@@ -181,7 +195,9 @@ class Transactions:
             fitting = PAGE_BYTES * len(data) // sum(len(memoryview(each)) for each in data)
             self._page = min(max(fitting // SMALL_PAGE, 1) * SMALL_PAGE, self._page_limit)
 
-    async def _fetch_missing(self, entries: list[Entry], found: dict[str, msgspec.Raw]) -> None:
+    async def _fetch_missing(
+        self, entries: list[Entry], found: dict[str, msgspec.Raw], turn: Turn | None
+    ) -> None:
         """Fetch those that aren't in `found` yet, until all are."""
         started = self._clock()
         for attempt in itertools.count():
@@ -192,42 +208,42 @@ class Transactions:
             if self._clock() + wait > started + NULL_SECONDS:
                 raise unavailable("it lists transactions that it doesn't give")
             await self._sleep(wait)
-            answers = await self._ask(missing)
+            answers = await self._ask(missing, turn)
             pairs = zip(missing, answers, strict=True)
             found |= {each: answer for each, answer in pairs if bytes(answer) != b"null"}
             if self._clock() >= started + GONE_SECONDS:
                 nulls = [each for each in entries if each.signature not in found]
-                found |= dict.fromkeys(await self._gone(nulls), GONE)
+                found |= dict.fromkeys(await self._gone(nulls, turn), GONE)
 
-    async def _gone(self, entries: list[Entry]) -> list[str]:
+    async def _gone(self, entries: list[Entry], turn: Turn | None) -> list[str]:
         """Which of these the upstream knows of no more. What is final can't be gone."""
         signatures = [each.signature for each in entries if each.slot > self.final_slot]
         gone: list[str] = []
         for first in range(0, len(signatures), STATUSES):
             part = signatures[first : first + STATUSES]
             try:
-                found = await self._rpc.call("getSignatureStatuses", [part], _Statuses)
+                found = await self._rpc.call("getSignatureStatuses", [part], _Statuses, turn=turn)
             except UpstreamRejected:
                 return gone  # it has no such method
             pairs = zip(part, found.value, strict=False)
             gone += [signature for signature, status in pairs if status is None]
         return gone
 
-    async def _ask(self, signatures: list[str]) -> list[msgspec.Raw]:
+    async def _ask(self, signatures: list[str], turn: Turn | None) -> list[msgspec.Raw]:
         """The results, null for those that the upstream doesn't have yet. A batch that is refused
         is halved, and so are all later ones."""
         params = [[signature, TRANSACTION_OPTIONS] for signature in signatures]
         if len(params) == 1:
-            return [await self._rpc.call("getTransaction", params[0], msgspec.Raw)]
+            return [await self._rpc.call("getTransaction", params[0], msgspec.Raw, turn=turn)]
         if len(params) <= self.batch:
             try:
-                return await self._rpc.batch("getTransaction", params, msgspec.Raw)
+                return await self._rpc.batch("getTransaction", params, msgspec.Raw, turn=turn)
             except BatchRefused:
                 self.batch = min(self.batch, max(1, len(params) // 2))
         answers: list[msgspec.Raw] = []
         size = self.batch
         for first in range(0, len(signatures), size):
-            answers += await self._ask(signatures[first : first + size])
+            answers += await self._ask(signatures[first : first + size], turn)
         return answers
 
     def _decode(

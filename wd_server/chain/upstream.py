@@ -45,6 +45,7 @@ class Upstream:
 
     async def open(self, told: Pushed) -> None:
         """Raises StoreUnavailable."""
+        self._roll.open()
         await self.deliveries.open(told)
 
     async def close(self) -> None:

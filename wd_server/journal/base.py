@@ -14,7 +14,8 @@ What a journal promises:
 2.  Only the holder of the wallet's live lease appends. A holder that lost it gets `LeaseLost`
     and nothing of its append is stored. Nobody gets a wallet's lease before everything its
     earlier holder handed in is stored or refused.
-3.  `read` gives entries in order, without holes, whoever wrote them.
+3.  `read` gives entries in order, without holes, whoever wrote them, each as it was appended. A
+    run of which that can't be said any more is given up, as in 7 (integrity.py).
 4.  A watcher is told of what is appended after it began to watch, in order, on the event loop,
     after the entries are stored. Watchers of the journal that appends are told of everything, and
     before `append` returns. Those on other nodes always learn of the newest entry; what lies
@@ -25,8 +26,9 @@ What a journal promises:
     `StoreAway`: what waits for it may go on when it is back.
 6.  `close` waits for what was handed in before it. A journal opened on the same store later goes
     on where that one ended; leases don't outlive the journal that holds them for long.
-7.  A store that lost entries which were told of begins a new run, so that nobody who has them
-    takes others for their continuation.
+7.  A store that lost or altered entries which were told of begins a new run, so that nobody who
+    has them takes others for their continuation. Leases on the wallet are over then, and those on
+    its line are told `on_vacant`.
 8.  What is on a wallet's line may get lost, and is never kept. It isn't told before what was
     appended before it.
 """
@@ -160,7 +162,7 @@ class Journal(Protocol):
     ) -> list[Entry]:
         """Entries of `run` with `seq > after`: at most `limit`, and no more once `max_bytes` of
         payload are reached (but at least one if there is one). Empty if `run` isn't the current
-        one, or `after` is the head or beyond."""
+        one (any more, if it turns out to be damaged), or `after` is the head or beyond."""
 
     async def acquire(self, wallet: str) -> Lease | None:
         """The lease, or None while another holder has it. It lasts as long as this journal."""

@@ -12,6 +12,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
+import structlog
+
 from wd_server.errors import StoreFull, StoreUnavailable
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import (
@@ -26,6 +28,7 @@ from wd_server.journal.base import (
     Watch,
     next_run,
 )
+from wd_server.journal.integrity import Damaged, check_entry, check_follows, checksum
 from wd_server.journal.redis_feed import Feed, announcement
 from wd_server.journal.redis_leases import DEAD_SECONDS, HEARTBEAT_SECONDS, Held, Leases, Pace
 from wd_server.journal.statistics import JournalStatistics
@@ -33,6 +36,12 @@ from wd_server.redis_link import RedisLink
 
 # Entries read from Redis at a time: it works on nothing else meanwhile, about 0.1 ms.
 READ_ENTRIES = 256
+
+_log = structlog.get_logger("journal")
+
+# The id of a stream's entry and its fields, names and values in turn.
+_Found = tuple[bytes, list[bytes]]
+
 T = TypeVar("T")
 
 
@@ -91,27 +100,67 @@ class RedisJournal:
         self, wallet: str, run: int, after: int, limit: int, max_bytes: int
     ) -> list[Entry]:
         self._check_open()
+        if limit < 1:
+            return []
         return await self._read(self._read_page(wallet, run, after, limit, max_bytes))
 
     async def _read_page(
         self, wallet: str, run: int, after: int, limit: int, max_bytes: int
     ) -> list[Entry]:
-        key = scripts.keys(wallet)[1]
+        """A page that turns out damaged is read once more: the run may have ended between two
+        calls. One that still is, is discarded with its run."""
+        try:
+            return await self._read_whole(wallet, run, after, limit, max_bytes)
+        except Damaged:
+            try:
+                return await self._read_whole(wallet, run, after, limit, max_bytes)
+            except Damaged as damage:
+                await self._discard(wallet, run, damage)
+                return []
+
+    async def _read_whole(
+        self, wallet: str, run: int, after: int, limit: int, max_bytes: int
+    ) -> list[Entry]:
+        """Raises Damaged."""
+        head_key = scripts.keys(wallet)[0]
         entries: list[Entry] = []
-        size = 0
-        while len(entries) < limit:
-            count = min(limit - len(entries), READ_ENTRIES)
-            start = f"{run}-{after + 1}"
-            found = await self._link.call(key, "XRANGE", key, start, run, "COUNT", count)
+        size, count = 0, min(limit, READ_ENTRIES)
+        # The head is asked for first, so that what it promises has to be in the stream.
+        head = self._link.call(head_key, "HMGET", head_key, "r", "s")
+        first_page = self._found(wallet, run, after, count)
+        (current, newest), found = await asyncio.gather(head, first_page)
+        if current is None or int(current) != run:
+            return []
+        while found:
             for stream_id, fields in found:
-                after = int(stream_id.partition(b"-")[2])
-                entries.append(Entry(after, fields[1].decode(), fields[3]))
-                size += len(fields[3])
-                if size >= max_bytes:
+                entry = _entry(stream_id, fields, after)
+                after = entry.seq
+                entries.append(entry)
+                size += len(entry.payload)
+                if size >= max_bytes or len(entries) == limit:
                     return entries
-            if len(found) < count:
-                return entries
+            count = min(limit - len(entries), count) if len(found) == count else 0
+            found = await self._found(wallet, run, after, count) if count else []
+        if after < int(newest or 0):
+            raise Damaged(f"entries from {after + 1} to {int(newest)} are missing")
         return entries
+
+    async def _found(self, wallet: str, run: int, after: int, count: int) -> list[_Found]:
+        """At most so many entries of the stream, from there on."""
+        key = scripts.keys(wallet)[1]
+        found: list[_Found] = await self._link.call(
+            key, "XRANGE", key, f"{run}-{after + 1}", run, "COUNT", count
+        )
+        return found
+
+    async def _discard(self, wallet: str, run: int, damage: Damaged) -> None:
+        """Give the run up: all nodes are told that leases on it are over, and whoever has it read
+        begins anew."""
+        _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
+        arguments = (run, self._keep_seconds)
+        token = await self._link.run(scripts.DISCARD, scripts.keys(wallet), arguments)
+        if token and not self._leases.over(wallet, int(token)):
+            self._feed.vacant(wallet)
 
     async def _read(self, answer: Coroutine[Any, Any, T]) -> T:
         asked, statistics = monotonic(), self._statistics
@@ -177,7 +226,7 @@ class RedisJournal:
             self._leases.keep(held),
             announcement(held.holder, request, new),
             checkpoint,
-            *(part for entry in new for part in entry),
+            *(part for entry in new for part in (*entry, checksum(*entry))),
         )
         held.in_flight.add(request)
         try:
@@ -238,6 +287,21 @@ class RedisJournal:
     def _check_open(self) -> None:
         if not self._open:
             raise _closed()
+
+
+def _entry(stream_id: bytes, fields: list[bytes], after: int) -> Entry:
+    """An entry of a stream: `k` kind `p` payload, and `c` checksum since 0.2.0. Raises Damaged if
+    it isn't the one that follows `after` as it was appended."""
+    seq = int(stream_id.partition(b"-")[2])
+    check_follows(seq, after)
+    try:
+        _, kind, _, payload, *rest = fields
+        entry = Entry(seq, kind.decode(), payload)
+        stored = int(rest[1]) if rest else None
+    except (ValueError, IndexError):
+        raise Damaged(f"entry {seq} has other fields than it was stored with") from None
+    check_entry(*entry, stored)
+    return entry
 
 
 def _closed() -> StoreUnavailable:

@@ -3,7 +3,8 @@
 Of a wallet Redis has two keys in one hash slot, and a channel of the same name:
 
 *   `wd:{wallet}:log`, a stream: the entries of the current run, `<run>-<seq>` as their ids. XADD
-    refuses an id that isn't greater than the last, so no bug can number two entries alike.
+    refuses an id that isn't greater than the last, so no bug can number two entries alike. An
+    entry's fields are `k` kind, `p` payload and `c` checksum (integrity.py); 0.1.0 had no `c`.
 *   `wd:{wallet}`, a hash: `r` run, `s` seq and `k` kind of the newest entry; `c` checkpoint; `h`
     holder of the lease, `t` its token, `q` the last request it made; `f` the greatest run that is
     known to have been, where its entries were lost.
@@ -94,21 +95,22 @@ return ARGV[2]
 """)
 
 # ARGV: holder, run, the seq it has to go on from ('': any), request, seconds to keep ('': as
-# before), what to announce ('': nothing), checkpoint, then kind and payload of each entry. Returns
-# the newest seq and whether it was stored before; -1: the lease is lost, -2: the run is over or
-# entries are missing.
+# before), what to announce ('': nothing), checkpoint, then kind, payload and checksum of each
+# entry. Returns the newest seq and whether it was stored before; -1: the lease is lost, -2: the run
+# is over or entries are missing.
 APPEND: Final = Script("""#!lua
 local head = redis.call('HMGET', KEYS[1], 'h', 'r', 's', 'q')
 if head[1] ~= ARGV[1] then return {-1, 0} end
 local seq = tonumber(head[3] or 0)
 if head[2] and tonumber(head[4]) >= tonumber(ARGV[4]) then return {seq, 1} end
 if head[2] ~= ARGV[2] or (ARGV[3] ~= '' and seq ~= tonumber(ARGV[3])) then return {-2, 0} end
-for i = 8, #ARGV, 2 do
+for i = 8, #ARGV, 3 do
     seq = seq + 1
-    redis.call('XADD', KEYS[2], ARGV[2] .. '-' .. seq, 'k', ARGV[i], 'p', ARGV[i + 1])
+    local id = ARGV[2] .. '-' .. seq
+    redis.call('XADD', KEYS[2], id, 'k', ARGV[i], 'p', ARGV[i + 1], 'c', ARGV[i + 2])
 end
 if #ARGV > 7 then
-    redis.call('HSET', KEYS[1], 's', seq, 'k', ARGV[#ARGV - 1], 'c', ARGV[7], 'q', ARGV[4])
+    redis.call('HSET', KEYS[1], 's', seq, 'k', ARGV[#ARGV - 2], 'c', ARGV[7], 'q', ARGV[4])
     redis.call('SPUBLISH', KEYS[1], 'a' .. ARGV[2] .. ' ' .. seq .. ' ' .. ARGV[6])
 else
     redis.call('HSET', KEYS[1], 'c', ARGV[7], 'q', ARGV[4])
@@ -120,23 +122,35 @@ end
 return {seq, 0}
 """)
 
+# Forget a run whose entries were lost or altered: leases before `token` are over, and the next run
+# is greater than `forgotten`.
+_FORGET: Final = """
+local function forget(forgotten, token, keep)
+    local time = redis.call('TIME')
+    token = math.max(time[1] * 1000000 + time[2], tonumber(token or 0) + 1)
+    token = string.format('%.0f', token)
+    redis.call('UNLINK', KEYS[2])
+    redis.call('HDEL', KEYS[1], 'h', 'r', 's', 'k', 'c')
+    redis.call('HSET', KEYS[1], 'f', forgotten, 't', token)
+    redis.call('EXPIRE', KEYS[1], keep)
+    redis.call('SPUBLISH', KEYS[1], 'o' .. token)
+    return token
+end
+"""
+
 # ARGV: the run and seq that were told last, seconds to keep. Returns the head and, if it is
 # another, its entry. A wallet that has less than was told has lost entries, and is forgotten, once:
 # then this returns '' and the token before which all leases are over.
-CATCH_UP: Final = Script("""#!lua flags=allow-oom
+CATCH_UP: Final = Script(
+    "#!lua flags=allow-oom"
+    + _FORGET
+    + """
 local head = redis.call('HMGET', KEYS[1], 'r', 's', 'k', 't', 'f')
 local run, seq, token = head[1] or '', head[2] or '', head[4]
 local has, told = tonumber(run) or 0, tonumber(ARGV[1])
 if has < told or (has == told and (tonumber(seq) or 0) < tonumber(ARGV[2])) then
     if run ~= '' or (tonumber(head[5]) or 0) < told then
-        local time = redis.call('TIME')
-        token = math.max(time[1] * 1000000 + time[2], tonumber(token or 0) + 1)
-        token = string.format('%.0f', token)
-        redis.call('UNLINK', KEYS[2])
-        redis.call('HDEL', KEYS[1], 'h', 'r', 's', 'k', 'c')
-        redis.call('HSET', KEYS[1], 'f', ARGV[1], 't', token)
-        redis.call('EXPIRE', KEYS[1], ARGV[3])
-        redis.call('SPUBLISH', KEYS[1], 'o' .. token)
+        token = forget(ARGV[1], token, ARGV[3])
     end
     return {'', token or '0', ''}
 end
@@ -146,4 +160,17 @@ end
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 if not newest[1] then return {run, seq, head[3]} end
 return {run, seq, head[3], newest[1][2][4]}
-""")
+"""
+)
+
+# ARGV: run, seconds to keep. Forgets this run if it is the current one. Returns the token before
+# which all leases are over then, '' if it isn't.
+DISCARD: Final = Script(
+    "#!lua flags=allow-oom"
+    + _FORGET
+    + """
+local head = redis.call('HMGET', KEYS[1], 'r', 't')
+if head[1] ~= ARGV[1] then return '' end
+return forget(ARGV[1], head[2], ARGV[2])
+"""
+)

@@ -10,6 +10,8 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import TypeVar
 
+import structlog
+
 from wd_server.errors import StoreUnavailable
 from wd_server.journal import sqlite_file, sqlite_rows
 from wd_server.journal.base import (
@@ -23,6 +25,7 @@ from wd_server.journal.base import (
     OnAppend,
     Watch,
 )
+from wd_server.journal.integrity import Damaged
 from wd_server.journal.sqlite_threads import CopierThread, Job, ReaderThread, WriterThread, settle
 from wd_server.journal.statistics import JournalStatistics
 from wd_server.journal.watches import Watches
@@ -36,6 +39,8 @@ READ_SECONDS = 10.0
 COPY_SECONDS = 1.0
 # Stands in for a lease's token while nobody may write the wallet.
 _NOBODY = 0
+
+_log = structlog.get_logger("journal")
 
 T = TypeVar("T")
 
@@ -110,8 +115,29 @@ class SqliteJournal:
     async def read(
         self, wallet: str, run: int, after: int, limit: int, max_bytes: int
     ) -> list[Entry]:
-        return await self._read(
-            lambda connection: sqlite_rows.read(connection, wallet, run, after, limit, max_bytes)
+        if limit < 1:
+            return []
+        try:
+            return await self._read(
+                lambda connection: sqlite_rows.read(
+                    connection, wallet, run, after, limit, max_bytes
+                )
+            )
+        except Damaged as damage:
+            await self._discard(wallet, run, damage)
+            return []
+
+    async def _discard(self, wallet: str, run: int, damage: Damaged) -> None:
+        """Give the run up, and have the wallet's writer, who has no lease any more, begin anew."""
+        _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
+
+        def discarded(was_current: bool) -> None:
+            if was_current:
+                self._leases.pop(wallet, None)
+                self._watches.vacant(wallet)
+
+        await self._write(
+            lambda connection: sqlite_rows.discard(connection, wallet, run), discarded, drops=True
         )
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:

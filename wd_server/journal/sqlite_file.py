@@ -7,6 +7,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from wd_server.errors import StoreUnavailable
+from wd_server.journal.integrity import Damaged
 
 # 8 KB: a usual trade (about 1 KB) fills it well, measured 30 % faster than 4 KB.
 PAGE_BYTES = 8192
@@ -47,12 +48,13 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE TABLE dropped (wallet_id INTEGER PRIMARY KEY, head_seq INTEGER NOT NULL) STRICT;
     """,
+    # entries.checksum is `integrity.checksum`, NULL where an older server wrote the entry.
+    "ALTER TABLE entries ADD COLUMN checksum INTEGER",
 )
 
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "The server's event store is full. Its operator has to free disk space.",
     sqlite3.SQLITE_BUSY: "The server's event store is locked by another program. Try again soon.",
-    sqlite3.SQLITE_CORRUPT: "The server's event store is damaged. Its operator has to restore it.",
     sqlite3.SQLITE_NOTADB: "The server's event store isn't a journal. Its operator has to move it.",
     sqlite3.SQLITE_READONLY: "The server may not write its event store. Its operator has to help.",
     sqlite3.SQLITE_CANTOPEN: "The server can't open its event store. Its operator has to help.",
@@ -63,9 +65,12 @@ _SENTENCES = {
 def store_unavailable(error: sqlite3.Error) -> StoreUnavailable:
     """What a client may know of it; the cause is chained for the log."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    unavailable = StoreUnavailable(
-        _SENTENCES.get(code, "The server's event store failed. Its operator has to look at it.")
-    )
+    if code == sqlite3.SQLITE_CORRUPT:
+        unavailable: StoreUnavailable = Damaged(str(error))
+    else:
+        unavailable = StoreUnavailable(
+            _SENTENCES.get(code, "The server's event store failed. Its operator has to look at it.")
+        )
     unavailable.__cause__ = error
     return unavailable
 

@@ -12,12 +12,12 @@ from itertools import pairwise
 
 import msgspec
 
-from wd_server.errors import StoreUnavailable
 from wd_server.journal.base import Entry, Head, LeaseLost, NewEntry, next_run
+from wd_server.journal.integrity import Damaged, check_entry, checksum
 
 # entries.position = wallets.id << SEQ_BITS | seq
 SEQ_BITS = 32
-# Largest power of two of rows in one INSERT; SQLite takes 32,766 variables, a row has three.
+# Largest power of two of rows in one INSERT; SQLite takes 32,766 variables, a row has four.
 INSERT_ROWS = 256
 # Deleted and given back to the file system in one transaction: a few milliseconds each.
 SWEEP_ROWS = 500
@@ -29,6 +29,7 @@ EXPIRE_WALLETS = 100
 
 _integers = msgspec.json.Decoder(list[int])
 _kinds = msgspec.json.Decoder(list[str])
+_checksums = msgspec.json.Decoder(list[int | None])
 _wallets = msgspec.json.Decoder(list[tuple[int, str]])
 
 
@@ -81,7 +82,7 @@ def append(
         rows = min(INSERT_ROWS, 1 << (len(entries) - done).bit_length() - 1)
         values: list[int | str | bytes] = [position + done]
         for kind, payload in entries[done : done + rows]:
-            values += (start, kind, payload)
+            values += (start, kind, payload, checksum(kind, payload))
             start += len(payload)
         connection.execute(_insert(rows), values)
         done += rows
@@ -92,7 +93,8 @@ def append(
 def _insert(rows: int) -> str:
     """An INSERT of that many rows; powers of two, so that few have to be compiled."""
     values = (
-        f"(?1 + {row}, ?{3 * row + 2}, ?{3 * row + 3}, ?{3 * row + 4})" for row in range(rows)
+        f"(?1 + {row}, ?{4 * row + 2}, ?{4 * row + 3}, ?{4 * row + 4}, ?{4 * row + 5})"
+        for row in range(rows)
     )
     return f"INSERT INTO entries VALUES {', '.join(values)}"
 
@@ -101,7 +103,12 @@ def head(connection: sqlite3.Connection, wallet: str) -> Head | None:
     row = connection.execute(
         "SELECT run, head_seq, head_kind FROM wallets WHERE address = ?", (wallet,)
     ).fetchone()
-    return None if row is None else Head(row[0], row[1], row[2].decode())
+    if row is None:
+        return None
+    run, seq, kind = row
+    if not (isinstance(run, int) and isinstance(seq, int) and isinstance(kind, bytes)):
+        raise Damaged("the wallet's row holds values of other types than were stored")
+    return Head(run, seq, kind.decode())
 
 
 def checkpoint(connection: sqlite3.Connection, wallet: str) -> bytes | None:
@@ -114,34 +121,70 @@ def checkpoint(connection: sqlite3.Connection, wallet: str) -> bytes | None:
 def read(
     connection: sqlite3.Connection, wallet: str, run: int, after: int, limit: int, max_bytes: int
 ) -> list[Entry]:
-    """A page of entries. The aggregates see rows by position, for they are found by a range of
-    the primary key; a page that doesn't add up is never handed out."""
-    kinds, starts, payloads = connection.execute(
+    """A page of entries, each as it was appended. Raises Damaged.
+
+    The aggregates see rows by position, for they are found by a range of the primary key.
+    """
+    wanted, first, last, rows, *columns, payloads = connection.execute(
         f"""
         WITH page(first, last) AS MATERIALIZED (
             SELECT (id << {SEQ_BITS}) + ?3 + 1, (id << {SEQ_BITS}) + min(?3 + ?4, head_seq)
             FROM wallets WHERE address = ?1 AND run = ?2 AND head_seq > ?3
         )
-        SELECT json_group_array(kind), json_group_array(start), group_concat(payload, '')
+        SELECT (SELECT first FROM page), min(position), max(position), count(*),
+            json_group_array(kind), json_group_array(start), json_group_array(checksum),
+            group_concat(payload, '')
         FROM entries
         WHERE position BETWEEN (SELECT first FROM page) AND (SELECT last FROM page)
         AND start < ?5 + (SELECT start FROM entries WHERE position = (SELECT first FROM page))
         """,
         (wallet, run, after, limit, max(max_bytes, 1)),
     ).fetchone()
-    if payloads is None:
+    if wanted is None:
         return []
-    offsets = _integers.decode(starts)
-    base = offsets[0]
-    offsets.append(base + len(payloads))
-    if offsets != sorted(offsets):
-        raise StoreUnavailable("The server's event store is damaged. Its operator has to help.")
-    return [
+    if not rows or (first, last) != (wanted, wanted + rows - 1):
+        raise Damaged(f"entries behind {after} are missing")
+    try:
+        kinds = _kinds.decode(columns[0])
+        starts = _integers.decode(columns[1])
+        checksums = _checksums.decode(columns[2])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Damaged(f"the kinds of the entries behind {after} can't be read") from None
+    return _entries(after, kinds, starts, checksums, payloads)
+
+
+def _entries(
+    after: int,
+    kinds: Sequence[str],
+    starts: list[int],
+    checksums: Sequence[int | None],
+    payloads: bytes,
+) -> list[Entry]:
+    """Columns of a page as entries. Raises Damaged."""
+    base = starts[0]
+    starts.append(base + len(payloads))
+    if starts != sorted(starts):
+        raise Damaged(f"the sizes of the entries behind {after} don't add up")
+    entries = [
         Entry(seq, kind, payloads[start - base : end - base])
         for seq, (kind, (start, end)) in enumerate(
-            zip(_kinds.decode(kinds), pairwise(offsets), strict=True), after + 1
+            zip(kinds, pairwise(starts), strict=True), after + 1
         )
     ]
+    for entry, stored in zip(entries, checksums, strict=True):
+        check_entry(*entry, stored)
+    return entries
+
+
+def discard(connection: sqlite3.Connection, wallet: str, run: int) -> bool:
+    """Begin a new run in place of this one, which is damaged. False if it isn't the current one."""
+    found = connection.execute(
+        "SELECT updated_at FROM wallets WHERE address = ? AND run = ?", (wallet, run)
+    ).fetchone()
+    if found is None:
+        return False
+    begin(connection, wallet, found[0])
+    return True
 
 
 def expirable(connection: sqlite3.Connection, before: float, after: int) -> list[tuple[int, str]]:
@@ -189,3 +232,10 @@ def sweep(connection: sqlite3.Connection) -> bool:
         connection.execute("DELETE FROM dropped WHERE wallet_id = ?", (wallet_id,))
     connection.execute("COMMIT")
     return True
+
+
+def leave_unswept(connection: sqlite3.Connection) -> bool:
+    """Leave the entries of the next dropped journal in the file: its pages are damaged, and would
+    keep those behind it from being swept. Returns whether there was one."""
+    next_one = "(SELECT wallet_id FROM dropped LIMIT 1)"
+    return connection.execute(f"DELETE FROM dropped WHERE wallet_id = {next_one}").rowcount > 0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from wd_server.errors import StoreUnavailable, WalletDoctorError
 from wd_server.journal import sqlite_file, sqlite_rows
+from wd_server.journal.integrity import Damaged
 
 # Appends in one transaction: enough to share a commit, few enough that the first isn't held up.
 GROUP_JOBS = 64
@@ -67,7 +68,7 @@ class StoreThread:
                 connection = self._open(stack)
                 self._call(settle, self._opened, None, None)
                 self._serve(connection)
-        except (StoreUnavailable, sqlite3.Error) as error:
+        except (StoreUnavailable, UnicodeDecodeError, sqlite3.Error) as error:
             self._call(settle, self._opened, None, _ours(error))
         finally:
             self._call(settle, self.ended, None, None)
@@ -101,6 +102,9 @@ def _finish(jobs: list[Job], outcomes: list[Outcome]) -> None:
 
 
 def _ours(error: Exception) -> Exception:
+    """Text that isn't UTF-8 was stored as something else: nothing else decodes text here."""
+    if isinstance(error, UnicodeDecodeError):
+        return Damaged(str(error))
     return sqlite_file.store_unavailable(error) if isinstance(error, sqlite3.Error) else error
 
 
@@ -188,6 +192,12 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 def _swept(connection: sqlite3.Connection) -> bool:
     try:
         return sqlite_rows.sweep(connection)
-    except sqlite3.Error:  # no space, say: the next drop or start tries again
+    except sqlite3.Error as error:  # no space, say: the next drop or start tries again
+        _roll_back(connection)
+        if not isinstance(_ours(error), Damaged):
+            return False
+    try:
+        return sqlite_rows.leave_unswept(connection)
+    except sqlite3.Error:
         _roll_back(connection)
         return False

@@ -10,6 +10,7 @@ same position share.
 
 from collections.abc import Sequence
 
+from wd_server.chain.turns import Tenant
 from wd_server.errors import WalletDoctorError
 from wd_server.journal.base import EventId
 from wd_server.streaming import event, sse
@@ -50,6 +51,10 @@ class Member:
     @property
     def stream_id(self) -> str:
         return self.bundle.stream_id
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.bundle.tenant
 
     def abort(self) -> None:
         self.bundle.abort()
@@ -114,6 +119,10 @@ class Bundle(Client):
     @property
     def watchers(self) -> Sequence[Member]:
         return list(self._reading)
+
+    def reads(self, wallet: str) -> bool:
+        """Whether it is still shown what happens to this wallet."""
+        return any(member.channel.wallet == wallet for member in self._reading)
 
     @property
     def lag(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, cast
 
+from wd_server.chain.turns import SERVER
 from wd_server.errors import WalletDoctorError
 from wd_server.streaming import event, sse
 from wd_server.streaming.channel import T, Watcher
@@ -89,10 +90,10 @@ class Client(asyncio.Protocol, ABC):
         "stalled",
         "state",
         "stream_id",
+        "tenant",
         "trades_sent",
         "transport",
         "view",
-        "who",
         "written",
     )
 
@@ -111,7 +112,7 @@ class Client(asyncio.Protocol, ABC):
         self.asked_at = 0.0
         self.opened_at = 0.0
         # Whose it is, and what is called once when it is over.
-        self.who = ""
+        self.tenant = SERVER
         self.on_closed: Callable[[], None] | None = None
         # The wheel's seconds: last write, since when nothing was taken, end of life (0: none).
         self.written = self.stalled = self.expires = 0

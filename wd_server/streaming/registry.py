@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from random import Random
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -21,6 +21,7 @@ from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, T, Watcher
 from wd_server.streaming.client import Client, Limits
 from wd_server.streaming.compression import Frames
+from wd_server.streaming.demand import Asked, Source
 from wd_server.streaming.lifecycle import CloseReason
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.stream import Stream
@@ -46,13 +47,6 @@ LIFETIME_SHARE = 0.8
 FORGET_SECONDS = 30
 
 _log = structlog.get_logger("stream")
-
-
-class Source(Protocol):
-    """Who fills the journal of a wallet while somebody is there."""
-
-    def attend(self, wallet: str, audience: Channel, follow: bool) -> None: ...
-    def leave(self, wallet: str, follow: bool) -> None: ...
 
 
 class StreamRegistry:
@@ -105,7 +99,7 @@ class StreamRegistry:
 
     def owned_by(self, who: str) -> list[Client]:
         """Takes 3 ms for 100,000 streams."""
-        return [stream for stream in self._streams.values() if stream.who == who]
+        return [stream for stream in self._streams.values() if stream.tenant.name == who]
 
     # Admission.
 
@@ -172,10 +166,9 @@ class StreamRegistry:
             channel.close()
 
     def admit(
-        self, channel: Channel, view: View, last_event_id: EventId | None, asked_at: float
+        self, channel: Channel, view: View, last_event_id: EventId | None, asked: Asked
     ) -> Stream:
-        """A stream that waits for its socket. `asked_at` is when the request came, by the
-        monotonic clock. Raises as `check_room`."""
+        """A stream that waits for its socket. Raises as `check_room`."""
         self.check_room()
         gap = channel.gap(last_event_id)
         resumed = last_event_id is not None and gap is None
@@ -187,7 +180,7 @@ class StreamRegistry:
         if last_event_id is not None:
             self.counts.resumes[gap or "resumed"] += 1
         channel.streams.add(stream)
-        self._take_in(stream, asked_at)
+        self._take_in(stream, asked)
         return stream
 
     def admit_bundle(
@@ -196,7 +189,7 @@ class StreamRegistry:
         view: View,
         bookmarks: Bookmarks | None,
         seal: Seal,
-        asked_at: float,
+        asked: Asked,
     ) -> Bundle:
         """The same for several wallets. `bookmarks` are what the client's last id says, `seal` goes
         on those that it gets."""
@@ -209,7 +202,7 @@ class StreamRegistry:
             self.counts.resumes[gap or "resumed"] += 1
         for member in bundle.members:
             member.channel.members.add(member)
-        self._take_in(bundle, asked_at)
+        self._take_in(bundle, asked)
         return bundle
 
     def _new_id(self) -> str:
@@ -235,15 +228,18 @@ class StreamRegistry:
             )
         )
 
-    def _take_in(self, client: Client, asked_at: float) -> None:
-        client.asked_at = asked_at
+    def _take_in(self, client: Client, asked: Asked) -> None:
+        client.asked_at, client.tenant = asked.at, asked.tenant
         self._streams[client.stream_id] = client
         self.counts.active += 1
         self._empty.clear()
         self.counts.total += 1
         for watcher in client.watchers:
             channel = watcher.channel
-            self._source.attend(channel.wallet, channel, client.view.follow)
+            held = channel.wallet in asked.held
+            self._source.attend(
+                channel.wallet, channel, client.view.follow, client.tenant, held=held
+            )
 
     # What clients tell (client.Home).
 
@@ -263,7 +259,7 @@ class StreamRegistry:
         """It reads its wallet no further."""
         channel = watcher.channel
         channel.leave(watcher)
-        self._source.leave(channel.wallet, watcher.view.follow)
+        self._source.leave(channel.wallet, watcher.view.follow, watcher.tenant)
         self.drop_unused(channel)
 
     def closed(self, stream: Client) -> None:
@@ -290,7 +286,7 @@ class StreamRegistry:
             "stream closed",
             stream_id=stream.stream_id,
             wallet=" ".join(stream.wallets),
-            who=stream.who,
+            who=stream.tenant.name,
             reason=stream.reason.value,
             error=stream.errored,
             seconds=round(duration, 3),

@@ -45,6 +45,7 @@ class Site:
     ring: Keyring
     store: AccessStore
     clock: Clock
+    monotonic: Clock
 
     async def new_key(self, **request: object) -> tuple[str, Credential]:
         """Its id, and it as it is presented."""
@@ -59,12 +60,14 @@ async def site(folder: Path, **environ: str) -> AsyncIterator[Site]:
     settings = Settings.from_environment(
         {"DATA_DIR": str(folder), "API_KEY_REQUIRED": "true"} | environ
     )
-    clock = Clock()
-    door, store = entrance.door(settings, clock), entrance.store(settings)
+    clock, monotonic = Clock(), Clock()
+    door = entrance.door(settings, clock, monotonic=monotonic)
+    store = entrance.store(settings)
     await store.open()
     await door.open()
     try:
-        yield Site(door, Keyring(store, signing_keys(settings).current), store, clock)
+        ring = Keyring(store, signing_keys(settings).current)
+        yield Site(door, ring, store, clock, monotonic)
     finally:
         await door.close()
         await door.close()

@@ -181,7 +181,8 @@ def test_an_address_that_guesses_is_held_back_and_others_are_not(play: Play) -> 
         assert caught.value.retry_after > 0
         assert "RateLimit" in caught.value.headers
         assert await site.door.check(key, "192.0.2.2", NOW)
-        assert await site.door.check(key, HOME, NOW + 120)
+        site.monotonic.now += 120
+        assert await site.door.check(key, HOME, NOW)
 
     play(scenario)
 
@@ -335,12 +336,136 @@ def test_another_issuer_s_token_has_the_limits_that_it_says(play: Play, tmp_path
         principal = await site.door.check(token, HOME, NOW)
         assert (principal.streams, principal.wallets) == (2, {WALLET})
         assert "someone" in principal.who
-        await site.ring.revoke_token("1", NOW)
+        for issuer_of_another in (None, "https://others"):
+            await site.ring.revoke_token("1", NOW, issuer_of_another)
+        await looked(site)
+        assert await site.door.check(token, HOME, NOW) == principal
+        leaves = await ended(site, principal)
+        await site.ring.revoke_token("1", NOW, "https://them")
         await looked(site)
         with pytest.raises(InvalidKey):
             await site.door.check(token, HOME, NOW)
+        assert await leaves is Ending.REVOKED
 
     play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="https://them")
+
+
+def test_another_issuer_can_not_name_a_key_whose_limits_its_token_takes(
+    play: Play, tmp_path: Path
+) -> None:
+    keys = tmp_path / "issuer.pem"
+    keys.write_text(issuer.public_pem(issuer.ED_KEY))
+
+    async def scenario(site: Site) -> None:
+        key_id, key = await site.new_key(streams=1, wallets=(OTHER_WALLET,))
+        await site.door.check(key, HOME, NOW)
+        claims = {"iss": "https://them", "aud": "wd-server", "sub": "someone", "jti": "1"}
+        claims |= {"iat": NOW, "exp": NOW + 60, "wallets": [WALLET], "key": key_id}
+        token = credential(Secret(issuer.signed(claims, "EdDSA")))
+        principal = await site.door.check(token, HOME, NOW)
+        assert principal.key_id is None
+        assert principal.who == "token:https://them someone"
+        assert (principal.streams, principal.wallets) == (10, {WALLET})
+
+    play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="https://them")
+
+
+def test_issuers_of_the_same_name_revoke_each_only_its_own_tokens(
+    play: Play, tmp_path: Path
+) -> None:
+    keys = tmp_path / "issuer.pem"
+    keys.write_text(issuer.public_pem(issuer.ED_KEY))
+
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key()
+        issued = site.door.issue(await site.door.check(key, HOME, NOW), NOW)
+        claims = {"iss": "wd-server", "aud": "wd-server", "sub": "someone", "jti": issued.jti}
+        claims |= {"iat": NOW, "exp": NOW + 60, "wallets": [WALLET]}
+        theirs = credential(Secret(issuer.signed(claims, "EdDSA")))
+        await site.ring.revoke_token(issued.jti, NOW, "wd-server")
+        await looked(site)
+        with pytest.raises(InvalidKey):
+            await site.door.check(theirs, HOME, NOW)
+        assert await site.door.check(credential(issued.token), HOME, NOW)
+
+    play(scenario, JWT_KEYS_FILE=str(keys), JWT_ISSUER="wd-server")
+
+
+# Clocks
+
+
+def test_a_clock_that_was_a_day_ahead_holds_nobody_back_when_it_is_right_again(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(requests=1)
+        principal = await site.door.check(key, HOME, NOW)
+        for now in (NOW + 86_400, NOW):
+            site.clock.now = now
+            site.monotonic.now += 120
+            assert (await site.door.spend(principal)).remaining == 0
+            for _ in range(FAILURES_A_MINUTE):
+                with pytest.raises(InvalidKey):
+                    await site.door.check(credential(Secret("a.b.c")), HOME, now)
+            with pytest.raises(RateLimited):
+                await site.door.spend(principal)
+            with pytest.raises(RateLimited):
+                await site.door.check(key, HOME, now)
+
+    play(scenario)
+
+
+def test_what_a_clock_ahead_forgot_is_known_again_when_it_is_right(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key()
+        token = site.door.issue(await site.door.check(key, HOME, NOW), NOW)
+        _, short = await site.new_key(expires_at=NOW + 60)
+        await site.ring.revoke_token(token.jti, NOW)
+        site.clock.now = NOW + 3 * 86_400
+        await looked(site)
+        site.clock.now = NOW
+        await looked(site)
+        await looked(site)
+        with pytest.raises(InvalidKey):
+            await site.door.check(credential(token.token), HOME, NOW)
+        leaves = await ended(site, await site.door.check(short, HOME, NOW))
+        site.clock.now = NOW + 60
+        assert await leaves is Ending.EXPIRED
+
+    play(scenario)
+
+
+# Wallets
+
+
+def test_wallets_are_counted_for_a_key_and_its_tokens_and_told_apart_from_requests(
+    play: Play,
+) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(requests=0)
+        principal = await site.door.check(key, HOME, NOW)
+        bearer = await site.door.check(credential(site.door.issue(principal, NOW).token), HOME, NOW)
+        assert await site.door.spend_wallets(principal, 2) == 2
+        await site.door.spend_wallet(bearer)
+        assert await site.door.spend_wallets(principal, 2) == 0
+        with pytest.raises(RateLimited) as caught:
+            await site.door.spend_wallet(principal)
+        assert caught.value.headers["RateLimit-Policy"] == '"wallets";q=3;w=60'
+        assert caught.value.retry_after is not None
+        site.monotonic.now += caught.value.retry_after
+        await site.door.wait_for_wallet(principal)
+        anonymous = await site.door.check(None, HOME, NOW)
+        assert await site.door.spend_wallets(anonymous, 5) == 3
+
+    play(scenario, RATE_LIMIT_WALLETS="3", API_KEY_REQUIRED="false")
+
+
+def test_where_wallets_have_no_limit_none_is_counted(play: Play) -> None:
+    async def scenario(site: Site) -> None:
+        _, key = await site.new_key(credits=7)
+        principal = await site.door.check(key, HOME, NOW)
+        assert await site.door.spend_wallets(principal, 10_000) == 10_000
+        assert principal.credits == 7
+
+    play(scenario, RATE_LIMIT_WALLETS="0")
 
 
 # Limits
@@ -350,11 +475,11 @@ def test_requests_beyond_the_limit_are_refused_with_what_clients_need(play: Play
     async def scenario(site: Site) -> None:
         _, key = await site.new_key(requests=2)
         principal = await site.door.check(key, HOME, NOW)
-        usage = await site.door.spend(principal, NOW)
+        usage = await site.door.spend(principal)
         assert usage.headers()["RateLimit"].startswith('"default";r=1;')
-        await site.door.spend(principal, NOW)
+        await site.door.spend(principal)
         with pytest.raises(RateLimited) as caught:
-            await site.door.spend(principal, NOW)
+            await site.door.spend(principal)
         assert caught.value.retry_after is not None
         assert caught.value.headers["RateLimit-Policy"] == '"default";q=2;w=60'
         assert site.door.statistics().refused == {"RATE_LIMIT": 1}
@@ -399,7 +524,7 @@ def test_a_limit_of_zero_is_none(play: Play) -> None:
         _, key = await site.new_key(streams=0, requests=0)
         principal = await site.door.check(key, HOME, NOW)
         for _ in range(100):
-            assert (await site.door.spend(principal, NOW)).headers() == {}
+            assert (await site.door.spend(principal)).headers() == {}
             await site.door.enter(principal, print)
 
     play(scenario, RATE_LIMIT_REQUESTS="1", RATE_LIMIT_STREAMING_CONNECTIONS="1")

@@ -225,8 +225,19 @@ def test_what_can_not_be_done_is_said_in_a_sentence(alone: Environment) -> None:
 def test_another_issuer_s_token_is_revoked_though_its_name_begins_with_a_dash(
     alone: Environment,
 ) -> None:
-    done = run(alone, "revoke-token", "--json", "--", "-x1")
-    assert json.loads(done.stdout) == {"jti": "-x1", "state": "revoked"}
+    done = run(alone, "revoke-token", "--json", "--issuer", "https://them", "--", "-x1")
+    assert json.loads(done.stdout) == {"jti": "-x1", "issuer": "https://them", "state": "revoked"}
+
+
+def test_a_revoked_token_is_this_server_s_own_unless_another_issuer_is_named(
+    alone: Environment,
+) -> None:
+    named = alone | {"TOKEN_ISSUER": "https://us"}
+    own = ["revoke-token", "7"]
+    assert "token 7 of https://us" in run(named, *own).stdout
+    for arguments in (own, [*own, "--issuer", "https://us"]):
+        done = run(named, *arguments, "--json")
+        assert json.loads(done.stdout)["issuer"] == "https://us"
 
 
 def test_a_whole_key_as_an_argument_is_refused_and_not_repeated(alone: Environment) -> None:

@@ -182,7 +182,7 @@ def test_a_redis_that_was_restarted_counts_right_again(keeps: bool) -> None:
                 await one.enter("restart", 2)
             assert away.value.retry_after
             with pytest.raises(StoreUnavailable):
-                await one.spend("restart", 2, 0)
+                await one.spend("restart", 2)
             one.leave("restart")
             server.start()
             # The place that was given back meanwhile is free, the other isn't.
@@ -194,7 +194,7 @@ def test_a_redis_that_was_restarted_counts_right_again(keeps: bool) -> None:
                         break
                     one.leave("restart")
                 await asyncio.sleep(0.02)
-            assert (await other.spend("restart", 2, 0)).allowed
+            assert (await other.spend("restart", 2)).allowed
 
         play(server, scenario)
 

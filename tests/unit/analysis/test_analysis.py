@@ -22,6 +22,7 @@ from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.live import Pushed
 from wd_server.chain.quotes import NoQuotes
+from wd_server.chain.turns import Tenant, Turn
 from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
 from wd_server.journal.base import Head, Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
@@ -29,6 +30,7 @@ from wd_server.streaming import event
 from wd_server.trading.summary import Summary
 from wd_server.trading.swap import Reading
 
+ALICE, BOB = Tenant("key:alice"), Tenant("key:bob")
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 
 
@@ -38,6 +40,7 @@ class PlayedHistory:
 
     def __init__(self) -> None:
         self.reads = 0
+        self.turns: list[Turn | None] = []
         self.at_once = False
         self.error: WalletDoctorError | None = None
         self.gate = asyncio.Event()
@@ -58,8 +61,10 @@ class PlayedHistory:
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         self.reads += 1
+        self.turns.append(turn)
         self.reading.set()
         if not self.at_once:
             yield Listed(0, False, False)
@@ -91,7 +96,12 @@ class PlayedLive:
 
 
 class NoAssets:
-    async def symbols(self, mints: object, timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+    async def symbols(
+        self,
+        mints: object,
+        timeout: float,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
         return {}
 
 
@@ -155,8 +165,8 @@ class Office:
         )
         self.listener = Listener()
 
-    def attend(self, follow: bool = False) -> None:
-        self.analysis.attend(WALLET, self.listener, follow)
+    def attend(self, follow: bool = False, tenant: Tenant = ALICE, *, held: bool = False) -> None:
+        self.analysis.attend(WALLET, self.listener, follow, tenant, held=held)
 
     async def idle(self) -> None:
         """Until no task works for the wallet."""
@@ -218,12 +228,12 @@ def test_one_who_comes_right_after_is_not_made_to_wait_for_another_read(tmp_path
     async def scene(office: Office) -> None:
         office.attend()
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
         office.attend()
         assert office.listener.told[-1] == "settled"
         assert office.history.reads == 1
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
 
     in_office(tmp_path, scene)
 
@@ -287,7 +297,7 @@ def test_a_bug_in_a_run_is_told_as_ours_and_frees_the_wallet(tmp_path: Path) -> 
         office.history.error = ZeroDivisionError()  # type: ignore[assignment]
         office.attend()
         await office.listener.until("failed INTERNAL_ERROR True")
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
         office.history.error = None
         office.attend()
@@ -301,7 +311,7 @@ def test_a_run_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: P
         office.history.gate.clear()
         office.attend()
         await office.history.reading.wait()
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
         assert office.analysis.statistics().running == 0
         assert await office.journal.acquire(WALLET) is not None
@@ -314,7 +324,7 @@ def test_one_who_comes_back_in_time_finds_the_run_still_going(tmp_path: Path) ->
         office.history.gate.clear()
         office.attend()
         await office.history.reading.wait()
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
         office.attend()
         office.history.gate.set()
         await office.listener.until("settled")
@@ -327,7 +337,7 @@ def test_between_two_reads_the_last_to_leave_ends_the_work_at_once(tmp_path: Pat
     async def scene(office: Office) -> None:
         office.attend(follow=True)
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, True)
+        office.analysis.leave(WALLET, True, ALICE)
         await office.idle()
         assert office.analysis._attended == {}
 
@@ -455,7 +465,7 @@ def test_one_who_comes_while_the_wallet_is_given_back_is_served(
             await release(lease)
 
         monkeypatch.setattr(office.journal, "release", slow)
-        office.analysis.leave(WALLET, True)
+        office.analysis.leave(WALLET, True, ALICE)
         await releasing.wait()
         office.attend(follow=True)
         await office.listener.until("settled", 2)
@@ -468,7 +478,7 @@ def test_one_who_comes_when_a_run_is_being_stopped_gets_another(tmp_path: Path) 
         office.history.gate.clear()
         office.attend()
         await office.history.reading.wait()
-        office.analysis.leave(WALLET, False)
+        office.analysis.leave(WALLET, False, ALICE)
         office.analysis._stop(office.analysis._attended[WALLET])  # as the timer does
         office.history.gate.set()
         office.attend()
@@ -501,7 +511,7 @@ def test_a_wallet_is_pushed_while_it_is_followed_and_this_node_reads_it(tmp_path
         await office.idle()
         assert office.live.followed == {WALLET}
         assert office.analysis.following.follows(WALLET)
-        office.analysis.leave(WALLET, follow=True)
+        office.analysis.leave(WALLET, True, ALICE)
         assert office.live.followed == set()
         assert not office.analysis.following.follows(WALLET)
 
@@ -641,9 +651,82 @@ def test_followers_are_sent_away_before_the_days_budget_is_gone(tmp_path: Path) 
         office.account.spend("x", 95)
         office.attend(follow=True)
         await office.listener.until("failed UPSTREAM_QUOTA True")
-        office.analysis.leave(WALLET, follow=True)
+        office.analysis.leave(WALLET, True, ALICE)
         await office.idle()
         office.attend()
         await office.listener.until("settled")
+
+    in_office(tmp_path, scene)
+
+
+def test_a_wallet_that_is_held_back_is_read_when_it_may_be(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(held=True)
+        await office.idle()
+        assert (office.history.reads, office.listener.told) == (0, ["unsettled"])
+        assert not await office.analysis.keeps(WALLET)
+        office.analysis.go_on(WALLET, False)
+        await office.listener.until("settled")
+        assert office.history.reads == 1
+        assert await office.analysis.keeps(WALLET)
+        office.analysis.leave(WALLET, False, ALICE)
+        await office.idle()
+        assert not await office.analysis.keeps(WALLET)
+        office.analysis.go_on(WALLET, False)  # its client is gone
+        await office.idle()
+        assert office.history.reads == 1
+
+    in_office(tmp_path, scene)
+
+
+def test_a_wallet_that_is_held_back_is_read_for_who_may(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(held=True)
+        office.attend(tenant=BOB)
+        await office.listener.until("settled")
+        assert office.history.reads == 1
+        turn = office.history.turns[-1]
+        assert turn is not None
+        assert set(turn.tenants) == {ALICE, BOB}
+        office.analysis.leave(WALLET, False, ALICE)
+        assert set(turn.tenants) == {BOB}
+
+    in_office(tmp_path, scene)
+
+
+def test_whoever_wants_a_wallet_on_another_node_has_a_part_in_its_turn(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.gate.clear()
+        office.attend()
+        await office.history.until(reads=1)
+        for _ in range(2):
+            office.analysis.on_wanted(WALLET, [BOB])
+        turn = office.history.turns[-1]
+        assert turn is not None
+        assert set(turn.tenants) == {ALICE, BOB}
+        office.history.gate.set()
+        await office.listener.until("settled")
+        assert set(turn.tenants) == {ALICE}
+
+    in_office(tmp_path, scene)
+
+
+def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.history.at_once = True
+        poor = Tenant("key:poor", 10)
+        office.attend(follow=True, tenant=poor)
+        await office.listener.until("settled")
+        office.account.spend("x", 10, poor)
+        office.analysis._poll(WALLET, office.analysis._attended[WALLET].due or 0.0)
+        await office.idle()
+        assert office.history.reads == 1
+        assert not [told for told in office.listener.told if told.startswith("failed")]
+        office.attend(tenant=poor)  # one who doesn't follow costs a look
+        await office.history.until(reads=2)
+        await office.idle()
+        office.attend(follow=True, tenant=BOB)  # and whoever has credits pays for all
+        office.analysis._poll(WALLET, office.analysis._attended[WALLET].due or 0.0)
+        await office.history.until(reads=3)
 
     in_office(tmp_path, scene)

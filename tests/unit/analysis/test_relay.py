@@ -1,12 +1,14 @@
 """What nodes tell each other about a wallet arrives as it was told."""
 
 import asyncio
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 
 from msgspec import structs
 
 from wd_server.analysis.relay import Relay
+from wd_server.chain.turns import Tenant
 from wd_server.errors import UpstreamQuota, WalletDoctorError
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
@@ -14,6 +16,7 @@ from wd_server.trading.ledger import Ledger
 from wd_server.trading.summary import Summary
 from wd_server.trading.trade import TokenAmount, Trade
 
+ALICE = Tenant("key:alice", 100)
 WALLET = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
 PROGRESS = event.Progress("Reading.", 40, "fetching_transactions", 3, 2, 1, 1000)
 SUMMARY = structs.replace(
@@ -51,8 +54,8 @@ class Told:
     def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
         self.told.append((error.code, error.message, error.retry_after, followers_too))
 
-    def on_wanted(self, wallet: str) -> None:
-        self.told.append(("wanted", wallet))
+    def on_wanted(self, wallet: str, tenants: Collection[Tenant]) -> None:
+        self.told.append(("wanted", wallet, *tenants))
 
     def on_answered(self, wallet: str, settled: bool) -> None:
         self.told.append(("answered", settled))
@@ -78,14 +81,28 @@ def test_what_a_run_tells_here_is_told_there_and_nothing_else(tmp_path: Path) ->
         relay.on_summary(SUMMARY)
         relay.on_failed(UpstreamQuota("Used up.", retry_after=60), True)
         relay.on_settled()
-        relay.want()
+        relay.want([ALICE])
         await asyncio.sleep(0)
         failed = ("UPSTREAM_QUOTA", "Used up.", 60, True)
         assert here.told == [PROGRESS, preview, "unsettled", SUMMARY, failed, "settled"]
         assert there.told == [
             PROGRESS, preview, SUMMARY, ("answered", False), failed, ("answered", True),
-            "settled", ("wanted", WALLET),
+            "settled", ("wanted", WALLET, ALICE),
         ]  # fmt: skip
+        relay.close()
+        await journal.close()
+
+    asyncio.run(scene())
+
+
+def test_a_node_of_0_1_0_does_not_say_who_wants_a_wallet(tmp_path: Path) -> None:
+    async def scene() -> None:
+        journal = SqliteJournal(tmp_path / "journal.db")
+        await journal.open()
+        told = Told()
+        relay = Relay(WALLET, told, told, journal)
+        relay.on_notice(b'{"said":"wanted"}')
+        assert told.told == [("wanted", WALLET)]
         relay.close()
         await journal.close()
 

@@ -21,6 +21,7 @@ from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
+from wd_server.chain.turns import Turn
 from wd_server.journal.base import EventId, Lease, LeaseLost
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
@@ -57,6 +58,7 @@ class Chain:
         after: Cursor | None,
         limit: int,
         known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         yield Listed(SIZE // 2, False, False)
         for start in reversed(range(SIZE - self._ahead, SIZE, SLICE)):
@@ -78,7 +80,12 @@ class Chain:
 class Slow:
     """Knows no symbol, and says so only after others had many turns."""
 
-    async def symbols(self, mints: object, timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+    async def symbols(
+        self,
+        mints: object,
+        timeout: float,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
         for _ in range(5):
             await asyncio.sleep(0)
         return {}
@@ -225,7 +232,12 @@ def test_what_came_ahead_of_its_turn_is_entered_in_its_turn(tmp_path: Path, ahea
 class Naming:
     """Knows every symbol, but not at once."""
 
-    async def symbols(self, mints: Collection[str], timeout: float) -> dict[str, str]:  # noqa: ASYNC109
+    async def symbols(
+        self,
+        mints: Collection[str],
+        timeout: float,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
         return dict.fromkeys(mints, "NAME") if timeout else {}
 
 

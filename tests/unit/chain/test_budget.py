@@ -16,6 +16,7 @@ from wd_server.chain.budget import Budget
 from wd_server.chain.credits import DAY_SECONDS, Credits, Share
 from wd_server.chain.redis_budget import KEPT_SECONDS
 from wd_server.chain.sqlite_budget import SqliteBudgetStore
+from wd_server.chain.turns import Tenant
 from wd_server.errors import StoreUnavailable, UpstreamQuota
 
 DAY = 20_783
@@ -176,7 +177,7 @@ def test_the_file_is_its_owner_s_and_has_two_days_at_most(path: Path) -> None:
     asyncio.run(life())
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(path)) as connection:
-        days = connection.execute("SELECT DISTINCT day FROM spent ORDER BY day").fetchall()
+        days = connection.execute("SELECT DISTINCT day FROM spent_by ORDER BY day").fetchall()
     assert days == [(DAY + 3,), (DAY + 4,)]
 
 
@@ -221,3 +222,61 @@ def test_what_redis_did_without_an_answer_counts_once() -> None:
 
     with redis_server() as redis:
         asyncio.run(life(redis))
+
+
+def test_a_file_of_an_earlier_version_keeps_what_the_day_has_cost(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE spent (day INTEGER, life TEXT, credits INTEGER NOT NULL,"
+            " PRIMARY KEY (day, life)) STRICT, WITHOUT ROWID"
+        )
+        connection.execute("INSERT INTO spent VALUES (?, 'total', 40), (?, 'a', 40)", (DAY, DAY))
+        connection.commit()
+    assert asyncio.run(stored(path)) == 40
+    assert asyncio.run(stored(path)) == 40
+
+
+def test_a_key_s_credits_are_one_account_for_two_processes_and_after_them(path: Path) -> None:
+    tenant = Tenant("key:a", 10)
+
+    async def life() -> None:
+        accounts = [Credits(0, lambda: float(DAY * DAY_SECONDS)) for _ in range(3)]
+        often = (OFTEN, OFTEN, NEVER)
+        budgets = [
+            Budget(each, SqliteBudgetStore(path), seconds=seconds)
+            for each, seconds in zip(accounts, often, strict=True)
+        ]
+        for budget in budgets[:2]:
+            await budget.open()
+        for each in accounts[:2]:
+            each.spend("x", 5, tenant)
+
+        async def refused() -> bool:
+            return not any(each.may_spend([tenant]) for each in accounts[:2])
+
+        await until(refused)
+        for budget in budgets[:2]:
+            await budget.close()
+        await budgets[2].open()
+        assert accounts[2].may_spend([tenant])  # until the store has answered
+
+        async def refused_later() -> bool:
+            return not accounts[2].may_spend([tenant])
+
+        await until(refused_later)
+        await budgets[2].close()
+
+    asyncio.run(life())
+
+
+def test_where_nothing_is_limited_no_file_is_made(path: Path) -> None:
+    async def life() -> None:
+        spender = Credits(0, lambda: float(DAY * DAY_SECONDS))
+        budget = Budget(spender, SqliteBudgetStore(path), seconds=NEVER)
+        await budget.open()
+        spender.spend("x", 5)
+        await budget.close()
+
+    asyncio.run(life())
+    assert not path.exists()

@@ -3,7 +3,8 @@
 import pytest
 
 from wd_server.chain.credits import BYTES_A_CREDIT, DAY_SECONDS, Credits, Share
-from wd_server.errors import UpstreamQuota
+from wd_server.chain.turns import Tenant
+from wd_server.errors import CreditsSpent, UpstreamQuota
 
 
 class Clock:
@@ -113,3 +114,52 @@ def test_a_clock_that_is_set_back_over_midnight_gives_no_second_budget():
     clock.now -= 10
     with pytest.raises(UpstreamQuota):
         account.check()
+
+
+def test_a_clock_that_was_a_day_ahead_holds_nobody_back_when_it_is_right_again():
+    clock = Clock()
+    account = Credits(100, clock)
+    account.spend("x", 40)
+    clock.now += DAY_SECONDS
+    account.spend("x", 100)
+    with pytest.raises(UpstreamQuota):
+        account.check()
+    clock.now -= DAY_SECONDS
+    account.check()
+    assert account.today == 40
+    clock.now += 400 * DAY_SECONDS
+    account.spend("x", 100)
+    clock.now -= 400 * DAY_SECONDS
+    account.check()
+
+
+def test_what_is_spent_in_the_name_of_a_tenant_with_a_limit_is_counted_for_it_too():
+    clock = Clock()
+    account, tenant, other = Credits(0, clock), Tenant("key:a", 10), Tenant("key:b")
+    account.spend("x", 9, tenant)
+    account.spend("x", 100, other)
+    account.check([tenant])
+    account.spend("x", 1, tenant)
+    clock.now += 3600
+    with pytest.raises(CreditsSpent) as refused:
+        account.check([tenant])
+    assert refused.value.retry_after == DAY_SECONDS - 3600
+    account.check([tenant, other])
+    account.check()
+    clock.now += DAY_SECONDS
+    account.check([tenant])
+
+
+def test_the_store_is_asked_for_a_tenant_s_account_only_while_somebody_needs_it():
+    account, tenant = Credits(0, Clock()), Tenant("key:a", 10)
+    assert account.shares() == []
+    account.check([tenant])
+    (share,) = account.shares()
+    assert (share.account, share.spent) == ("key:a", 0)
+    account.count(share, 10)  # another node has spent it
+    assert account.shares() == []
+    with pytest.raises(CreditsSpent):
+        account.check([tenant])
+    account.spend("x", 1, tenant)
+    (share,) = account.shares()
+    assert (share.spent, share.counted, share.total) == (1, 0, 10)

@@ -144,7 +144,7 @@ def test_the_listing_is_not_held_up_by_what_is_asked_for_beside_it():
     async def main():
         async with setup(chain(900), by_page=False) as s:
             s.chain.page = 300
-            s.bench.rpc._rpc_bucket.drain(s.bench.time.now)  # the limit leaves nothing over
+            s.bench.rpc._rpc_gate.bucket.drain(s.bench.time.now)  # the limit leaves nothing over
             got = await read(s.history)
             assert got.signatures == expected(s.chain.transactions)
             assert len(got.newest) == 1  # the preview's

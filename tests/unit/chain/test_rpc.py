@@ -10,8 +10,8 @@ from scripted_rpc import KEY, Bench, Hang, Reply, Stalled, Truncated, bench, err
 from tornado.httpclient import HTTPRequest
 
 from wd_server.chain.faults import QUOTA_SECONDS, BatchRefused, KeyRefused, MethodUnavailable
+from wd_server.chain.gate import MAX_TURN_SECONDS
 from wd_server.chain.rpc import (
-    MAX_TURN_SECONDS,
     RETRY_SECONDS,
     RpcClient,
     upstream_http_client,

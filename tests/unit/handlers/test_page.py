@@ -4,7 +4,7 @@ import gzip
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 from zipfile import ZipFile
 
 from handlers.page import WEB, Page
@@ -45,7 +45,7 @@ def test_an_installed_copy_has_the_page(tmp_path: Path) -> None:
     source = copytree(
         ROOT,
         tmp_path / "source",
-        ignore=lambda _, names: set(names) & {".venv", ".git", "tests", "bench", "docs", "build"},
+        ignore=ignore_patterns(".*", "__pycache__", "tests", "bench", "clients", "docs", "build"),
     )
     subprocess.run(
         [sys.executable, "setup.py", "-q", "bdist_wheel", "--dist-dir", str(tmp_path)],

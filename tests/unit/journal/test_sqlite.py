@@ -102,6 +102,7 @@ def test_an_older_file_is_brought_up_to_date_by_the_migrations_it_lacks(
         assert await journal.checkpoint(WALLET) == b"kept"
 
     play(path, first_life)
+    now = len(sqlite_file.MIGRATIONS)
     monkeypatch.setattr(
         sqlite_file,
         "MIGRATIONS",
@@ -109,16 +110,16 @@ def test_an_older_file_is_brought_up_to_date_by_the_migrations_it_lacks(
     )
     refused(path)  # STRICT wants a type: the second migration fails and leaves nothing
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (now,)
     monkeypatch.setattr(
         sqlite_file,
         "MIGRATIONS",
-        (*sqlite_file.MIGRATIONS[:1], "CREATE TABLE one (a INT)", "CREATE TABLE two (a INT)"),
+        (*sqlite_file.MIGRATIONS[:now], "CREATE TABLE one (a INT)", "CREATE TABLE two (a INT)"),
     )
     play(path, second_life)
     play(path, second_life)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (now + 2,)
         connection.execute("SELECT one.a, two.a FROM one, two")
 
 
@@ -147,17 +148,25 @@ def test_after_a_refusal_no_thread_and_no_lock_is_left(path: Path) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_damaged_file_is_a_clear_error_and_the_undamaged_part_still_reads(path: Path) -> None:
+def test_a_wallet_whose_pages_are_damaged_begins_a_new_run_and_others_still_read(
+    path: Path,
+) -> None:
     async def first_life(journal: SqliteJournal) -> None:
         for wallet in ("one", "two"):
             lease, run = await begun(journal, wallet)
             await journal.append(lease, run, [TRADE] * 2000, b"", NOW)
 
     async def second_life(journal: SqliteJournal) -> None:
-        head = await journal.head("two")
-        assert head is not None
-        with pytest.raises(StoreUnavailable, match="damaged"):
-            await journal.read("two", head.run, 0, 2000, 10**9)
+        before = await journal.head("two")
+        assert before is not None
+        assert await journal.read("two", before.run, 0, 2000, 10**9) == []
+        after = await journal.head("two")
+        assert after is not None
+        assert after.run > before.run
+        lease = await journal.acquire("two")
+        assert lease is not None
+        head = await journal.append(lease, after.run, [TRADE] * 3, b"", NOW)
+        assert len(await journal.read("two", head.run, 0, 100, 10**9)) == 3
         head = await journal.head("one")
         assert head is not None
         assert len(await journal.read("one", head.run, 0, 100, 10**9)) == 100

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_stream import FOLLOW, LIMITS, House, Socket, in_house, settled, until
+from test_stream import ASKED, FOLLOW, LIMITS, House, Socket, in_house, settled, until
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter, StoreUnavailable, UpstreamRejected
@@ -79,7 +79,7 @@ class Wallets:
     ) -> Bundle:
         bookmarks = None if last is None else Bookmarks.parse(last, seal)
         opened = await self.registry.channels(wallets)
-        return self.registry.admit_bundle(opened, view, bookmarks, seal, 0.0)
+        return self.registry.admit_bundle(opened, view, bookmarks, seal, ASKED)
 
     async def open(self, *wallets: str, **how: Any) -> tuple[Bundle, Socket]:
         bundle = await self.admit(*wallets, **how)

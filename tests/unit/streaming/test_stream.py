@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from wd_server.chain.turns import Tenant
 from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUnavailable
 from wd_server.journal.base import Entry, EventId, Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
@@ -20,6 +21,7 @@ from wd_server.streaming import channel as channels
 from wd_server.streaming import event
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.client import Limits
+from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.streaming.stream import Stream
@@ -27,6 +29,7 @@ from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 FOLLOW = View(follow=True)
+ASKED = Asked(Tenant("ip:192.0.2.1"), 0.0)
 # Seconds after which what never comes, or a loop that gives nobody a turn, fails a test.
 PATIENCE = 20
 LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_streams=100)
@@ -110,10 +113,12 @@ class Nobody:
     def __init__(self) -> None:
         self.attending = 0
 
-    def attend(self, wallet: str, audience: Channel, follow: bool) -> None:
+    def attend(
+        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+    ) -> None:
         self.attending += 1
 
-    def leave(self, wallet: str, follow: bool) -> None:
+    def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
         self.attending -= 1
 
 
@@ -140,7 +145,7 @@ class House:
 
     async def admit(self, view: View = FOLLOW, after: EventId | None = None) -> Stream:
         channel = await self.registry.channel(WALLET)
-        return self.registry.admit(channel, view, after, 0.0)
+        return self.registry.admit(channel, view, after, ASKED)
 
     async def open(
         self, view: View = FOLLOW, after: EventId | None = None
@@ -679,7 +684,7 @@ def test_who_reads_while_a_new_run_begins_waits_for_its_first_entry(tmp_path: Pa
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
         channel = await house.registry.channel(WALLET)
-        stream = house.registry.admit(channel, FOLLOW, None, 0.0)
+        stream = house.registry.admit(channel, FOLLOW, None, ASKED)
         await house.begin()
         transport = Socket(stream)
         stream.connection_made(transport)

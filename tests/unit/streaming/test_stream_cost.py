@@ -9,14 +9,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from wd_server.chain.turns import Tenant
 from wd_server.journal.base import Lease, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.client import Limits
+from wd_server.streaming.demand import Asked
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
+ASKED = Asked(Tenant("ip:192.0.2.1"), 0.0)
 LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_streams=10_000)
 STREAMS = 2000
 # Bytes kept for an idle stream but for its transport: itself, its id, its counts, and its places in
@@ -51,8 +54,10 @@ class Sink(asyncio.Transport):
 class Nobody:
     """A source that fills nothing by itself."""
 
-    def attend(self, wallet: str, audience: Channel, follow: bool) -> None: ...
-    def leave(self, wallet: str, follow: bool) -> None: ...
+    def attend(
+        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+    ) -> None: ...
+    def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...
 
 
 class House:
@@ -74,7 +79,7 @@ class House:
         view = View(follow=True)
         channel = await self.registry.channel(WALLET)
         for _ in range(STREAMS):
-            self.registry.admit(channel, view, None, 0.0).connection_made(self.sink)
+            self.registry.admit(channel, view, None, ASKED).connection_made(self.sink)
         return channel
 
     async def tell(self, events: int) -> None:

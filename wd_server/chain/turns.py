@@ -1,0 +1,144 @@
+"""Whose turn it is where calls wait for the same thing. Pure.
+
+Turns go round by tenant, and the turns of one tenant by wallet. So the call for somebody's fiftieth
+wallet never stands before the call for somebody else's first. An example, with a tenant A that
+waits with two calls for wallet a and one for b, and a tenant B that came later with a call for c:
+
+    waiting   A: a a b   B: c
+    served    a (A), c (B), b (A), a (A)
+
+What the server asks for all, such as transactions that were pushed, is served after every turn of a
+tenant if it waits: it gets half of the turns at most, and is never more than one turn away.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Tenant(NamedTuple):
+    """Who asks: an API key with its tokens, a token's subject, or an address. `credits`: what may
+    be spent in its name on a day (UTC); 0: no limit."""
+
+    name: str
+    credits: int = 0
+
+
+SERVER = Tenant("")
+"""What the server asks for all."""
+
+
+class Turn:
+    """One wallet wherever its calls wait. They are served in the turn of whichever tenant that
+    wants the wallet comes first. `first`: it was never read to its end before."""
+
+    __slots__ = ("_wanted", "first", "rotations")
+
+    def __init__(self, *tenants: Tenant) -> None:
+        self._wanted = Counter(tenants)
+        self.first = False
+        self.rotations: set[Rotation[Any]] = set()
+
+    @property
+    def tenants(self) -> Collection[Tenant]:
+        return self._wanted.keys()
+
+    def join(self, tenant: Tenant) -> None:
+        """One more who wants it. To be followed by one `leave`."""
+        self._wanted = Counter({each: count for each, count in self._wanted.items() if count})
+        self._wanted[tenant] += 1
+        for rotation in self.rotations:
+            rotation.enter(self, tenant)
+
+    def leave(self, tenant: Tenant) -> None:
+        """The last tenant stays, so that calls that nobody waits for any more come to their end."""
+        self._wanted[tenant] -= 1
+        if not self._wanted[tenant] and len(self._wanted) > 1:
+            del self._wanted[tenant]
+
+
+class Rotation(Generic[T]):
+    """Those who wait, and who of them is next."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Turn, deque[T]] = {}
+        # In the order in which they are served. A turn stays with a tenant after it was served
+        # elsewhere, until it comes up.
+        self._rounds: OrderedDict[Tenant, dict[Turn, None]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def ahead(self, turn: Turn) -> int:
+        """How many are served before one that would be added now, at most."""
+        own = len(self._waiting.get(turn, ())) + 1
+        wallets = max((len(self._rounds.get(each, ())) for each in turn.tenants), default=0) + 1
+        return min(self._count, own * wallets * (len(self._rounds) + 1))
+
+    def add(self, turn: Turn, waiter: T) -> None:
+        if turn not in self._waiting:
+            self._waiting[turn] = deque()
+            turn.rotations.add(self)
+            for tenant in turn.tenants:
+                self.enter(turn, tenant)
+        self._waiting[turn].append(waiter)
+        self._count += 1
+
+    def enter(self, turn: Turn, tenant: Tenant) -> None:
+        """One more tenant wants a wallet that waits."""
+        self._rounds.setdefault(tenant, {}).setdefault(turn)
+
+    def discard(self, turn: Turn, waiter: T) -> None:
+        """It waits no more. One that was served already is no error."""
+        if waiter in self._waiting.get(turn, ()):
+            self._waiting[turn].remove(waiter)
+            self._leave_if_last(turn)
+
+    def pop(self, may: Callable[[Tenant], bool] = lambda _: True) -> tuple[T, Tenant] | None:
+        """The next, and in whose turn. Tenants that may not now are passed over and keep their
+        place. None: nobody waits who may."""
+        idle: list[Tenant] = []
+        found: tuple[Turn, Tenant] | None = None
+        for tenant, turns in self._rounds.items():
+            if may(tenant):
+                turn = self._first(tenant, turns)
+                if turn is not None:
+                    found = turn, tenant
+                    break
+                idle.append(tenant)
+        for tenant in idle:
+            del self._rounds[tenant]
+        return None if found is None else (self._serve(*found), found[1])
+
+    def _first(self, tenant: Tenant, turns: dict[Turn, None]) -> Turn | None:
+        while turns:
+            turn = next(iter(turns))
+            if turn in self._waiting and tenant in turn.tenants:
+                return turn
+            del turns[turn]
+        return None
+
+    def _serve(self, turn: Turn, tenant: Tenant) -> T:
+        waiter = self._waiting[turn].popleft()
+        turns = self._rounds[tenant]
+        del turns[turn]
+        if self._waiting[turn]:
+            turns[turn] = None
+        self._rounds.move_to_end(tenant)
+        if tenant != SERVER and SERVER in self._rounds:
+            self._rounds.move_to_end(SERVER, last=False)
+        if not turns:
+            del self._rounds[tenant]
+        self._leave_if_last(turn)
+        return waiter
+
+    def _leave_if_last(self, turn: Turn) -> None:
+        self._count -= 1
+        if not self._waiting[turn]:
+            del self._waiting[turn]
+            turn.rotations.discard(self)
+        if not self._waiting:
+            self._rounds.clear()
