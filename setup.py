@@ -58,6 +58,9 @@ setup(
             # Clients of others that are tried as they are.
             "httpx",
             "httpx-sse",
+            "aiohttp-sse-client",
+            "requests",
+            "sseclient-py",
             # The server against its own description; the documentation as a site.
             "jsonschema-rs",
             "schemathesis",

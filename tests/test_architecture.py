@@ -83,7 +83,7 @@ PURE = re.compile(
     r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"
     r"|analysis\.(book|comparison|progress|read)"
     r"|load\.(plan|frames|continuity|distribution|tally|job)"
-    r"|client\.(backoff|errors|events|frame|position|response|target)"
+    r"|client\.(backoff|chain|errors|events|frame|position|response|target)"
     r"|watch\.(board|figures|lines|records|screen))"
 )
 IMPURE_LIBRARIES = re.compile(

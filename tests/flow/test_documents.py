@@ -21,6 +21,7 @@ import pytest
 from demo import demo
 from posted import chromium, page
 from processes import PATIENCE, ROOT, free_port
+from scripted_server import ScriptedServer
 
 from handlers import events_page
 
@@ -147,6 +148,26 @@ def _run(block: Block, environment: dict[str, str], folder: Path) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def test_the_lines_that_prove_a_history_refuse_one_that_was_altered(
+    running: Demo, tmp_path: Path
+) -> None:
+    (block,) = [each for each in blocks("docs/resuming.md") if each.kind == "python"]
+    (url,) = re.findall(rf"{DEMO_URL}\S+(?=\")", block.text)
+    # HTTP/1.0, so that the body is the frames and nothing else.
+    asked = ["curl", "--silent", "--http1.0", url.replace(DEMO_URL, running.url)]
+    whole = subprocess.run(asked, capture_output=True, check=True, timeout=PATIENCE).stdout
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    altered = whole.replace(b'"priced":true', b'"priced":1234', 1)
+    for body, code, told in ((whole, 0, "proved"), (altered, 1, "altered: read it anew")):
+        with ScriptedServer([head + body], stays=False) as scripted:
+            text = block.text.replace(DEMO_URL, scripted.url)
+            done = subprocess.run(
+                [sys.executable, "-c", text], capture_output=True, text=True, timeout=PATIENCE
+            )
+        assert done.returncode == code, done.stderr
+        assert told in done.stdout + done.stderr
 
 
 WATCHED = """<script type="module">

@@ -17,6 +17,9 @@ from eventsource import EventSource
 from processes import PATIENCE, ROOT, Simulator, server
 from scripted_server import ScriptedServer
 
+from wd_server.client.chain import Chain
+from wd_server.client.frame import FrameReader
+
 STREAMS = 60
 # Transactions that each wallet does while the test runs.
 APPENDED = 20
@@ -96,6 +99,8 @@ def test_followers_get_every_trade_once_and_the_report_says_what_the_server_coun
     assert report["live"]["delay_ms"]["count"] == report["live"]["trades"]
     assert report["ids"]["lost"] == report["ids"]["duplicates"] == 0
     assert report["ids"]["behind"] == {"streams": 0, "events": 0}
+    # At the end of the history, and again with what was new.
+    assert report["ids"]["verified"] >= STREAMS
     assert report["closes"] == {"end of test": STREAMS}
     assert metrics["total_streams"] == STREAMS + 3 * len(wallets)
 
@@ -115,6 +120,7 @@ def test_churn_and_slow_readers_lose_nothing_of_a_long_history(
     assert report["ids"]["lost"] == report["ids"]["duplicates"] == 0
     assert report["closes"].pop("churn") >= report["resumes"]["count"] > 0
     assert report["closes"] == {"complete": 30}
+    assert report["ids"]["verified"] == 30
     assert resumed == report["resumes"]["count"]
 
 
@@ -138,7 +144,9 @@ def test_streams_come_back_to_a_server_that_was_killed_and_lose_nothing(
     assert report["resumes"]["count"] == STREAMS
     assert report["resumes"]["away_ms"]["count"] == STREAMS
     assert report["ids"]["lost"] == report["ids"]["duplicates"] == 0
-    assert report["closes"] == {"dropped": STREAMS, "end of test": STREAMS}
+    assert report["closes"].pop("end of test") == STREAMS
+    assert sum(report["closes"].values()) == STREAMS
+    assert report["closes"].keys() <= {"cut", "dropped"}
 
 
 def test_wallets_that_are_not_known_to_the_server_are_errors_and_not_tried_again(
@@ -201,6 +209,82 @@ def test_an_event_that_is_left_out_and_one_that_comes_twice_are_found() -> None:
     assert report["resumes"]["count"] == 1
     assert report["closes"] == {"bye lifetime": 1, "enough": 1}
     assert [each.headers.get("Last-Event-ID") for each in scripted.requests] == [None, "7-4"]
+
+
+def entry(seq: int, number: int) -> bytes:
+    payload = b'{"signature":"s","emitted_at":1,"number":%d}' % number
+    return b"event: trade\ndata: %b\nid: 7-%d\n\n" % (payload, seq)
+
+
+def ending(seq: int, *entries: bytes) -> bytes:
+    """A `complete` that proves these."""
+    chain = Chain()
+    for each in entries:
+        (frame,) = FrameReader().feed(each)
+        chain.add(frame.event_id or b"", frame.data or b"", None)
+    assert chain.digest is not None
+    payload = b'{"trades_found":%d,"entries":%d,"digest":"%b"}' % (
+        *(len(entries), len(entries)),
+        chain.digest.hex().encode(),
+    )
+    return b"event: complete\ndata: %b\nid: 7-%d\n\n" % (payload, seq)
+
+
+def test_a_history_is_proved_by_its_digest_over_connections_and_steps_in_the_ids() -> None:
+    entries = [entry(2, 1), entry(3, 2), entry(9, 3)]
+    answers = [
+        HEAD + CONNECTED + entries[0] + entries[1] + BYE,
+        HEAD + CONNECTED + entries[2] + ending(11, *entries),
+    ]
+    with against(answers, stays=False) as (scripted, load):
+        report = load.report()
+    assert report["ids"]["verified"] == 1
+    assert report["ids"]["lost"] == report["ids"]["unjudged"] == 0
+    assert [each.headers.get("Last-Event-ID") for each in scripted.requests] == [None, "7-3"]
+
+
+def test_a_trade_that_was_altered_on_the_way_is_a_mismatch() -> None:
+    entries = [entry(1, 1), entry(2, 2)]
+    altered = (entries[0] + entries[1]).replace(b'"s"', b'"x"', 1)
+    with against([HEAD + altered + ending(3, *entries)], stays=False) as (_, load):
+        report = load.report(code=1)
+    assert (report["ids"]["verified"], report["ids"]["mismatches"]) == (0, 1)
+    assert report["ids"]["examples"] == [
+        {"kind": "mismatch", "wallet": WALLET, "entries": 1, "after": "", "got": "7-3"}
+    ]
+
+
+@pytest.mark.parametrize("follow", [["--follow", "--trades=2"], []])
+def test_a_number_that_is_left_out_is_a_loss_whether_it_follows_or_not(follow: list[str]) -> None:
+    entries = [entry(1, 1), entry(2, 3)]
+    answer = HEAD + b"".join(entries) + (b"" if follow else ending(4, *entries))
+    with against([answer], *follow, stays=bool(follow)) as (_, load):
+        report = load.report(code=1)
+    assert report["ids"]["lost"] == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "closes"),
+    [(b"", {"cut": 1}), (b"0\r\n\r\n", {"ended": 1})],
+)
+def test_a_stream_that_was_cut_is_told_from_one_that_ended(
+    end: bytes, closes: dict[str, int]
+) -> None:
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    first = trade(1)
+    answers = [head + b"%x\r\n%b\r\n" % (len(first), first) + end, HEAD + trade(2) + complete(3, 2)]
+    with against(answers, stays=False) as (scripted, load):
+        report = load.report()
+    assert report["closes"] == {**closes, "complete": 1}
+    assert scripted.requests[1].headers["Last-Event-ID"] == "7-1"
+
+
+@pytest.mark.parametrize("wait", ["\xb2", "9" * 400])
+def test_a_time_to_wait_that_is_none_or_endless_breaks_nothing(wait: str) -> None:
+    refused = f"HTTP/1.1 429 X\r\nRetry-After: {wait}\r\nContent-Length: 0\r\n\r\n"
+    arguments = ("--open-within=1", "--hold=0")
+    with against([refused.encode("latin-1")], *arguments, stays=False) as (_, load):
+        assert load.report(code=3)["refusals"]["status 429"] == 1
 
 
 def test_losses_can_be_only_told_instead_of_failed_for() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from eventsource import EventSource
 from processes import PATIENCE, ROOT, Server, Simulator, server
+from scripted_server import ScriptedServer
 from slow_link import SlowLink
 
 COMMAND = [sys.executable, str(ROOT / "bin/wd-watch")]
@@ -59,7 +60,13 @@ def test_json_is_every_event_with_the_data_that_was_sent(served: Server, wallet:
     lines = [json.loads(line) for line in out.splitlines()]
     events = [event for event in sent(served, wallet) if event.id]
     assert [line for line in lines if "id" in line] == [
-        {"event": event.name, "id": event.id, "data": event.data} for event in events
+        {
+            "event": event.name,
+            "id": event.id,
+            **({"verified": True} if event.name == "complete" else {}),
+            "data": event.data,
+        }
+        for event in events
     ]
     assert lines[0]["event"] == "connected"
     assert not error
@@ -74,6 +81,19 @@ def test_csv_has_a_row_for_every_trade(served: Server, wallet: str) -> None:
         [float("nan") if trade["pnl_sol"] is None else trade["pnl_sol"] for trade in trades],
         nan_ok=True,
     )
+
+
+def test_a_history_that_a_proxy_alters_is_an_error_that_says_what_to_do(
+    served: Server, wallet: str
+) -> None:
+    (complete,) = [event for event in sent(served, wallet) if event.name == "complete"]
+    forged = json.dumps({**complete.data, "digest": "00" * 32}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    answer = head + b"event: complete\ndata: %b\nid: 7-1\n\n" % forged
+    with ScriptedServer([answer, answer], stays=False) as scripted:
+        out, error = watch(scripted.url, wallet, code=1)
+    assert "What came was not what the server proves" in out
+    assert re.search(r"wd-watch: The history .* not the one that the server proves: .*anew", error)
 
 
 def test_a_later_run_goes_on_after_the_id_of_an_earlier_one(served: Server, wallet: str) -> None:
@@ -138,7 +158,7 @@ def in_terminal(url: str, wallet: str, kind: str, **environment: str) -> str:
 def test_in_a_terminal_it_ends_with_the_table_and_the_totals(served: Server, wallet: str) -> None:
     text = in_terminal(served.url, wallet, "xterm-256color")
     assert "\x1b[" in text
-    for part in ("complete", wallet, "P&L SOL", "realized P&L", "open positions"):
+    for part in ("complete, verified", wallet, "P&L SOL", "realized P&L", "open positions"):
         assert part in text
 
 

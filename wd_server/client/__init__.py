@@ -3,8 +3,10 @@
 async for event in stream("http://127.0.0.1:5000", address, follow=True): ...
 """
 
+from wd_server.client.chain import Bookmark
 from wd_server.client.errors import (
     BadAnswer,
+    Mismatch,
     NotAllowed,
     Refused,
     SentAway,
@@ -33,12 +35,14 @@ from wd_server.client.stream import stream, stream_sync
 __all__ = [
     "Away",
     "BadAnswer",
+    "Bookmark",
     "Bye",
     "Complete",
     "Connected",
     "Event",
     "Gap",
     "Heartbeat",
+    "Mismatch",
     "NotAllowed",
     "Other",
     "Preview",

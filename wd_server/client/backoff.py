@@ -9,6 +9,9 @@ FIRST_SECONDS, LAST_SECONDS = 1.0, 30.0
 JITTER = 0.25
 # Seconds after which a connection counts as one that stood, though nothing came that was stored.
 STEADY_SECONDS = 30.0
+# Seconds that a server may ask for at most. The longest it means is half an hour; what is more is a
+# mistake, and no timer can count to every number that fits a header.
+LONGEST_SECONDS = 86400.0
 
 
 class Backoff:
@@ -29,7 +32,7 @@ class Backoff:
 
     def told(self, seconds: float) -> None:
         """The server says when to come back the next time."""
-        self._told = max(0.0, seconds)
+        self._told = min(max(0.0, seconds), LONGEST_SECONDS)
 
     def succeeded(self) -> None:
         """Something stored came."""

@@ -8,21 +8,21 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from wd_server.client.errors import BadAnswer, NotAllowed, StreamError, Unreachable, refused
-from wd_server.client.frame import END, Fields, cut, fields
-from wd_server.client.response import HEAD_BYTES, BadResponse, Body, Head, body_of, read_head
+from wd_server.client.frame import EventTooLong, Fields, FrameReader
+from wd_server.client.response import HEAD_BYTES, OK, BadResponse, Body, Head, body_of, read_head
 from wd_server.client.target import REDIRECTS, Target, sent_on
 
 # Seconds until the answer's head is there, redirects included. A server that is restarted keeps
 # connections waiting.
 ANSWER_SECONDS = 30.0
-# Bytes of one event: a batch of 500 trades, the largest there is, has about 400 KB.
-EVENT_BYTES = 8 * 1024 * 1024
 # Bytes of an error's text that are read; the server's have a few hundred.
 PROBLEM_BYTES = 64 * 1024
 _READ_BYTES = 64 * 1024
 
-OK, NO_CONTENT = 200, 204
-
+NO_CONTENT = 204
+# Of the server's compressed streams none is asked for; what needs no decoding may be named so.
+PLAIN = frozenset({"", "identity"})
+EVENT_STREAM = "text/event-stream"
 
 Tls = Callable[[], ssl.SSLContext]
 
@@ -42,7 +42,7 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._body = body
-        self._rest = b""
+        self._frames = FrameReader()
         self._found: list[Fields] = []
 
     def close(self) -> None:
@@ -51,7 +51,8 @@ class Connection:
 
     async def read(self, silence: float) -> list[Fields]:
         """The events that came together; none at the stream's end. Raises Unreachable when the
-        connection breaks or nothing comes for `silence` seconds, BadAnswer."""
+        connection breaks, ends before the stream does, or is silent for `silence` seconds; and
+        BadAnswer."""
         while not self._found and not (self._body is not None and self._body.ended):
             try:
                 async with asyncio.timeout(silence):
@@ -60,7 +61,9 @@ class Connection:
                 raise Unreachable(f"The stream was silent for {silence:.0f} seconds.") from None
             except OSError as error:
                 raise Unreachable(f"The connection broke ({error}).") from error
-            if not data:
+            if not data and self._body is not None:
+                raise Unreachable("The connection broke off before the stream's end.")
+            if not data:  # without framing, nobody can tell an end from a cut
                 break
             self.feed(data)
         found, self._found = self._found, []
@@ -73,10 +76,10 @@ class Connection:
                 data = self._body.feed(data)
             except BadResponse as error:
                 raise BadAnswer(f"The answer can't be read: {error}.") from None
-        whole, self._rest = cut(self._rest + data)
-        if len(self._rest) > EVENT_BYTES:
-            raise BadAnswer("An event does not end.")
-        self._found += [fields(frame) for frame in whole.split(END) if frame]
+        try:
+            self._found += self._frames.feed(data)
+        except EventTooLong:
+            raise BadAnswer("An event does not end.") from None
 
 
 async def connect(target: Target, tls: Tls, headers: Mapping[str, str]) -> Connection | None:
@@ -144,9 +147,16 @@ async def _answer(
         return _Moved(head.headers.get("location"))
     if head.status != OK:
         raise await _refusal(head, rest, reader)
-    if not head.headers.get("content-type", "").startswith("text/event-stream"):
+    media_type = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != EVENT_STREAM:
         raise BadAnswer(
             f"What {target.origin} answers is no event stream: is this the URL of a wd-server?"
+        )
+    coding = head.headers.get("content-encoding", "").lower()
+    if coding not in PLAIN:
+        raise BadAnswer(
+            f"{target.origin} compressed the stream ({coding!r}), which this client didn't ask for:"
+            " does a proxy before it ignore Accept-Encoding?"
         )
     connection = Connection(reader, writer, body_of(head))
     connection.feed(rest)

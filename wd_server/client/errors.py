@@ -22,6 +22,20 @@ class BadAnswer(StreamError):
     wrong, or a proxy is in the way."""
 
 
+class Mismatch(StreamError):
+    """The history that came isn't the one that the server proves. The client yields a `Gap` and
+    reads it once more from the beginning; when that doesn't match either, this is raised."""
+
+    passing = True
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"The history that came is not the one that the server proves: {difference}. Something"
+            " between the server and this client loses or alters events: discard what came, and"
+            " read it anew by another way."
+        )
+
+
 class Refused(StreamError):
     """The server says why: `code` as the contract lists them, `status` 200 if it was said within
     the stream, `wallet` where it is about one of several."""
@@ -54,7 +68,7 @@ class SentAway(StreamError):
 
     passing = True
 
-    def __init__(self, reason: str, retry_after: float) -> None:
+    def __init__(self, reason: str, retry_after: float | None) -> None:
         super().__init__(f"The server ended the stream: {reason}.")
         self.reason = reason
         self.retry_after = retry_after

@@ -2,6 +2,10 @@
 
 The fields are those of the public contract; `data` has the JSON as it came, with what a newer
 server may have added. Amounts are Decimals with all their digits.
+
+Older servers leave fields out, and that ends no stream. What is missing is None where the type
+says so, else an empty text, False, or an object without anything. A missing number is None whatever
+its type says, because no number stands for "unknown".
 """
 
 import json
@@ -12,6 +16,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from wd_server.client.chain import Bookmark
 from wd_server.client.errors import BadAnswer, StreamError
 
 T = TypeVar("T")
@@ -19,10 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`id`: the position after this event, for `last_event_id`; most events have none. `wallet`:
-    which of several it is about."""
+    """`id`: the position after this event, for `last_event_id`; most events have none. `bookmark`:
+    the same position with the state of the digest, where the event has an id. `wallet`: which of
+    several it is about."""
 
     id: str | None = None
+    bookmark: Bookmark | None = None
     wallet: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -38,9 +45,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade(Event):
-    """Final when it comes. One within a batch or a preview has no `id` of its own."""
+    """Final when it comes. One within a batch or a preview has no `id` of its own. `number` counts
+    trades and retracts, from 1 without a hole; older servers send none."""
 
     signature: str
+    number: int | None = None
     slot: int
     timestamp: int
     action: str
@@ -142,7 +151,9 @@ class RunMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete(Event):
-    """`duration` is in seconds."""
+    """`duration` is in seconds. `entries` and `digest`: how many trades and retracts came before,
+    and the hash chain over them; older servers send none. `verified`: the client has compared both
+    with what came, from the beginning of the history."""
 
     status: str
     trades_found: int
@@ -151,13 +162,17 @@ class Complete(Event):
     metrics: RunMetrics
     truncated: bool
     timestamp: int
+    entries: int | None = None
+    digest: str | None = None
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retract(Event):
-    """The trade of this signature left the chain with a fork."""
+    """The trade of this signature left the chain with a fork. `number` as of a trade."""
 
     signature: str
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +182,8 @@ class Heartbeat(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap(Event):
-    """Discard what you hold (of `wallet`, where it is named): the whole history follows."""
+    """Discard what you hold (of `wallet`, where it is named): the whole history follows. With the
+    reason `mismatch` it was made here: what came was not what the server proves."""
 
     reason: str
     from_id: str = field(metadata={"name": "from"})
@@ -231,40 +247,51 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
 }
 
 
-def read(name: str, event_id: str | None, text: bytes) -> Event:
-    """Raises BadAnswer for data that isn't what the contract says."""
+# Fields that this client fills, and no server.
+_OURS = frozenset({"data", "id", "bookmark", "verified"})
+
+
+def parsed(name: str, text: bytes) -> Mapping[str, Any]:
+    """Data of an event. Raises BadAnswer."""
     try:
         data = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
-        kind = EVENTS.get(name)
-        if kind is None:
-            return Other(name=name, id=event_id, wallet=data.get("wallet"), data=data)
-        return _made(kind, data, event_id)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise _unreadable(name, error) from error
+    if not isinstance(data, dict):
+        raise _unreadable(name, "it is no object")
+    return data
+
+
+def made(name: str, data: Mapping[str, Any], **ours: Any) -> Event:
+    """The event of this name; `ours` are fields that no server fills. Raises BadAnswer for data
+    that isn't what the contract says."""
+    kind = EVENTS.get(name)
+    if kind is None:
+        return Other(name=name, wallet=data.get("wallet"), data=data, **ours)
+    try:
+        return _made(kind, data, data=data, **ours)
     except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise BadAnswer(f"An event {name!r} can't be read ({error}).") from error
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, reason: object) -> BadAnswer:
+    return BadAnswer(f"An event {name!r} can't be read ({reason}).")
 
 
 class _Part(NamedTuple):
-    """How one field of a dataclass is made. Without `needed` it may be missing."""
+    """How one field of a dataclass is made, and what stands for it when it is missing."""
 
     name: str
     wire: str
     make: Callable[[Any], Any]
-    needed: bool
+    missing: Any
 
 
-def _made(kind: type[T], data: Mapping[str, Any], event_id: str | None = None) -> T:
-    values: dict[str, Any] = {}
-    for name, wire, make, needed in _parts(kind):  # type: ignore[arg-type]  # mypy: types aren't hashable
-        value = data.get(wire)
-        if value is not None:
-            values[name] = make(value)
-        elif needed and wire not in data:
-            raise ValueError(f"it lacks {wire!r}")
-        else:
-            values[name] = None
-    if issubclass(kind, Event):
-        values |= {"data": data, "id": event_id}
-    return kind(**values)
+def _made(kind: type[T], values: Mapping[str, Any], **ours: Any) -> T:
+    for name, wire, make, missing in _parts(kind):  # type: ignore[arg-type]  # mypy: types aren't hashable
+        value = values.get(wire)
+        ours[name] = missing if value is None else make(value)
+    return kind(**ours)
 
 
 @cache
@@ -272,15 +299,23 @@ def _parts(kind: Any) -> tuple[_Part, ...]:
     hints = get_type_hints(kind)
     parts = []
     for each in fields(kind):
-        if each.name in ("data", "id"):
+        if each.name in _OURS:
             continue
         hint = hints[each.name]
-        optional = isinstance(hint, UnionType)
-        if optional:
+        missing = _missing(hint)
+        if isinstance(hint, UnionType):
             hint = next(part for part in get_args(hint) if part is not type(None))
         wire = each.metadata.get("name", each.name)
-        parts.append(_Part(each.name, wire, _maker(hint), not optional))
+        parts.append(_Part(each.name, wire, _maker(hint), missing))
     return tuple(parts)
+
+
+def _missing(hint: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _made(hint, {})
+    if hint in (str, bool) or get_origin(hint) is tuple:
+        return (get_origin(hint) or hint)()
+    return None
 
 
 def _maker(hint: Any) -> Callable[[Any], Any]:

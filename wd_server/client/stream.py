@@ -16,24 +16,37 @@ from collections.abc import (
 from decimal import Decimal
 from functools import cache
 from random import Random
-from typing import Literal, ParamSpec
+from typing import Any, Literal, ParamSpec
 from urllib.parse import quote, urlencode
 
 from wd_server import __version__
 from wd_server.client.backoff import Backoff
+from wd_server.client.chain import ENTRIES, Bookmark, Chain, chain_at
 from wd_server.client.connection import Tls, connect
-from wd_server.client.errors import SentAway, StreamError, Unreachable, refused
-from wd_server.client.events import Away, Bye, Complete, Connected, Error, Event, Gap, read
+from wd_server.client.errors import Mismatch, SentAway, StreamError, Unreachable, refused
+from wd_server.client.events import (
+    Away,
+    Bye,
+    Complete,
+    Connected,
+    Error,
+    Event,
+    Gap,
+    made,
+    parsed,
+)
 from wd_server.client.frame import Fields
 from wd_server.client.position import Position
 from wd_server.client.target import Target, target_of
 
-# Heartbeats that may be missed before a connection counts as dead, and the seconds before the
-# server has said how far apart they are: it may be 20 at most.
+# Heartbeats that may be missed before a connection counts as dead. They are 20 seconds apart at
+# most, so this is the longest silence, too, and the one before the server has said how far apart.
 MISSED_HEARTBEATS = 3
 SILENCE_SECONDS = 60.0
 
 _VISIBLE = re.compile(r"[!-~]+")
+# An id may be any text: it is sent back as UTF-8, as the standard has it.
+_ONE_LINE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]+")
 
 Key = str | Callable[[], Awaitable[str]]
 P = ParamSpec("P")
@@ -52,6 +65,7 @@ def stream(
     since: int | None = None,
     skip_pricing: bool = False,
     last_event_id: str | None = None,
+    bookmark: Bookmark | None = None,
     patience: float = 60.0,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Event, None]:
@@ -59,10 +73,15 @@ def stream(
     in order, over as many connections as it takes.
 
     `key`: an API key or a token, or what gets one for each connection, as tokens soon end. Keep the
-    last event's id and hand it in as `last_event_id` to go on in another process. It ends after
-    `complete`, unless it is to `follow`. While the server can't be reached, is full or restarts, an
-    `Away` is yielded and the client comes back when the server told it to, else after a second and
-    longer and longer. Whoever leaves early closes it (`contextlib.aclosing`).
+    last event's `bookmark` and hand it in to go on in another process, or its id alone as
+    `last_event_id`. It ends after `complete`, unless it is to `follow`. While the server can't be
+    reached, is full or restarts, an `Away` is yielded and the client comes back when the server
+    told it to, else after a second and longer and longer. Whoever leaves early closes it
+    (`contextlib.aclosing`).
+
+    One wallet's stream without filters, `batch` or `skip_pricing` is compared with the digest that
+    the server sends with each `complete` (`Complete.verified`). Where they differ, a `Gap` is
+    yielded and the history is read once more; if it differs again, Mismatch is raised.
 
     Raises ValueError for arguments that can't be sent. Iterating raises NotAllowed, Refused and
     BadAnswer at once; and the cause of being away (Unreachable, Refused, SentAway) when it would
@@ -78,19 +97,24 @@ def stream(
         skip_pricing=skip_pricing,
     )
     server = target_of(url)
+    if bookmark is not None and last_event_id is not None:
+        raise ValueError("a bookmark has an id: hand in one of the two")
+    filters = (batch, mint, side, min_usd, since)
+    whole = isinstance(wallet, str) and filters.count(None) == len(filters) and not skip_pricing
     return _Visit(
         server._replace(path=server.path + _path(wallet, query)),
         cache(lambda: tls or ssl.create_default_context()),
         key,
-        Position(last_event_id),
+        Position(bookmark.id if bookmark is not None else last_event_id),
         Backoff(patience, Random().random),
+        chain=_chain(last_event_id, bookmark) if whole else None,
         awaited=None if follow else 1 if isinstance(wallet, str) else len(set(wallet)),
     ).events()
 
 
 class _Visit:
-    """A stream over all its connections. `awaited`: how many wallets have to complete before it is
-    over, None: it never is."""
+    """A stream over all its connections. `chain`: None where not every entry is sent as it is
+    stored. `awaited`: how many wallets have to complete before it is over, None: it never is."""
 
     def __init__(
         self,
@@ -100,6 +124,7 @@ class _Visit:
         position: Position,
         backoff: Backoff,
         *,
+        chain: Chain | None,
         awaited: int | None,
     ) -> None:
         self._target = target
@@ -107,9 +132,11 @@ class _Visit:
         self._key = key
         self._position = position
         self._backoff = backoff
+        self._chain = chain
         self._awaited = awaited
         self._silence = SILENCE_SECONDS
         self._completed: set[str | None] = set()
+        self._mismatched = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         while True:
@@ -119,19 +146,23 @@ class _Visit:
                 connection = await connect(self._target, self._tls, headers)
                 if connection is None:
                     return
+                if self._position.last_event_id is None:
+                    self._begin()
                 while found := await connection.read(self._silence):
                     for event in filter(None, map(self._take, found)):
                         yield event
                         if isinstance(event, Bye):
-                            raise SentAway(event.reason, event.reconnect_after_ms / 1000)
+                            raise _sent_away(event)
                     if self._awaited is not None and len(self._completed) >= self._awaited:
                         return
-                raise Unreachable("The connection ended.")
+                raise Unreachable("The server ended the stream before it was complete.")
             except StreamError as error:
                 cause = error
             finally:
                 if connection is not None:
                     connection.close()
+            if isinstance(cause, Mismatch):
+                yield self._distrust(cause)
             seconds = self._wait(cause)
             if seconds is None:
                 raise cause
@@ -139,34 +170,74 @@ class _Visit:
             await asyncio.sleep(seconds)
 
     def _take(self, frame: Fields) -> Event | None:
-        """The event, if it is one for the caller. Raises Refused, BadAnswer."""
+        """The event, if it is one for the caller. Raises Refused, BadAnswer, Mismatch."""
         if frame.retry is not None:
             self._backoff.told(frame.retry / 1000)
-        if frame.data is None:
+        event_id = None if frame.event_id is None else frame.event_id.decode(errors="replace")
+        if not self._move(event_id) or frame.data is None:
             return None
-        event_id = frame.event_id.decode(errors="replace") or None
-        event = read(frame.name.decode(errors="replace"), event_id, frame.data)
-        if event_id is not None:
-            self._backoff.succeeded()
-            if not self._position.take(event_id):
-                return None
+        name = frame.name.decode(errors="replace")
+        data = parsed(name, frame.data)
+        verified = self._prove(frame, data)
+        bookmark = self._bookmark() if event_id else None
+        ours = {"verified": verified} if name == "complete" else {}
+        event = made(name, data, id=event_id or None, bookmark=bookmark, **ours)
         if isinstance(event, Connected):
             self._backoff.connected(time.monotonic())
-            self._silence = float(MISSED_HEARTBEATS * event.heartbeat_seconds)
+            self._silence = _silence(event.heartbeat_seconds)
         elif isinstance(event, Gap):
             self._completed.discard(event.wallet)
             if event.wallet is None:
-                self._position.forget()
+                self._begin()
         elif isinstance(event, Complete):
             self._completed.add(event.wallet)
         elif isinstance(event, Error):
-            raise refused(
-                event.error,
-                event.code,
-                retry_after=event.details.retry_after,
-                wallet=event.wallet,
-            )
+            raise _refused(event)
         return event
+
+    def _move(self, event_id: str | None) -> bool:
+        """Whether the event is new, by its id. One without an id moves nothing, and an empty id
+        forgets the position."""
+        if event_id is None:
+            return True
+        if not event_id:
+            self._position.forget()
+            return True
+        self._backoff.succeeded()
+        return self._position.take(event_id)
+
+    def _prove(self, frame: Fields, data: Mapping[str, Any]) -> bool:
+        """Whether this is a `complete` and everything before it has come. Raises Mismatch."""
+        if self._chain is None:
+            return False
+        if frame.name in ENTRIES and frame.event_id and frame.data is not None:
+            self._chain.add(frame.event_id, frame.data, data.get("number"))
+        if frame.name != b"complete":
+            return False
+        proved = self._chain.proves(data.get("entries"), data.get("digest"))
+        self._mismatched = self._mismatched and not proved
+        return proved
+
+    def _bookmark(self) -> Bookmark:
+        chain = self._chain or Chain(None, None)
+        digest = None if chain.digest is None else chain.digest.hex()
+        return Bookmark(self._position.last_event_id or "", chain.entries, digest)
+
+    def _begin(self) -> None:
+        """The whole history follows."""
+        self._position.forget()
+        if self._chain is not None:
+            self._chain = Chain()
+
+    def _distrust(self, mismatch: Mismatch) -> Gap:
+        """What came can't be relied on: it is read anew. Raises it when that was done before."""
+        if self._mismatched:
+            mismatch.passing = False
+            raise mismatch
+        self._mismatched = True
+        gap = Gap(reason="mismatch", from_id=self._position.last_event_id or "", to_id=None)
+        self._begin()
+        return gap
 
     def _wait(self, cause: StreamError) -> float | None:
         """Seconds until the next attempt, None: there is none."""
@@ -196,6 +267,34 @@ stream_sync = _blocking(stream)
 stream_sync.__doc__ = "`stream` for code without an event loop: `for event in stream_sync(…)`."
 
 
+def _chain(last_event_id: str | None, bookmark: Bookmark | None) -> Chain:
+    """Of a stream that goes on there. Raises ValueError."""
+    if bookmark is not None:
+        return chain_at(bookmark)
+    return Chain() if last_event_id is None else Chain(None, None)
+
+
+def _sent_away(bye: Bye) -> SentAway:
+    milliseconds: int | None = bye.reconnect_after_ms
+    return SentAway(bye.reason, None if milliseconds is None else milliseconds / 1000)
+
+
+def _refused(error: Error) -> StreamError:
+    return refused(
+        error.error or "The server ended the stream without a reason.",
+        error.code or "UNKNOWN",
+        retry_after=error.details.retry_after,
+        wallet=error.wallet,
+    )
+
+
+def _silence(heartbeat_seconds: int | None) -> float:
+    """Seconds without a byte after which a connection counts as dead."""
+    if heartbeat_seconds is None or heartbeat_seconds <= 0:
+        return SILENCE_SECONDS
+    return min(float(MISSED_HEARTBEATS * heartbeat_seconds), SILENCE_SECONDS)
+
+
 def _query(**wishes: object) -> str:
     texts = {
         name: "true" if value is True else str(value)
@@ -218,14 +317,18 @@ async def _headers(key: Key | None, last_event_id: str | None) -> Mapping[str, s
     """Raises ValueError."""
     headers = {
         "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",
         "Cache-Control": "no-cache",
         "User-Agent": f"wd-server-client/{__version__}",
     }
     secret = await key() if callable(key) else key
-    for name, value in (("Authorization", secret), ("Last-Event-ID", last_event_id)):
+    for name, value, sendable in (
+        ("Authorization", secret, _VISIBLE),
+        ("Last-Event-ID", last_event_id, _ONE_LINE),
+    ):
         if value is None:
             continue
-        if not _VISIBLE.fullmatch(value):
+        if not sendable.fullmatch(value):
             raise ValueError(f"what would stand in {name} has characters that can't be sent")
         headers[name] = f"Bearer {value}" if name == "Authorization" else value
     return headers

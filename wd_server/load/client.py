@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from wd_server.client.frame import END, cut
+from wd_server.client.backoff import LONGEST_SECONDS
+from wd_server.client.frame import END, EVENT_BYTES, cut
 from wd_server.client.response import BadResponse, Body, Head, body_of, read_head
-from wd_server.load.continuity import Continuity
+from wd_server.load.continuity import Breach, Continuity
 from wd_server.load.frames import Block, Blocks, Item
 from wd_server.load.job import Habits
 from wd_server.load.plan import Assignment
@@ -52,6 +53,8 @@ class _Gap(Struct):
 
 class _Complete(Struct):
     trades_found: int = 0
+    entries: int | None = None
+    digest: str | None = None
 
 
 class _Details(Struct):
@@ -141,6 +144,8 @@ class Client(asyncio.Protocol):
             data = self._unframe(data)
         if self._rest or not data.endswith(END):
             data, self._rest = cut(self._rest + data)
+            if len(self._rest) > EVENT_BYTES:
+                self._broken()
         if not data:
             return
         block = crowd.blocks[data]
@@ -149,8 +154,8 @@ class Client(asyncio.Protocol):
         tally.events.add(now, block.events)
         tally.trades += block.trades
         position = self.position
-        if block.run and block.run == position.run and block.before == position.seq:
-            position.advance(block.last, block.trades)
+        if block.run and block.run == position.run and block.before == position.count:
+            position.advance(block)
         elif block.items:
             self._look_at(block)
         if block.newest >= self._since and not self.assignment.slow:
@@ -165,8 +170,16 @@ class Client(asyncio.Protocol):
         if self.streaming:
             self.left_at = self.crowd.timer()
         if not self.ending:
-            self.ending = "dropped" if self.streaming else "closed before the answer"
+            self.ending = self._how_it_ended()
         self.crowd.closed(self)
+
+    def _how_it_ended(self) -> str:
+        """Of a connection that nothing said the end of."""
+        if not self.streaming:
+            return "closed before the answer"
+        if self._body is None:
+            return "dropped"
+        return "ended" if self._body.ended else "cut"
 
     # What the process wants.
 
@@ -217,9 +230,9 @@ class Client(asyncio.Protocol):
             self.leave("nothing new", None)
             return
         wait = head.headers.get("retry-after", "")
-        seconds = float(wait) if wait.isdigit() else REFUSED_SECONDS
+        seconds = float(wait) if wait.isascii() and wait.isdigit() else REFUSED_SECONDS
         again = head.status in PASSING
-        self.leave(f"status {head.status}", int(seconds * 1000) if again else None)
+        self.leave(f"status {head.status}", _milliseconds(seconds) if again else None)
 
     def _broken(self) -> None:
         self.leave("not HTTP", None)
@@ -253,21 +266,31 @@ class Client(asyncio.Protocol):
         if item.name == "gap":
             bump(self.crowd.tally.gaps, _read(item.data, _Gap()).reason)
             self.position.gap()
-        elif item.name == "complete" and not self.crowd.habits.follow:
-            found = _read(item.data, _Complete()).trades_found
-            for breach in self.position.complete(found):
-                self.crowd.tally.note_breach(self.assignment.wallet, breach)
-            self.ending, self.retry_ms = "complete", None
+        elif item.name == "complete":
+            self._complete(_read(item.data, _Complete()))
         elif item.name == "error":
             error = _read(item.data, _Error())
             wait = error.details.retry_after
             self.ending = f"error {error.code}"
-            self.retry_ms = None if wait is None else int(wait * 1000)
+            self.retry_ms = None if wait is None else _milliseconds(wait)
         elif item.name == "bye":
             bye = _read(item.data, _Bye())
             self.ending = f"bye {bye.reason}"
             if bye.reconnect_after_ms is not None:
                 self.retry_ms = bye.reconnect_after_ms
+
+    def _complete(self, complete: _Complete) -> None:
+        tally, position = self.crowd.tally, self.position
+        breaches = []
+        if not self.crowd.habits.follow:
+            breaches = position.complete(complete.trades_found)
+            self.ending, self.retry_ms = "complete", None
+        proof = position.proves(complete.entries, complete.digest)
+        tally.verified += proof is True
+        if proof is False:
+            breaches.append(Breach("mismatch", 1, "", position.last_event_id))
+        for breach in breaches:
+            tally.note_breach(self.assignment.wallet, breach)
 
     def _count_down(self, block: Block) -> None:
         self.trades += block.trades
@@ -284,6 +307,10 @@ class Client(asyncio.Protocol):
     def _read_on(self, transport: asyncio.Transport) -> None:
         if transport is self.transport and not transport.is_closing():
             transport.resume_reading()
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(min(max(0.0, seconds), LONGEST_SECONDS) * 1000)
 
 
 def _read(data: bytes, otherwise: T) -> T:

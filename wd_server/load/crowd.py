@@ -238,7 +238,7 @@ class Crowd:
             if client.opened and not stays and client.retry_ms is not None:
                 tally.absent += 1
             if stays and not client.assignment.slow:
-                tally.note_position(client.assignment.wallet, client.position.last_event_id)
+                tally.note_position(client.assignment.wallet, client.position.place)
             if client.transport is not None:
                 client.transport.close()
 

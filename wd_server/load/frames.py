@@ -5,17 +5,23 @@ it read: for most of what arrives, reading is one look into a table.
 """
 
 import re
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from wd_server.client.chain import ENTRIES, link
 from wd_server.client.frame import END, fields
 
 _CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE = b"connected", b"gap", b"complete", b"error", b"bye"
 _TRADE, _TRADES, _RETRACT = b"trade", b"trades", b"retract"
 _WITH_TRADES = frozenset({_TRADE, _TRADES})
+_NUMBERED = _WITH_TRADES | {_RETRACT}
 _STEERING = frozenset({_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE})
-# A quote in JSON text is escaped, so no value can look like this key.
-_EMITTED = re.compile(rb'"emitted_at": *(\d+)')
-_ID = re.compile(rb"(\d+)-(\d+)")
+# A quote in JSON text is escaped, so no value can look like one of these keys. Eighteen digits are
+# more than any number here has, and few enough to be read at once.
+_EMITTED = re.compile(rb'"emitted_at": *(\d{1,18})')
+_NUMBER = re.compile(rb'"number": *(\d{1,18})')
+_ENTRIES = re.compile(rb'"entries": *(\d{1,18})')
+_ID = re.compile(rb"(\d{1,20})-(\d{1,18})")
 
 # What `Blocks` keeps: bytes longer than a few events are hardly ever the same twice, and so many
 # blocks are what all wallets together send at one moment. Frames are those of a few histories, of
@@ -25,11 +31,35 @@ REMEMBERED_BLOCKS = 512
 REMEMBERED_FRAMES = 16 * 1024
 
 
+@dataclass(slots=True)
+class Link:
+    """An entry as a link of the hash chain. The streams of one wallet come by with the same digest,
+    so the last result is kept."""
+
+    event_id: bytes
+    payload: bytes
+    _before: bytes = field(default=b"", compare=False, repr=False)
+    _after: bytes = field(default=b"", compare=False, repr=False)
+
+    def after(self, digest: bytes) -> bytes:
+        if digest != self._before:
+            self._before, self._after = digest, link(digest, self.event_id, self.payload)
+        return self._after
+
+
 class Item(NamedTuple):
-    """One event that a client has to look at. `run` is empty without a usable id; `seq` is 0
-    without any, -1 for one that can't be read. `entries`: how many of the journal it stands for,
-    `trades`: how many of them are trades. `data` is kept of events that steer a client, `retry` is
-    in milliseconds."""
+    """One event that a client has to look at.
+
+    `run`: empty without a usable id.
+    `seq`: of the id; 0 without any, -1 for one that can't be read.
+    `entries`: how many it stands for of those that are counted.
+    `trades`: how many of them are trades.
+    `data`: kept of events that steer a client.
+    `retry`: milliseconds.
+    `number`: of the last trade or retract in it; of a `complete`, how many came before. None from a
+    server that counts none.
+    `link`: of an entry that is sent as it is stored.
+    """
 
     name: str
     run: bytes = b""
@@ -38,13 +68,21 @@ class Item(NamedTuple):
     trades: int = 0
     data: bytes = b""
     retry: int | None = None
+    number: int | None = None
+    link: Link | None = None
+
+    @property
+    def ordinal(self) -> int:
+        """What losses are judged by: the number, or with an older server the id."""
+        return self.seq if self.number is None else self.number
 
 
 class Block(NamedTuple):
     """Whole events that came together.
 
-    `items` are those that move or steer a client. When they are nothing but entries in a row,
-    `run` is theirs, and a client at `before` is at `last` afterwards; otherwise `run` is empty.
+    `items` are those that move or steer a client. When they are nothing but trades in a row,
+    `run` is theirs, and a client whose count is `before` is at `last` afterwards, and at the id
+    `seq`; otherwise `run` is empty.
     `emitted`: which `emitted_at` (unix milliseconds) how many trades carry; `newest` the latest of
     these, -1 for none.
     """
@@ -55,6 +93,7 @@ class Block(NamedTuple):
     run: bytes
     before: int
     last: int
+    seq: int
     emitted: tuple[tuple[float, int], ...]
     newest: float
 
@@ -109,9 +148,8 @@ def parse(data: bytes, frames: Frames) -> Block:
             items.append(item)
         for moment in moments:
             emitted[moment] = emitted.get(moment, 0) + 1
-    run, before, last = _row(items)
     newest = max(emitted) if emitted else -1
-    return Block(events, trades, tuple(items), run, before, last, tuple(emitted.items()), newest)
+    return Block(events, trades, tuple(items), *_row(items), tuple(emitted.items()), newest)
 
 
 def read(text: bytes) -> Frame:
@@ -122,34 +160,55 @@ def read(text: bytes) -> Frame:
     moments = tuple(map(float, _EMITTED.findall(payload))) if name in _WITH_TRADES else ()
     trades = 1 if name == _TRADE else len(moments)
     moves = event_id or retry is not None or name in _STEERING
-    item = _item(name, event_id, trades, payload, retry) if moves else None
+    item = _item(name, event_id or b"", trades, payload, retry) if moves else None
     return Frame(1, trades, item, moments)
 
 
 def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
     run, seq, entries, trades = b"", 0, 0, inside
-    if event_id:
-        found = _ID.fullmatch(event_id)
-        if found is not None:
-            run, seq, entries = found[1], int(found[2]), max(inside, 1)
-        if name == _RETRACT:
-            trades = -1
-    kept = payload if name in _STEERING else b""
-    if event_id and not run:
+    found = _ID.fullmatch(event_id)
+    if found is not None:
+        run, seq, entries = found[1], int(found[2]), max(inside, 1)
+    elif event_id:
         seq = -1  # an id that is none of ours
-    return Item(name.decode(errors="replace"), run, seq, entries, trades, kept, retry)
+    if event_id and name == _RETRACT:
+        trades = -1
+    number = _number(name, payload) if run else None
+    if name == _COMPLETE and number is not None:
+        entries = 0
+    return Item(
+        name.decode(errors="replace"),
+        run,
+        seq,
+        entries,
+        trades,
+        data=payload if name in _STEERING else b"",
+        retry=retry,
+        number=number,
+        link=Link(event_id, payload) if run and name in ENTRIES else None,
+    )
 
 
-def _row(items: list[Item]) -> tuple[bytes, int, int]:
-    """The run, the position before and the one after, of entries in a row."""
+def _number(name: bytes, payload: bytes) -> int | None:
+    if name == _COMPLETE:
+        found = _ENTRIES.search(payload)
+        return None if found is None else int(found[1])
+    numbers = _NUMBER.findall(payload) if name in _NUMBERED else ()
+    return int(numbers[-1]) if numbers else None
+
+
+def _row(items: list[Item]) -> tuple[bytes, int, int, int]:
+    """The run, the count before and the one after, and the last id's `seq`, of trades in a row."""
+    nothing = b"", 0, 0, 0
     if not items:
-        return b"", 0, 0
-    run = items[0].run
-    before = last = items[0].seq - items[0].entries
+        return nothing
+    run, seq = items[0].run, items[0].seq - 1
+    before = last = items[0].ordinal - items[0].entries
     for item in items:
         last += item.entries
-        if item.run != run or item.seq != last or item.data or item.retry is not None:
-            return b"", 0, 0
-        if item.trades != item.entries:
-            return b"", 0, 0
-    return run, before, last
+        if item.run != run or item.ordinal != last or item.seq <= seq:
+            return nothing
+        if item.trades != item.entries or item.data or item.retry is not None:
+            return nothing
+        seq = item.seq
+    return run, before, last, seq

@@ -98,6 +98,8 @@ class Ids(Struct, frozen=True):
     duplicates: int
     resets: int
     malformed: int
+    mismatches: int
+    verified: int
     unjudged: int
     gaps: Mapping[str, int]
     behind: Behind
@@ -130,9 +132,9 @@ class Report(Struct, frozen=True):
 
     @property
     def is_whole(self) -> bool:
-        """Every event came once."""
+        """Every event came once and as the server stored it."""
         ids = self.ids
-        return not (ids.lost or ids.duplicates or ids.resets or ids.malformed)
+        return not (ids.lost or ids.duplicates or ids.resets or ids.malformed or ids.mismatches)
 
     @property
     def is_complete(self) -> bool:
@@ -218,6 +220,8 @@ def _ids(tally: Tally) -> Ids:
         duplicates=tally.duplicates,
         resets=tally.resets,
         malformed=tally.malformed_ids,
+        mismatches=tally.mismatches,
+        verified=tally.verified,
         unjudged=tally.holes,
         gaps=dict(sorted(tally.gaps.items())),
         behind=behind(tally.positions),
@@ -226,7 +230,7 @@ def _ids(tally: Tally) -> Ids:
 
 
 def behind(positions: Mapping[str, Mapping[str, int]]) -> Behind:
-    """`positions`: how many streams are where, by wallet and id. An older run can't be counted
+    """`positions`: how many streams are where, by wallet and place. An older run can't be counted
     from, so who is still in one is behind by one."""
     streams = events = 0
     for of_wallet in positions.values():
@@ -239,9 +243,9 @@ def behind(positions: Mapping[str, Mapping[str, int]]) -> Behind:
     return Behind(streams, events)
 
 
-def _position(event_id: str) -> tuple[int, int]:
+def _position(place: str) -> tuple[int, int]:
     """0, 0 before the first event."""
-    run, _, seq = event_id.partition("-")
+    run, _, seq = place.partition("-")
     return int(run or 0), int(seq or 0)
 
 

@@ -43,6 +43,9 @@ def _ids(report: Report) -> Iterator[tuple[str, str]]:
     ids = report.ids
     yield "lost", f"{ids.lost:,}"
     yield "duplicates", f"{ids.duplicates:,}"
+    yield "verified by digest", f"{ids.verified:,}"
+    if ids.mismatches:
+        yield "digests that differ", f"{ids.mismatches:,}"
     if ids.resets:
         yield "resets without a gap", f"{ids.resets:,}"
     if ids.malformed:

@@ -56,7 +56,8 @@ class Tally(Struct):
     counted once. `live`: trades stored after the stream's first event. `early`: those that say
     they were stored later than they arrived, so that the clocks don't agree. `absent`: streams that
     were on their way back when the test ended. `positions`: how many of the others ended where, by
-    wallet and id, without slow readers. `given_up`: streams that ended
+    wallet and place, without slow readers. `verified`: `complete`s whose digest was the one of what
+    had come. `given_up`: streams that ended
     for good before they had all they were to have."""
 
     opened: Span = field(default_factory=Span)
@@ -69,6 +70,8 @@ class Tally(Struct):
     duplicates: int = 0
     resets: int = 0
     malformed_ids: int = 0
+    mismatches: int = 0
+    verified: int = 0
     holes: int = 0
     early: int = 0
     absent: int = 0
@@ -99,14 +102,16 @@ class Tally(Struct):
             self.duplicates += breach.entries
         elif breach.kind == "reset":
             self.resets += breach.entries
+        elif breach.kind == "mismatch":
+            self.mismatches += breach.entries
         else:
             self.malformed_ids += breach.entries
         if len(self.examples) < EXAMPLES:
             kind, entries, after, got = breach
             self.examples.append(Example(kind, wallet, entries, after, got))
 
-    def note_position(self, wallet: str, event_id: str) -> None:
-        bump(self.positions.setdefault(wallet, {}), event_id)
+    def note_position(self, wallet: str, place: str) -> None:
+        bump(self.positions.setdefault(wallet, {}), place)
 
     def merge(self, other: "Tally") -> None:
         for spans, more in zip(
@@ -134,6 +139,8 @@ _COUNTS = (
     "duplicates",
     "resets",
     "malformed_ids",
+    "mismatches",
+    "verified",
     "holes",
     "early",
     "absent",

@@ -65,7 +65,7 @@ class Board:
             case Retract():
                 self._retract(event.signature)
             case Gap():
-                self._begin_anew()
+                self._begin_anew(event)
             case Away():
                 self.away, self.away_until = event, now + event.seconds
 
@@ -86,11 +86,25 @@ class Board:
         self.count -= 1
         self.notes = [f"A trade left the chain with a fork: {signature}"]
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, gap: Gap) -> None:
         self.trades.clear()
         self.count = 0
         self.progress = self.summary = self.complete = None
-        self.notes = ["The server's history began anew, so this did too."]
+        self.notes = [gap_reason(gap)]
+
+
+def gap_reason(gap: Gap) -> str:
+    """Why everything is read again, for people."""
+    if gap.reason == "mismatch":
+        return "What came was not what the server proves, so it is read anew."
+    return "The server's history began anew, so this did too."
+
+
+def proof(complete: Complete) -> str | None:
+    """What the digest says, for people; None where there was nothing to check."""
+    if not complete.verified:
+        return None
+    return f"{complete.entries:,} entries, all of them and unaltered"
 
 
 def reason(away: Away) -> str:

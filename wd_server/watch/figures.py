@@ -1,7 +1,7 @@
 """Numbers and texts of a trade for the eye: short, with a sign where that matters, and harmless.
 
 Symbols are whatever a token's maker chose, and a server may be anybody's, so both may hold
-anything.
+anything. Any number may be missing that an older server doesn't send.
 """
 
 import math
@@ -69,8 +69,14 @@ def percent(share: Decimal | None) -> str:
     return f"{share:.0%}" if is_plain(share) else str(share)
 
 
-def moment(timestamp: int) -> str:
+def count(number: int | None) -> str:
+    return NOTHING if number is None else f"{number:,}"
+
+
+def moment(timestamp: int | None) -> str:
     """The number itself where it is none of a calendar's."""
+    if timestamp is None:
+        return NOTHING
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):

@@ -14,7 +14,7 @@ from wd_server.client.events import (
     Trades,
 )
 from wd_server.watch import figures
-from wd_server.watch.board import reason
+from wd_server.watch.board import gap_reason, proof, reason
 from wd_server.watch.screen import totals
 
 
@@ -25,16 +25,18 @@ def lines(event: Event) -> Iterator[str]:
         case Trades():
             yield from map(_trade, event.trades)
         case Progress():
-            yield f"{event.percentage:>3} %  {event.message}"
+            yield f"{figures.count(event.percentage):>3} %  {event.message}"
         case Complete():
             for name, text, _ in totals(event.summary):
                 yield f"{name:<15} {text}"
+            if (proved := proof(event)) is not None:
+                yield f"{'verified':<15} {proved}"
         case Summary():
             yield f"realized P&L    {figures.signed(event.realized_pnl_sol)} SOL"
         case Retract():
             yield f"taken back: {event.signature}"
         case Gap():
-            yield "What came before doesn't count: the history begins anew."
+            yield f"What came before doesn't count. {gap_reason(event)}"
         case Away():
             yield f"away, back in {event.seconds:.0f} s: {reason(event)}"
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from wd_server.client.events import Away, Event, Gap, Other, Retract, Trade, Trades
+from wd_server.client.events import Away, Complete, Event, Gap, Other, Retract, Trade, Trades
 from wd_server.watch.board import reason
 from wd_server.watch.figures import is_plain, moment, printable
 
@@ -27,13 +27,15 @@ _BLANKS = "\t\n"
 
 
 def as_json(event: Event) -> str:
-    """`event`, `id` where it has one, and `data` as the server sent it."""
+    """`event`, `id` where it has one, of a `complete` whether it was `verified`, and `data` as the
+    server sent it."""
     if isinstance(event, Away):
         data = {"seconds": round(event.seconds, 3), "reason": reason(event)}
         return _line({"event": "away", "data": data})
     name = event.name if isinstance(event, Other) else type(event).__name__.lower()
     identified = {"id": event.id} if event.id is not None else {}
-    return _line({"event": name, **identified, "data": event.data})
+    verified = {"verified": event.verified} if isinstance(event, Complete) else {}
+    return _line({"event": name, **identified, **verified, "data": event.data})
 
 
 def csv_head() -> str:

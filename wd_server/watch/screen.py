@@ -46,7 +46,7 @@ def state(board: Board, now: float) -> tuple[str, str]:
         return "reading the history", ""
     if board.connected.follow:
         return "live", GAIN
-    return "complete", GAIN
+    return "complete, verified" if board.complete.verified else "complete", GAIN
 
 
 def _state(board: Board, now: float) -> Text:
@@ -69,8 +69,8 @@ def _bar(board: Board, width: int) -> RenderableType:
     row.add_column(width=max(8, width // 4))
     row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     percentage = board.progress.percentage
-    words = f"{percentage:>3} %  {board.progress.message}"
-    done = min(max(percentage, 0), 100)
+    words = f"{figures.count(percentage):>3} %  {board.progress.message}"
+    done = min(max(percentage or 0, 0), 100)
     row.add_row(
         ProgressBar(total=100, completed=done, complete_style=GAIN, finished_style=GAIN),
         _text(words),
@@ -135,14 +135,15 @@ def _totals(summary: Summary) -> Table:
 
 def totals(summary: Summary) -> Iterator[tuple[str, str, Decimal | None]]:
     """Names, texts, and the number that decides the colour where one does."""
-    kinds = f"{summary.buys:,} buys, {summary.sells:,} sells, {summary.swaps:,} swaps"
-    yield "trades", f"{summary.trades:,} ({kinds})", None
+    buys, sells, swaps = map(figures.count, (summary.buys, summary.sells, summary.swaps))
+    kinds = f"{buys} buys, {sells} sells, {swaps} swaps"
+    yield "trades", f"{figures.count(summary.trades)} ({kinds})", None
     usd = f" ({figures.signed(summary.realized_pnl_usd)} $)" if summary.priced_trades else ""
     realized = summary.realized_pnl_sol
     yield "realized P&L", f"{figures.signed(realized)} SOL{usd}", realized
     net = f"{figures.signed(summary.net_pnl_sol)} SOL"
     fees = f"{figures.amount(summary.fees_sol)} SOL"
     yield "after fees", f"{net} (fees {fees})", summary.net_pnl_sol
-    won = f"{summary.tokens_won} of {summary.tokens_sold} tokens"
+    won = f"{figures.count(summary.tokens_won)} of {figures.count(summary.tokens_sold)} tokens"
     yield "won", f"{figures.percent(summary.win_rate)} ({won})", None
-    yield "open positions", f"{summary.open_positions:,}", None
+    yield "open positions", figures.count(summary.open_positions), None

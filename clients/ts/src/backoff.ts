@@ -7,6 +7,10 @@ const JITTER = 0.25;
 /** Seconds after which a connection counts as one that stood, though nothing came that was stored. */
 const STEADY_SECONDS = 30;
 
+/** Seconds that a server may ask for at most. The longest it means is half an hour; what is more is a
+ * mistake, and a timer that is set for more than 24 days fires at once. */
+const LONGEST_SECONDS = 86_400;
+
 /** When to come back, and when to give up. `patience`: seconds without a stream after which it is
  * given up. A stream is one that brings something stored or stands for a while. Times are seconds
  * that no one sets back. */
@@ -27,7 +31,7 @@ export class Backoff {
 
   /** The server says when to come back the next time. */
   told(seconds: number): void {
-    if (seconds >= 0) this.#told = seconds; // and so not what is no number
+    if (seconds >= 0) this.#told = Math.min(seconds, LONGEST_SECONDS); // and so not what is no number
   }
 
   /** Something stored came. */

@@ -18,6 +18,20 @@ export class Unreachable extends StreamError {
 /** Something answers, and it is no wd-server: the URL is wrong, or a proxy is in the way. */
 export class BadAnswer extends StreamError {}
 
+/** The history that came isn't the one that the server proves. The client yields a `gap` and reads it
+ * once more from the beginning; when that doesn't match either, this is thrown. */
+export class Mismatch extends StreamError {
+  override passing = true;
+
+  constructor(difference: string) {
+    super(
+      `The history that came is not the one that the server proves: ${difference}. Something` +
+        " between the server and this client loses or alters events: discard what came, and read it" +
+        " anew by another way.",
+    );
+  }
+}
+
 /** The server says why. */
 export class Refused extends StreamError {
   override readonly passing: boolean;
@@ -45,11 +59,11 @@ export class NotAllowed extends Refused {}
 /** A `bye`. After `revoked` and `closed_by_owner` its time is so late that most give up. */
 export class SentAway extends StreamError {
   override readonly passing = true;
-  override readonly retryAfter: number;
+  override readonly retryAfter: number | null;
 
   constructor(
     readonly reason: string,
-    retryAfter: number,
+    retryAfter: number | null,
   ) {
     super(`The server ended the stream: ${reason}.`);
     this.retryAfter = retryAfter;

@@ -1,6 +1,8 @@
 /** The events of a stream. Times are unix seconds unless the name says otherwise. Amounts are
- * numbers as JSON has them; `amount_raw` has all digits. */
+ * numbers as JSON has them; `amount_raw` has all digits. A field that not every server sends is
+ * optional, and one that a server leaves out all the same is undefined: it ends no stream. */
 
+import type { Bookmark } from "./chain.js";
 import type { StreamError } from "./errors.js";
 
 export interface Token {
@@ -36,6 +38,8 @@ export interface Trade {
   commitment: string;
   /** Unix milliseconds. */
   emitted_at: number;
+  /** Counts trades and retracts, from 1 without a hole. */
+  number?: number;
 }
 
 /** Of what is in USD, null with `skipPricing`. */
@@ -123,14 +127,19 @@ export interface EventData {
     };
     truncated: boolean;
     timestamp: number;
+    /** How many trades and retracts came before. */
+    entries?: number;
+    /** The hash chain over them, in hex. */
+    digest?: string;
   };
   /** The trade of this signature left the chain with a fork. */
-  retract: { wallet?: string; signature: string };
+  retract: { wallet?: string; signature: string; number?: number };
   heartbeat: { timestamp: number };
-  /** Discard what you hold (of `wallet`, where it is named): the whole history follows. */
+  /** Discard what you hold (of `wallet`, where it is named): the whole history follows. `mismatch` is
+   * made by this client: what came was not what the server proves. */
   gap: {
     wallet?: string;
-    reason: "unknown_id" | "expired" | "reset";
+    reason: "unknown_id" | "expired" | "reset" | "mismatch";
     from: string;
     to: string | null;
   };
@@ -140,9 +149,17 @@ export interface EventData {
   away: { seconds: number; cause: StreamError };
 }
 
-/** `id`: the position after this event, for `lastEventId`; most events have none. */
+/** `id`: the position after this event, for `lastEventId`; most events have none. `bookmark`: the same
+ * with the state of the digest, where the event has an id. `verified`, of a `complete`: its digest is
+ * the one of what came, from the beginning of the history. */
 export type StreamEvent = {
-  [Name in keyof EventData]: { event: Name; id: string | null; data: EventData[Name] };
+  [Name in keyof EventData]: {
+    event: Name;
+    id: string | null;
+    data: EventData[Name];
+    bookmark?: Bookmark;
+    verified?: boolean;
+  };
 }[keyof EventData];
 
 /** What the server says before it ends the stream. It is thrown, or waited for, and not yielded. */

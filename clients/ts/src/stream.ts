@@ -1,11 +1,21 @@
 import { Backoff } from "./backoff.js";
-import { BadAnswer, NotAllowed, type Refused, SentAway, StreamError, Unreachable, refused } from "./errors.js";
+import { type Bookmark, Chain, ENTRIES } from "./chain.js";
+import {
+  BadAnswer,
+  Mismatch,
+  NotAllowed,
+  type Refused,
+  SentAway,
+  StreamError,
+  Unreachable,
+  refused,
+} from "./errors.js";
 import type { ErrorData, StreamEvent } from "./events.js";
 import { type Frame, FrameReader } from "./frames.js";
 import { Position } from "./position.js";
 
-/** Heartbeats that may be missed before a connection counts as dead, and the seconds before the
- * server has said how far apart they are: it may be 20 at most. */
+/** Heartbeats that may be missed before a connection counts as dead. They are 20 seconds apart at
+ * most, so this is the longest silence, too, and the one before the server has said how far apart. */
 const MISSED_HEARTBEATS = 3;
 const SILENCE_SECONDS = 60;
 /** Seconds until an answer's head has to be there. */
@@ -24,7 +34,9 @@ export interface StreamOptions {
   /** Unix seconds. */
   since?: number;
   skipPricing?: boolean;
-  /** Go on after this event. */
+  /** Go on after this event, and prove the whole with what was kept of it. */
+  bookmark?: Bookmark;
+  /** Go on after this event; the rest can't be proved then. */
   lastEventId?: string;
   /** Seconds without a stream after which it is given up; 60. `Infinity`: never. */
   patience?: number;
@@ -35,8 +47,12 @@ export interface StreamOptions {
 /** The events of a wallet, or of several, of the server at `url`: each that has an id once and in
  * order, over as many connections as it takes. It ends after `complete`, unless it is to follow.
  *
- * Throws TypeError for a URL that is none; NotAllowed, Refused and BadAnswer at once; and the cause
- * of being away (Unreachable, Refused, SentAway) when it would last longer than `patience`. */
+ * One wallet's stream without filters, `batch` or `skipPricing` is compared with the digest that the
+ * server sends with each `complete` (`verified`). Where they differ, a `gap` is yielded and the
+ * history is read once more; if it differs again, Mismatch is thrown.
+ *
+ * Throws TypeError for a URL or a bookmark that is none; NotAllowed, Refused and BadAnswer at once;
+ * and the cause of being away (Unreachable, Refused, SentAway) when it would last longer than `patience`. */
 export async function* stream(
   url: string,
   wallet: string | readonly string[],
@@ -44,23 +60,25 @@ export async function* stream(
 ): AsyncGenerator<StreamEvent, void, undefined> {
   const target = targetOf(url, wallet, options);
   const awaited = options.follow ? Infinity : typeof wallet === "string" ? 1 : new Set(wallet).size;
-  const visit = new Visit(options, awaited);
+  const visit = new Visit(options, awaited, isWhole(wallet, options));
   while (!options.signal?.aborted) {
     let cause: StreamError;
     const connection = new Connection(options.signal);
     try {
       const answer = await connection.open(target, await visit.headers());
       if (answer === null) return;
+      visit.began();
       for await (const frame of connection.frames(answer, () => visit.silence)) {
         const event = visit.take(frame);
         if (event === null) continue;
         yield event;
         if (event.event === "bye") {
-          throw new SentAway(event.data.reason, event.data.reconnect_after_ms / 1000);
+          const { reason, reconnect_after_ms: after } = event.data;
+          throw new SentAway(reason, typeof after === "number" ? after / 1000 : null);
         }
         if (visit.isOver) return;
       }
-      throw new Unreachable("The connection ended.");
+      throw new Unreachable("The server ended the stream before it was complete.");
     } catch (error) {
       if (options.signal?.aborted) return;
       if (!(error instanceof StreamError)) throw error;
@@ -68,6 +86,7 @@ export async function* stream(
     } finally {
       connection.close();
     }
+    if (cause instanceof Mismatch) yield visit.distrust(cause);
     const seconds = visit.wait(cause);
     if (seconds === null) throw cause;
     yield { event: "away", id: null, data: { seconds, cause } };
@@ -81,13 +100,19 @@ class Visit {
   readonly #position: Position;
   readonly #backoff: Backoff;
   readonly #completed = new Set<string>();
+  #chain: Chain | null;
+  #mismatched = false;
 
+  /** `whole`: every entry is sent as it is stored, and so can be proved. */
   constructor(
     readonly options: StreamOptions,
     readonly awaited: number,
+    readonly whole: boolean,
   ) {
-    this.#position = new Position(options.lastEventId ?? null);
+    const { bookmark, lastEventId } = options;
+    this.#position = new Position(bookmark?.id ?? lastEventId ?? null);
     this.#backoff = new Backoff(options.patience ?? 60, Math.random);
+    this.#chain = whole ? new Chain(bookmark ?? UNKNOWN) : null;
   }
 
   get isOver(): boolean {
@@ -100,32 +125,81 @@ class Visit {
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (secret !== undefined) headers["Authorization"] = `Bearer ${secret}`;
     const { lastEventId } = this.#position;
-    if (lastEventId !== null) headers["Last-Event-ID"] = lastEventId;
+    if (lastEventId !== null) headers["Last-Event-ID"] = asBytes(lastEventId);
     return headers;
   }
 
-  /** The event, if it is one for the caller. Throws Refused, BadAnswer. */
+  /** A connection was answered. */
+  began(): void {
+    if (this.#position.lastEventId === null) this.#begin();
+  }
+
+  /** The event, if it is one for the caller. Throws Refused, BadAnswer, Mismatch. */
   take(frame: Frame): StreamEvent | null {
     if (frame.retry !== null) this.#backoff.told(frame.retry / 1000);
-    if (frame.data === null) return null;
+    if (!this.#move(frame.id) || frame.data === null) return null;
     const data = parsed(frame.name, frame.data);
-    if (frame.name === "error") throw said(data as unknown as ErrorData);
-    if (frame.id !== null) {
-      this.#backoff.succeeded();
-      if (!this.#position.take(frame.id)) return null;
-    }
+    if (frame.name === "error") throw said(data as Partial<ErrorData>);
+    const verified = this.#prove(frame.name, frame.id, frame.data, data);
     // Names that this client doesn't know yet pass through as they are.
-    const event = { event: frame.name, id: frame.id, data } as unknown as StreamEvent;
+    const event = { event: frame.name, id: frame.id || null, data } as unknown as StreamEvent;
+    if (frame.id) event.bookmark = this.#bookmark(frame.id);
     if (event.event === "connected") {
       this.#backoff.connected(seconds());
-      this.silence = MISSED_HEARTBEATS * event.data.heartbeat_seconds || SILENCE_SECONDS;
+      this.silence = longestSilence(event.data.heartbeat_seconds);
     } else if (event.event === "gap") {
       this.#completed.delete(event.data.wallet ?? "");
-      if (event.data.wallet === undefined) this.#position.forget();
+      if (event.data.wallet === undefined) this.#begin();
     } else if (event.event === "complete") {
       this.#completed.add(event.data.wallet ?? "");
+      event.verified = verified;
     }
     return event;
+  }
+
+  /** What came can't be relied on: it is read anew. Throws it when that was done before. */
+  distrust(mismatch: Mismatch): StreamEvent {
+    if (this.#mismatched) {
+      mismatch.passing = false;
+      throw mismatch;
+    }
+    this.#mismatched = true;
+    const from = this.#position.lastEventId ?? "";
+    this.#begin();
+    return { event: "gap", id: null, data: { reason: "mismatch", from, to: null } };
+  }
+
+  /** Whether the event is new, by its id. One without an id moves nothing, and an empty id forgets
+   * the position. */
+  #move(id: string | null): boolean {
+    if (id === null) return true;
+    if (id === "") {
+      this.#position.forget();
+      return true;
+    }
+    this.#backoff.succeeded();
+    return this.#position.take(id);
+  }
+
+  /** Whether this is a `complete` and everything before it has come. Throws Mismatch. */
+  #prove(name: string, id: string | null, payload: string, data: Record<string, unknown>): boolean {
+    if (this.#chain === null) return false;
+    if (ENTRIES.has(name) && id) this.#chain.add(id, payload, data["number"]);
+    if (name !== "complete") return false;
+    const proved = this.#chain.proves(data["entries"], data["digest"]);
+    if (proved) this.#mismatched = false;
+    return proved;
+  }
+
+  #bookmark(id: string): Bookmark {
+    const { entries, digest } = this.#chain ?? UNKNOWN;
+    return { id, entries, digest };
+  }
+
+  /** The whole history follows. */
+  #begin(): void {
+    this.#position.forget();
+    if (this.whole) this.#chain = new Chain();
   }
 
   /** Seconds until the next attempt, null: there is none. */
@@ -163,7 +237,8 @@ class Connection {
       const text = await this.#within(ANSWER_SECONDS, () => answer.text());
       throw explained(refusal(answer, text), url, answer, "Authorization" in headers);
     }
-    if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+    const [mediaType = ""] = (answer.headers.get("Content-Type") ?? "").split(";");
+    if (mediaType.trim().toLowerCase() !== "text/event-stream") {
       throw new BadAnswer("The answer is no event stream: is this the URL of a wd-server?");
     }
     return answer;
@@ -176,7 +251,8 @@ class Connection {
     const decoder = new TextDecoder();
     const reader = new FrameReader();
     for (;;) {
-      const { value, done } = await this.#within(silence(), () => body.read());
+      // A stream that is cut, in chunks or compressed, is an error here and no end.
+      const { value, done } = await this.#within(silence(), () => body.read(), "broke off");
       if (done) return;
       try {
         yield* reader.feed(decoder.decode(value, { stream: true }));
@@ -186,7 +262,11 @@ class Connection {
     }
   }
 
-  async #within<Result>(limit: number, work: () => Promise<Result>): Promise<Result> {
+  async #within<Result>(
+    limit: number,
+    work: () => Promise<Result>,
+    what = "can't be reached",
+  ): Promise<Result> {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -196,11 +276,32 @@ class Connection {
       return await work();
     } catch (error) {
       if (late) throw new Unreachable(`The server was silent for ${limit} seconds.`);
-      throw new Unreachable(`The server can't be reached (${reason(error)}).`);
+      throw new Unreachable(`The server ${what} (${reason(error)}).`);
     } finally {
       clearTimeout(timer);
     }
   }
+}
+
+/** Of a stream that began in the middle. */
+const UNKNOWN = { entries: null, digest: null };
+
+/** Whether every entry comes, and as it is stored. */
+function isWhole(wallet: string | readonly string[], options: StreamOptions): boolean {
+  const { batch, mint, side, minUsd, since, skipPricing } = options;
+  const wishes = [batch, mint, side, minUsd, since, skipPricing || undefined];
+  return typeof wallet === "string" && wishes.every((wish) => wish === undefined);
+}
+
+/** Seconds without a byte after which a connection counts as dead. */
+function longestSilence(heartbeatSeconds: unknown): number {
+  if (typeof heartbeatSeconds !== "number" || !(heartbeatSeconds > 0)) return SILENCE_SECONDS;
+  return Math.min(MISSED_HEARTBEATS * heartbeatSeconds, SILENCE_SECONDS);
+}
+
+/** A header's value is bytes: the standard sends an id as UTF-8. */
+function asBytes(id: string): string {
+  return Array.from(new TextEncoder().encode(id), (byte) => String.fromCharCode(byte)).join("");
 }
 
 function targetOf(
@@ -246,9 +347,9 @@ function parsed(name: string, text: string): Record<string, unknown> {
   return data as Record<string, unknown>;
 }
 
-function said(data: ErrorData): Refused {
-  const { error, code, details, wallet } = data;
-  return refused(error, code, 200, details?.retry_after ?? null, wallet ?? null);
+function said({ error, code, details, wallet }: Partial<ErrorData>): Refused {
+  const sentence = error ?? "The server ended the stream without a reason.";
+  return refused(sentence, code ?? "UNKNOWN", 200, details?.retry_after ?? null, wallet ?? null);
 }
 
 function refusal(answer: Response, text: string): Refused {

@@ -3,11 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { createHash } from "node:crypto";
+
 import { Backoff } from "../dist/backoff.js";
+import { Chain } from "../dist/chain.js";
+import { Mismatch } from "../dist/errors.js";
 import { FrameReader } from "../dist/frames.js";
 import { Position } from "../dist/position.js";
+import { sha256 } from "../dist/sha256.js";
 
-const TEXT = 'retry: 5\nid: 7-1\nevent: a\ndata: {"x":\ndata: 1}\n\n:note\n\nevent:b\ndata:2\n\n';
+const TEXT = 'retry: 5\nevent: a\ndata: {"x":\ndata: 1}\nid: 7-1\n\n:note\n\nevent:b\ndata:2\n\n';
 const FRAMES = [
   { name: "a", id: "7-1", data: '{"x":\n1}', retry: 5 },
   { name: "message", id: null, data: null, retry: null },
@@ -31,6 +36,57 @@ test("an event that does not end is refused", () => {
   assert.throws(() => reader.feed("x".repeat(9 * 1024 * 1024)), RangeError);
 });
 
+test("ids, names and times to come back are as the standard says", () => {
+  const read = (lines) => new FrameReader().feed(`${lines}\n\n`)[0];
+  const ids = { "data: 1": null, "id: 7-1": "7-1", "id: 7-1\nid": "", "id:": "", "id: a\0": null };
+  for (const [lines, id] of Object.entries(ids)) assert.equal(read(lines).id, id);
+  for (const line of ["event:", "event", "event: "]) assert.equal(read(line).name, "message");
+  for (const value of ["", "-1", "\u00b2", "9".repeat(5000)]) {
+    assert.equal(read(`retry: ${value}`).retry, null);
+  }
+});
+
+test("the time that a long event takes is linear in its characters", () => {
+  for (const text of ["x", "x\n", "x\r", "\r"]) {
+    const reader = new FrameReader();
+    const piece = text.repeat(50 / text.length);
+    const began = process.cpuUsage();
+    for (let at = 0; at < 20_000; at += 1) reader.feed(piece);
+    const { user, system } = process.cpuUsage(began);
+    // A megabyte: 1 ms a KB, many times what it takes.
+    assert.ok((user + system) / 1000 < 1000, `${text} took ${user + system} microseconds`);
+  }
+});
+
+test("SHA-256 is SHA-256, at every length around a block", () => {
+  for (const length of [...Array(200).keys(), 1000, 65_537]) {
+    const message = Uint8Array.from({ length }, (_, at) => (at * 31 + length) % 256);
+    const digest = createHash("sha256").update(message).digest();
+    assert.deepEqual(sha256(message), new Uint8Array(digest));
+  }
+});
+
+test("the chain is the one of the contract, and goes on from what was kept as JSON", () => {
+  const payloads = ['{"number":1}', '{"number":2,"x":"\u00e4\ud83d\ude00"}', '{"number":3}'];
+  let digest = Buffer.alloc(32);
+  let chain = new Chain();
+  payloads.forEach((payload, at) => {
+    digest = createHash("sha256").update(digest).update(`7-${2 * at}\n${payload}`).digest();
+    chain.add(`7-${2 * at}`, payload, at + 1);
+    chain = new Chain(JSON.parse(JSON.stringify({ entries: chain.entries, digest: chain.digest })));
+  });
+  assert.equal(chain.proves(3, digest.toString("hex")), true);
+  assert.equal(chain.proves(undefined, undefined), false);
+  assert.throws(() => chain.proves(4, digest.toString("hex")), /3 entries came, and .* counts 4/);
+  assert.throws(() => chain.proves(3, "00"), Mismatch);
+  assert.throws(() => chain.add("7-9", "{}", 5), /entry 5 came after entry 3/);
+  assert.throws(() => new Chain({ entries: 1, digest: "00" }), TypeError);
+  const middle = new Chain({ entries: null, digest: null });
+  middle.add("7-9", "{}", 5);
+  assert.equal(middle.proves(5, "00"), false);
+  assert.throws(() => middle.add("7-10", "{}", 7), Mismatch);
+});
+
 test("an event is new when it lies behind the position", () => {
   const position = new Position(null);
   const ids = ["7-2", "7-2", "7-1", "7-10", "7-9", "8-1", "opaque", "opaque", "other"];
@@ -50,6 +106,8 @@ test("waits double up to a bound, what was told holds once, and patience ends", 
   eternal.succeeded();
   eternal.told(NaN);
   assert.equal(eternal.wait(0), 1);
+  eternal.told(Infinity);
+  assert.equal(eternal.wait(0), 86_400);
   const short = new Backoff(10, () => 1);
   assert.deepEqual([short.wait(0), short.wait(9)], [1.25, null]);
 });

@@ -2,10 +2,11 @@
 // GUARDED the URL of one that wants KEY. `npm test` without them tries only what needs no server.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { test } from "node:test";
 
-import { BadAnswer, NotAllowed, Refused, SentAway, Unreachable, stream } from "../dist/index.js";
+import { BadAnswer, Mismatch, NotAllowed, Refused, SentAway, Unreachable, stream } from "../dist/index.js";
 
 const { SERVER, GUARDED, WALLET, OTHER_WALLET, KEY } = process.env;
 const skip = SERVER === undefined && "no SERVER to try";
@@ -26,6 +27,33 @@ test("a whole history comes in order and ends", { skip }, async () => {
   assert.equal(complete.event, "complete");
   assert.equal(named("trade", events).length, complete.data.trades_found);
   assert.ok(complete.data.trades_found > 20);
+  assert.equal(complete.verified, true);
+  assert.equal(complete.bookmark.entries, complete.data.entries);
+  assert.equal(complete.bookmark.digest, complete.data.digest);
+});
+
+test("a bookmark goes on and proves the whole, and a wrong one is a gap", { skip }, async () => {
+  const whole = (await read(stream(SERVER, WALLET))).filter((event) => event.id);
+  const bookmark = JSON.parse(JSON.stringify(whole[9].bookmark));
+  const rest = await read(stream(SERVER, WALLET, { bookmark }));
+  assert.deepEqual(ids(rest), ids(whole).slice(10));
+  assert.equal(rest.at(-1).verified, true);
+  const unproved = await read(stream(SERVER, WALLET, { lastEventId: bookmark.id }));
+  assert.equal(unproved.at(-1).verified, false);
+  const wrong = { ...bookmark, digest: "00".repeat(32) };
+  const anew = await read(stream(SERVER, WALLET, { bookmark: wrong }));
+  const gap = anew.findIndex((event) => event.event === "gap");
+  assert.equal(anew[gap].data.reason, "mismatch");
+  assert.deepEqual(ids(anew.slice(gap)), ids(whole));
+  assert.equal(anew.at(-1).verified, true);
+});
+
+test("what no digest is for is not verified", { skip }, async () => {
+  for (const wish of [{ batch: 7 }, { side: "sell" }, { skipPricing: true }]) {
+    assert.equal((await read(stream(SERVER, WALLET, wish))).at(-1).verified, false);
+  }
+  const several = named("complete", await read(stream(SERVER, [WALLET, OTHER_WALLET])));
+  assert.deepEqual(several.map((event) => event.verified), [false, false]);
 });
 
 test("an id of another process goes on from there, the last one to nothing", { skip }, async () => {
@@ -92,7 +120,8 @@ const CONNECTED =
   'event: connected\ndata: {"stream_id":"s","wallet":"W","timestamp":1,"resumed":false,' +
   '"heartbeat_seconds":1,"follow":true,"server":"x"}\n\n';
 const BYE = 'retry: 10\nevent: bye\ndata: {"reason":"lifetime","reconnect_after_ms":10}\n\n';
-const retract = (seq) => `id: 7-${seq}\nevent: retract\ndata: {"signature":"s${seq}"}\n\n`;
+const retract = (seq) => `event: retract\ndata: {"signature":"s${seq}"}\nid: 7-${seq}\n\n`;
+const COMPLETE = "event: complete\ndata: {}\nid: 7-9\n\n";
 const text = { "Content-Type": "text/event-stream" };
 
 /** Each request is answered by the next of these. */
@@ -217,6 +246,97 @@ test("a connection that falls silent is left", async () => {
     }
     assert.ok(found.at(-1).data.cause instanceof Unreachable);
     assert.match(found.at(-1).data.cause.message, /silent for 3 seconds/);
+  });
+});
+
+/** Retracts with numbers, and a `complete` that proves them. */
+function proved(count) {
+  let digest = Buffer.alloc(32);
+  let frames = "";
+  for (let number = 1; number <= count; number += 1) {
+    const payload = `{"signature":"s${number}","number":${number}}`;
+    digest = createHash("sha256").update(digest).update(`7-${3 * number}\n${payload}`).digest();
+    frames += `event: retract\ndata: ${payload}\nid: 7-${3 * number}\n\n`;
+  }
+  const end = `{"entries":${count},"digest":"${digest.toString("hex")}"}`;
+  return `${frames}event: complete\ndata: ${end}\nid: 7-${3 * count + 1}\n\n`;
+}
+
+test("a history that a proxy altered is read once more and then refused", async () => {
+  const altered = CONNECTED + proved(2).replace('"s2"', '"x2"');
+  await against([streams(altered), streams(altered)], async (url, requests) => {
+    const found = [];
+    await assert.rejects(async () => {
+      for await (const event of stream(url, "W")) found.push(event);
+    }, (error) => error instanceof Mismatch && /the digest of 2 entries .* anew/.test(error.message));
+    assert.deepEqual(named("gap", found).map((event) => event.data.reason), ["mismatch"]);
+    assert.deepEqual(ids(found), ["7-3", "7-6", "7-3", "7-6"]);
+    assert.deepEqual(requests.map((each) => each["last-event-id"]), [undefined, undefined]);
+  });
+});
+
+test("an entry that does not come is missed at the next one", async () => {
+  const lossy = CONNECTED + proved(3).replace(/event: retract\ndata: .*s2.*\n.*\n\n/, "");
+  await against([streams(lossy, false), streams(CONNECTED + proved(3))], async (url) => {
+    const found = await read(stream(url, "W"));
+    assert.match(named("away", found)[0].data.cause.message, /entry 3 came after entry 1/);
+    assert.equal(found.at(-1).verified, true);
+  });
+});
+
+test("a cut is told from an end, and neither is taken for a complete", async () => {
+  const cut = (response) => {
+    response.writeHead(200, text);
+    response.write(CONNECTED + retract(1), () => response.destroy());
+  };
+  const answers = [cut, streams(CONNECTED + retract(2)), streams(CONNECTED + COMPLETE)];
+  await against(answers, async (url, requests) => {
+    const found = await read(stream(url, "W"));
+    const causes = named("away", found).map((event) => event.data.cause.message);
+    assert.match(causes[0], /^The server broke off/);
+    assert.match(causes[1], /^The server ended the stream before/);
+    const positions = requests.map((each) => each["last-event-id"]);
+    assert.deepEqual(positions, [undefined, "7-1", "7-2"]);
+    assert.equal(found.at(-1).verified, false);
+  });
+});
+
+test("ids move the position as the standard says, whatever is in them", async () => {
+  const positions = {
+    "id: 7-5\n\n": "7-5",
+    "id:\n\n": undefined,
+    "id: 7-5\0\n\n": "7-1",
+    "id: \u00e4\u2192\n\n": Buffer.from("\u00e4\u2192").toString("latin1"),
+  };
+  for (const [frame, position] of Object.entries(positions)) {
+    const answers = [streams(CONNECTED + retract(1) + frame + BYE), streams(COMPLETE)];
+    await against(answers, async (url, requests) => {
+      await read(stream(url, "W"));
+      assert.equal(requests[1]["last-event-id"], position);
+    });
+  }
+});
+
+test("another spelling of the media type is the same, and a longer one is another", async () => {
+  const typed = (type) => (response) => response.writeHead(200, { "Content-Type": type }).end(COMPLETE);
+  await against([typed("Text/Event-Stream ;charset=UTF-8")], async (url) => {
+    assert.deepEqual(ids(await read(stream(url, "W"))), ["7-9"]);
+  });
+  await against([typed("text/event-streams")], async (url) => {
+    await assert.rejects(read(stream(url, "W")), BadAnswer);
+  });
+});
+
+test("a field that is missing does not end the stream", async () => {
+  for (const name of ["connected", "progress", "bye", "trade", "retract", "gap", ""]) {
+    const frame = `event: ${name}\ndata: {}\nretry: 0\n\n`;
+    await against([streams(frame), streams(COMPLETE)], async (url, requests) => {
+      assert.equal((await read(stream(url, "W"))).at(-1).event, "complete");
+      assert.equal(requests.length, 2);
+    });
+  }
+  await against([streams("event: error\ndata: {}\n\n")], async (url) => {
+    await assert.rejects(read(stream(url, "W")), { code: "UNKNOWN" });
   });
 });
 

@@ -2,7 +2,14 @@ from math import inf
 
 import pytest
 
-from wd_server.client.backoff import FIRST_SECONDS, JITTER, LAST_SECONDS, STEADY_SECONDS, Backoff
+from wd_server.client.backoff import (
+    FIRST_SECONDS,
+    JITTER,
+    LAST_SECONDS,
+    LONGEST_SECONDS,
+    STEADY_SECONDS,
+    Backoff,
+)
 
 
 def waits(backoff: Backoff, times: int) -> list[float | None]:
@@ -38,6 +45,13 @@ def test_to_be_told_of_half_an_hour_is_too_late_at_once() -> None:
     backoff = Backoff(60.0, lambda: 0.0)
     backoff.told(1800.0)
     assert backoff.wait(0.0) is None
+
+
+@pytest.mark.parametrize(("told", "waits"), [(inf, LONGEST_SECONDS), (1e300, 86400), (-1, 0)])
+def test_a_time_that_is_none_is_bounded(told: float, waits: float) -> None:
+    backoff = Backoff(inf, lambda: 0.0)
+    backoff.told(told)
+    assert backoff.wait(0.0) == waits
 
 
 def test_what_was_stored_shows_that_the_stream_is_back() -> None:

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +21,8 @@ from wd_server.client.events import (
     RunMetrics,
     Token,
     Trade,
-    read,
+    made,
+    parsed,
 )
 from wd_server.streaming import event
 from wd_server.trading.summary import Summary
@@ -40,6 +41,10 @@ TRADE = {
 }
 
 
+def read(name: str, event_id: str | None, text: bytes) -> Event:
+    return made(name, parsed(name, text), id=event_id)
+
+
 def sent() -> Iterator[tuple[type[Any], type[Struct]]]:
     """Types of the client and what the server makes them of."""
     yield Trade, SentTrade
@@ -56,7 +61,7 @@ def test_the_client_knows_every_field_that_the_server_sends(
     kind: type[Any], struct: type[Struct]
 ) -> None:
     ours = {each.metadata.get("name", each.name) for each in fields(kind)}
-    ours -= {each.name for each in fields(Event)}
+    ours -= {each.name for each in fields(Event)} | {"verified"}
     theirs = {each.encode_name for each in msgspec.structs.fields(struct)} - {"wallet"}
     assert ours == theirs
 
@@ -94,11 +99,39 @@ def test_what_a_newer_server_adds_is_kept_and_no_error() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"1", b"{", b"\xff", b'{"timestamp":', b"[" * 100_000, b'{"reason":"x"}'],
+    [b"", b"[]", b"1", b"{", b"\xff", b'{"timestamp":', b"[" * 100_000, b'{"reason":1}'],
 )
 def test_data_that_is_not_what_was_agreed_is_said_so(text: bytes) -> None:
     with pytest.raises(BadAnswer):
         read("gap", None, text)
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"error":null,"trades":null,"token_in":null}'])
+@pytest.mark.parametrize("name", list(EVENTS))
+def test_a_field_that_an_older_server_leaves_out_is_nothing_and_no_number(
+    name: str, text: bytes
+) -> None:
+    event = read(name, None, text)
+    assert type(event) is EVENTS[name]
+    values = [getattr(event, each.name) for each in fields(event) if each.name != "data"]
+    assert not any(value for value in values if not is_dataclass(value))
+    assert not any(type(value) in (int, float, Decimal) for value in values)
+
+
+def test_a_trade_without_one_of_its_fields_is_the_trade_without_it() -> None:
+    whole = read("trade", "7-1", json.dumps(TRADE).encode())
+    for missing in TRADE:
+        data = {name: value for name, value in TRADE.items() if name != missing}
+        trade = read("trade", "7-1", json.dumps(data).encode())
+        for each in fields(trade):
+            if each.name not in ("data", missing):
+                assert getattr(trade, each.name) == getattr(whole, each.name)
+
+
+def test_tokens_that_are_missing_are_tokens_without_anything() -> None:
+    trade = read("trade", "7-1", b"{}")
+    assert isinstance(trade, Trade)
+    assert (trade.token_in.symbol, trade.token_in.amount) == ("", None)
 
 
 def test_an_amount_that_is_none_is_said_so() -> None:

@@ -1,7 +1,8 @@
 import pytest
 
+from wd_server.client.chain import BEGINNING, link
 from wd_server.client.frame import cut
-from wd_server.load.frames import REMEMBERED_BYTES, Block, Blocks, Frames, Item
+from wd_server.load.frames import REMEMBERED_BYTES, Block, Blocks, Frames, Item, Link
 from wd_server.load.frames import parse as parse_with
 
 
@@ -59,7 +60,7 @@ def test_whatever_is_more_than_trades_in_a_row_has_to_be_looked_at(data: bytes) 
 
 def test_what_neither_moves_nor_steers_a_client_is_only_counted() -> None:
     block = parse(HEARTBEAT + b"event: progress\ndata: {}\n\n")
-    assert block == Block(2, 0, (), b"", 0, 0, (), -1)
+    assert block == Block(2, 0, (), b"", 0, 0, 0, (), -1)
 
 
 def test_events_that_steer_keep_their_data_and_the_time_to_come_back() -> None:
@@ -71,7 +72,49 @@ def test_events_that_steer_keep_their_data_and_the_time_to_come_back() -> None:
 
 def test_a_retract_takes_a_trade_back_and_is_an_entry_itself() -> None:
     (retract,) = parse(b'id: 7-9\nevent: retract\ndata: {"signature":"s"}\n\n').items
-    assert retract == Item("retract", b"7", 9, 1, -1)
+    assert retract == Item("retract", b"7", 9, 1, -1, link=Link(b"7-9", b'{"signature":"s"}'))
+
+
+def numbered(seq: int, number: int) -> bytes:
+    return b'event: trade\ndata: {"number":%d,"emitted_at":1}\nid: 7-%d\n\n' % (number, seq)
+
+
+def test_trades_whose_numbers_are_in_a_row_are_one_step_whatever_their_ids_skip() -> None:
+    block = parse(numbered(5, 3) + numbered(9, 4) + numbered(10, 5))
+    assert (block.run, block.before, block.last, block.seq) == (b"7", 2, 5, 10)
+    assert parse(numbered(5, 3) + numbered(6, 5)).run == b""
+    assert parse(numbered(5, 3) + numbered(5, 4)).run == b""
+
+
+def test_a_batch_is_numbered_by_its_last_trade() -> None:
+    data = b'{"trades":[{"number":3,"emitted_at":1},{"number":4,"emitted_at":1}]}'
+    block = parse(b"event: trades\ndata: %b\nid: 7-9\n\n" % data)
+    assert (block.before, block.last, block.seq) == (2, 4, 9)
+
+
+def test_a_complete_is_numbered_by_what_came_before_it_and_counts_as_nothing() -> None:
+    (complete,) = parse(b'event: complete\ndata: {"entries":12,"digest":""}\nid: 7-20\n\n').items
+    assert (complete.number, complete.entries, complete.link) == (12, 0, None)
+
+
+def test_a_text_within_a_trade_cannot_pass_for_its_number() -> None:
+    data = rb'{"symbol":"\"number\":5","number":1234}'
+    (item,) = parse(b"event: trade\ndata: %b\nid: 7-1\n\n" % data).items
+    assert item.number == 1234
+
+
+@pytest.mark.parametrize("event_id", [b"7-" + b"9" * 5000, b"9" * 5000 + b"-1", b"7-", b"-7"])
+def test_an_id_or_a_number_of_any_length_is_no_error(event_id: bytes) -> None:
+    number = b"9" * 5000
+    (item,) = parse(b'event: trade\ndata: {"number":%b}\nid: %b\n\n' % (number, event_id)).items
+    assert (item.run, item.seq) == (b"", -1)
+
+
+def test_an_entry_is_chained_the_same_for_all_that_come_by_with_the_same_digest() -> None:
+    entry = Link(b"7-1", b"{}")
+    for digest in (BEGINNING, BEGINNING, b"x" * 32, BEGINNING):
+        assert entry.after(digest) == link(digest, b"7-1", b"{}")
+    assert entry.after(BEGINNING) is entry.after(bytes(32))
 
 
 def test_an_id_that_is_none_of_ours_is_told_apart_from_none() -> None:
