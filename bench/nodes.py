@@ -254,7 +254,14 @@ def _streams(nodes: Cluster) -> list[int]:
 
 def restart_rows(found: Report, drain: int, shares: Sequence[int]) -> list[Row]:
     followers, ids, away = found.asked.streams, found.ids, found.resumes.away_ms
-    wrong = ids.lost + ids.duplicates + ids.resets + ids.malformed + sum(ids.gaps.values())
+    wrong = (
+        ids.lost
+        + ids.duplicates
+        + ids.resets
+        + ids.malformed
+        + ids.mismatches
+        + sum(ids.gaps.values())
+    )
     fair = followers / len(shares)
     what = f"{followers:,} followers, {len(shares)} nodes restarted one after the other"
     return [

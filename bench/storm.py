@@ -60,7 +60,7 @@ def rows(found: Report) -> list[Row]:
     back = (resumes.away_ms.max or 0) / 1e3
     first, away = resumes.first_event_ms, resumes.away_ms
     what = f"{streams:,} clients back after a restart, {BEHIND} events behind"
-    wrong = ids.lost + ids.duplicates + ids.resets + ids.malformed
+    wrong = ids.lost + ids.duplicates + ids.resets + ids.malformed + ids.mismatches
     gaps = sum(ids.gaps.values())
     return [
         at_most(

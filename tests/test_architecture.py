@@ -112,6 +112,7 @@ AWAITED_TASKS = {
     "wd_server.chain.history": "who reads the history, before the generator ends",
     "wd_server.chain.quotes": "a task group",
     "wd_server.chain.websocket": "who connects",
+    "wd_server.http1": "the request, which its exception ends",
     "wd_server.journal.redis": "who writes",
     "wd_server.redis_shards": "who looks",
     "wd_server.server": "the end of the process",

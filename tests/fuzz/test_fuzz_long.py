@@ -13,12 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
 
-from handlers.query import accepted_encoding, page_query, stream_query, takes_event_stream
+from handlers.query import (
+    accepted_encoding,
+    last_id,
+    page_query,
+    stream_query,
+    takes_event_stream,
+)
 from wd_server.access.addresses import client_address
 from wd_server.access.credentials import presented
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import WalletDoctorError
 from wd_server.http_reader import Reader, Refused
+from wd_server.journal.base import EventId
 from wd_server.logs import Scrubber
 from wd_server.secret import Secret
 from wd_server.streaming.bundle_id import Bookmarks, Seal
@@ -69,11 +76,13 @@ READERS: dict[str, Callable[[str], object]] = {
     "Authorization": lambda text: presented(authorization=[text]),
     "X-API-Key": lambda text: presented(x_api_key=[text]),
     "X-Forwarded-For": lambda text: client_address("127.0.0.1", text, TRUSTED),
-    "Last-Event-ID": lambda text: stream_query({}, text, 0),
+    "Last-Event-ID": lambda text: last_id({}, text, EventId.parse),
+    "lastEventId": lambda text: last_id({"lastEventId": text}, None, EventId.parse),
+    "heartbeat": lambda text: stream_query({"heartbeat": text}, 0),
     "an id of several wallets": lambda text: Bookmarks.parse(text, Seal(SIGNER, "key:wd_mine")),
     "what is logged": SCRUBBER.text,
     **{
-        name: lambda text, name=name: stream_query({name: text}, None, 0)  # type: ignore[misc]
+        name: lambda text, name=name: stream_query({name: text}, 0)  # type: ignore[misc]
         for name in ("batch", "follow", "mint", "min_usd", "side", "since", "skip_pricing")
     },
     "limit": lambda text: page_query({"limit": text}),

@@ -122,11 +122,11 @@ def changed(originals: list[Any]) -> st.SearchStrategy[bytes]:
 def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
     """As a pass would; the book is stored and opened again, and trades are what they should be."""
     wallet, _, _ = told()
-    book = Book(wallet, "fifo")
+    book = Book(wallet, "fifo", 1)
     price = dict.fromkeys(_minutes(book, transactions), PRICE_MAX)
     read = book.read(transactions, NOW)
     entries = book.record(read, price, {}, float(NOW))
-    assert Book.restored(wallet, "fifo", book.checkpoint()) is not None
+    assert Book.restored(wallet, "fifo", 1, book.checkpoint()) is not None
     event.encode(book.ledger.summary())
     event.encode(book.ledger.positions(dict.fromkeys(book.ledger.held(), PRICE_MAX)))
     for entry in entries:

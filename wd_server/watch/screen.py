@@ -69,7 +69,8 @@ def _bar(board: Board, width: int) -> RenderableType:
     row.add_column(width=max(8, width // 4))
     row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     percentage = board.progress.percentage
-    words = f"{figures.count(percentage):>3} %  {board.progress.message}"
+    known = figures.NOTHING if percentage is None else str(percentage)
+    words = f"{known:>3} %  {board.progress.message}"
     done = min(max(percentage or 0, 0), 100)
     row.add_row(
         ProgressBar(total=100, completed=done, complete_style=GAIN, finished_style=GAIN),

@@ -487,7 +487,7 @@ def test_an_id_that_cannot_be_read_is_a_gap_and_the_whole_history_follows(tmp_pa
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
         channel = await house.registry.channel(WALLET)
-        stream = house.registry.admit(channel, FOLLOW, Unreadable(), 0.0)
+        stream = house.registry.admit(channel, FOLLOW, Unreadable(), ASKED)
         transport = Socket(stream)
         stream.connection_made(transport)
         await until(lambda: len(transport.ids()) == 2)
