@@ -1,3 +1,3 @@
 """wd-server: streams what a Solana wallet's trading really earned."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

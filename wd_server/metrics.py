@@ -174,6 +174,7 @@ class _Reading(Collector):
         yield _histogram("journal_append_seconds", "One append.", journal.append_seconds)
         yield _histogram("journal_read_seconds", "One page read.", journal.read_seconds)
         yield _counter("journal_entries", "Entries stored.", journal.entries)
+        yield _counter("journal_damaged", "Runs given up as damaged.", journal.damaged)
         yield _gauge("journal_file_bytes", "Size of the journal's files.", journal.file_bytes)
         yield _gauge("journal_leases", "Wallets that this process may write.", journal.leases)
         yield _counter(

@@ -151,6 +151,7 @@ def test_a_damaged_run_is_given_up_and_a_greater_one_begins(store: Store, kind: 
         store.damage(kind)
         assert len(await read_all(journal, run)) < ENTRIES
         await listener.vacant.wait()
+        assert journal.statistics().damaged == 1
         assert await journal.read(WALLET, run, 0, **EVERYTHING) == []
         with pytest.raises(LeaseLost):
             await journal.append(lease, run, trades(1, 1), b"", NOW)

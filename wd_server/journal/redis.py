@@ -157,6 +157,7 @@ class RedisJournal:
         """Give the run up: all nodes are told that leases on it are over, and whoever has it read
         begins anew."""
         _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
+        self._statistics.damaged += 1
         arguments = (run, self._keep_seconds)
         token = await self._link.run(scripts.DISCARD, scripts.keys(wallet), arguments)
         if token and not self._leases.over(wallet, int(token)):

@@ -132,6 +132,7 @@ class SqliteJournal:
     async def _discard(self, wallet: str, run: int, damage: Damaged) -> None:
         """Give the run up, and have the wallet's writer, who has no lease any more, begin anew."""
         _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
+        self._statistics.damaged += 1
 
         def discarded(was_current: bool) -> None:
             if was_current:

@@ -13,13 +13,15 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 
 @dataclass
 class JournalStatistics:
     """Totals since the start; `queued`, `file_bytes` and `leases` held are now. `bytes` is payload
-    stored, `failures` counts what ended with StoreUnavailable, `failing`: the last write did."""
+    stored, `failures` counts what ended with StoreUnavailable, `damaged` the runs that were given
+    up because what was read wasn't what was stored, `failing`: the last write did."""
 
     appends: int = 0
     entries: int = 0
     bytes: int = 0
     reads: int = 0
     failures: int = 0
+    damaged: int = 0
     failing: bool = False
     queued: int = 0
     file_bytes: int = 0
