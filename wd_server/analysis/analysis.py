@@ -16,7 +16,7 @@ import structlog
 
 from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.checkpoint import WrittenByNewer
-from wd_server.analysis.following import Following, take
+from wd_server.analysis.following import DOUBLINGS_MAX, Following, take
 from wd_server.analysis.freshness import Freshness
 from wd_server.analysis.places import Places
 from wd_server.analysis.polls import Polls
@@ -48,6 +48,10 @@ FOLLOWING_AGAIN_SECONDS = 30.0
 # Seconds until a pass that lost the lease or the store is begun again: at least, and at most after
 # several.
 AGAIN_SECONDS = (0.25, 4.0)
+# The same at most for a wallet whose journal was begun anew again and again: each time it is read
+# from the chain, which costs credits.
+ANEW_SECONDS = 300.0
+
 
 _log = structlog.get_logger("analysis")
 
@@ -288,8 +292,7 @@ class Analysis:
                 _log.info("interrupted", wallet=attendance.wallet, error=error.message)
                 attendance.news = True
                 await self._give_back(attendance)
-                least, most = AGAIN_SECONDS
-                await asyncio.sleep(min(least * 2**attendance.interrupted, most))
+                await asyncio.sleep(again_seconds(attendance.interrupted, attendance.anew))
                 attendance.interrupted += 1
             except WrittenByNewer:
                 await self._give_back(attendance)  # to a server that can read it
@@ -366,6 +369,8 @@ class Analysis:
             attendance.unsettled_since = None
             attendance.keep(run)
         self._statistics.passed(lease.wallet, run, head, monotonic() - started)
+        attendance.anew = attendance.anew + 1 if attendance.epoch not in (0, head.run) else 0
+        attendance.epoch = head.run
         finished = head.kind == event.COMPLETE
         self._fresh.mark(lease.wallet, finished)
         if finished or not (attendance.others or attendance.wanted):
@@ -374,3 +379,10 @@ class Analysis:
             attendance.settled = True
             attendance.dismiss()
         return finished
+
+
+def again_seconds(interrupted: int, anew: int) -> float:
+    """Seconds until a wallet is tried again that lost its lease or its store `interrupted` times in
+    a row, and whose journal was begun anew in each of the last `anew` passes."""
+    least, most = (AGAIN_SECONDS[0], ANEW_SECONDS) if anew else AGAIN_SECONDS
+    return min(least * 2.0 ** min(2 * anew or interrupted, DOUBLINGS_MAX), most)

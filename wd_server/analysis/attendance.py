@@ -21,8 +21,9 @@ class Attendance:
     upstream. `settled`: the audience knows that nothing is
     newer. `task` works for them, `run` is its pass under way. `lease` is kept between two passes,
     and so is `known`, which the next one goes on from. `failures`: passes in a row that failed;
-    `interrupted`: tries in a row that lost the lease or the store. `due`: which of the poll's calls
-    is meant.
+    `interrupted`: tries in a row that lost the lease or the store. `epoch`: the journal's run after
+    the last pass, `anew`: passes in a row that began another. `due`: which of the poll's calls is
+    meant.
     """
 
     wallet: str
@@ -41,6 +42,8 @@ class Attendance:
     known: Known | None = None
     failures: int = 0
     interrupted: int = 0
+    epoch: int = 0
+    anew: int = 0
     due: float | None = None
     pushed: list[AnyTransaction] = field(default_factory=list)
     unsettled_since: float | None = None

@@ -100,6 +100,8 @@ class Book:
             raise Unreadable("its checkpoint holds something else than a ledger") from None
         if ledger.cost_basis != cost_basis:
             raise Unreadable(f"its cost basis is {ledger.cost_basis}")
+        if run and stored.run not in (0, run):
+            raise Unreadable(f"its checkpoint is of run {stored.run}")
         book = cls(wallet, cost_basis, run)
         book.seq, book.retracted, book.final_slot = stored.seq, stored.retracted, -inf
         if stored.digest is None:
@@ -120,6 +122,8 @@ class Book:
     def checkpoint(self) -> bytes:
         base = self._base or _Base(self.ledger.to_bytes(), self.counts)
         unsettled = _Unsettled(self.tail, list(self._loose.values()))
+        # Until a `complete` has told of the chain, the next pass has to make it again.
+        entries, digest = self.proof if self.proved else (0, None)
         return checkpoint.pack(
             Checkpoint(
                 checkpoint.VERSION,
@@ -131,7 +135,9 @@ class Book:
                 self.truncated,
                 base.ledger,
                 msgspec.json.encode(unsettled),
-                *self.proof,
+                entries,
+                digest,
+                self.run,
             )
         )
 

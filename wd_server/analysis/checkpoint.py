@@ -1,10 +1,11 @@
 """What a book leaves in the journal beside its entries, as bytes. Pure.
 
-A checkpoint is one byte with its version, the CRC-32 of the rest in four bytes, and the rest in
-MessagePack. Version 2, of wd-server 0.1.0, was MessagePack alone, which never begins with a byte
-that is a version. Every later version begins with that byte, so any server can tell from it
-whether a newer one wrote the journal: it then leaves the wallet to servers that can read it,
-instead of beginning the journal anew and destroying their work.
+A checkpoint is one byte with its version, the CRC-32 of that and the rest in four bytes, and the
+rest in MessagePack. Version 2, of wd-server 0.1.0, was MessagePack alone, which never begins with a
+byte that is a version. Every later version keeps this frame, so any server can tell from it whether
+a newer one wrote the journal: it then leaves the wallet to servers that can read it, instead of
+beginning the journal anew and destroying their work. The CRC covers the version, too: otherwise a
+flipped bit would make a checkpoint look like a newer one's.
 """
 
 from typing import Final
@@ -53,7 +54,7 @@ class Counts(Struct):
 class Checkpoint(Struct, array_like=True):
     """`version` is kept for version 2. `ledger`, `counts` and `cursor` are those before the tail.
     `entries` and `digest` are the chain's state (proof.py) behind `seq`; `digest` None: the journal
-    is older than the chain."""
+    is older than the chain. `run`: the journal's, 0 in version 2."""
 
     version: int
     seq: int
@@ -66,11 +67,19 @@ class Checkpoint(Struct, array_like=True):
     unsettled: bytes
     entries: int = 0
     digest: bytes | None = None
+    run: int = 0
 
 
 def pack(checkpoint: Checkpoint) -> bytes:
-    body = msgspec.msgpack.encode(checkpoint)
-    return bytes([VERSION]) + crc32(body).to_bytes(_CRC_BYTES) + body
+    return framed(VERSION, msgspec.msgpack.encode(checkpoint))
+
+
+def framed(version: int, body: bytes) -> bytes:
+    return bytes([version]) + _crc(version, body) + body
+
+
+def _crc(version: int, body: bytes) -> bytes:
+    return crc32(body, crc32(bytes([version]))).to_bytes(_CRC_BYTES)
 
 
 def unpack(data: bytes) -> Checkpoint:
@@ -79,13 +88,13 @@ def unpack(data: bytes) -> Checkpoint:
         raise Unreadable("its checkpoint is empty")
     version, body = data[0], data
     if version < _BARE:
+        crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
+        if _crc(version, body) != crc:
+            raise Unreadable("its checkpoint is damaged")
         if version > VERSION:
             raise WrittenByNewer
-        crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
         if version < VERSION:
             raise Unreadable(f"its checkpoint is of version {version}")
-        if crc32(body).to_bytes(_CRC_BYTES) != crc:
-            raise Unreadable("its checkpoint is damaged")
     try:
         checkpoint = msgspec.msgpack.decode(body, type=Checkpoint)
     except msgspec.MsgspecError:

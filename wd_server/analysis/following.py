@@ -15,6 +15,8 @@ from wd_server.chain.payloads import AnyTransaction
 QUIET_SECONDS = 300.0
 # Seconds at most between two tries of a follower's wallet whose upstream fails.
 RETRY_SECONDS_MAX = 60.0
+# Failures in a row after which a pause doubles no more, so that no outage is too long for a float.
+DOUBLINGS_MAX = 16
 # Seconds that what was pushed waits for what belongs before it on the chain. What comes later is
 # put in its place all the same, and what changes by it is sent again.
 HOLD_SECONDS = 0.003
@@ -90,7 +92,8 @@ class Following:
     def pause(self, attendance: Attendance) -> float:
         """Seconds until it is to be looked at again."""
         if attendance.failures or not self._live.covers(attendance.wallet):
-            return min(self._poll_seconds * 2.0**attendance.failures, RETRY_SECONDS_MAX)
+            doublings = min(attendance.failures, DOUBLINGS_MAX)
+            return min(self._poll_seconds * 2.0**doublings, RETRY_SECONDS_MAX)
         if attendance.unsettled_since is None:
             return QUIET_SECONDS
         return max(0.0, attendance.unsettled_since + self._check_seconds - monotonic())

@@ -58,4 +58,3 @@ async def prove(book: Book, journal: Journal) -> None:
                 book.proof = book.proof.after(EventId(book.run, entry.seq), entry.payload)
         seq = entries[-1].seq
         await asyncio.sleep(0)
-    book.proved = True

@@ -85,6 +85,8 @@ class Run:
         self._mints: set[str] = set()
         self._entries: list[NewEntry] = []
         self._head = Head(0, 0, "")
+        # The seq that the newest entry has when what was handed to the journal is stored.
+        self._due_seq = 0
         self._worked_since = monotonic()
         self._turn = asyncio.Lock()
         self._storing: asyncio.Task[Head] | None = None
@@ -103,9 +105,7 @@ class Run:
             if _is_nothing(step) and (known.head.kind == event.COMPLETE or not close()):
                 self.known = known
                 return known.head
-            book = await self._open_book()
-            if book.cursor != known.cursor:
-                raise LeaseLost("Another writer has changed this wallet's events.")
+            book = await self._same_book(known)
             async with aclosing(led_by(step, steps)) as all_steps:
                 return await self._read_on(book, all_steps, close)
 
@@ -114,7 +114,7 @@ class Run:
         assert self.known is not None, "a wallet that wasn't read to its end has no place for it"
         known, self.known = self.known, None
         self._symbol_seconds = PUSHED_SYMBOL_SECONDS
-        book = await self._open_book() if known.book is None else self._kept_book(known)
+        book = await self._same_book(known) if known.book is None else self._kept_book(known)
         read = book.unknown(self._sources.read(book, pushed))
         if read:
             prices: Prices = {}
@@ -131,6 +131,14 @@ class Run:
                 self._tell(book)
         self.known = Known(book.cursor, self._head, book if book.tail else None)
         return self._head
+
+    async def _same_book(self, known: Known) -> Book:
+        """The book of a wallet that was read to its end. Raises LeaseLost if the journal has
+        another one: a new run has no place for what comes after `known`."""
+        book = await self._open_book()
+        if not book.complete or book.cursor != known.cursor:
+            raise LeaseLost("This wallet's events were changed or are begun anew.")
+        return book
 
     def _kept_book(self, known: Known) -> Book:
         assert known.book is not None
@@ -164,6 +172,7 @@ class Run:
             self._say("complete", book)
             if not proved or (head.kind != event.COMPLETE and (self.first or close())):
                 self._entries.append(self._complete(book, sources.clock() - started))
+                book.proved = True
                 await self._store(book)
                 head = await self._stored()
             elif book.seq > seq:
@@ -304,6 +313,7 @@ class Run:
         if self._head.seq >= ENTRIES_MAX:
             raise LeaseLost("The journal is as long as one may be: a new run has to begin.")
         entries, self._entries = self._entries, []
+        self._due_seq = book.seq
         self._storing = asyncio.get_running_loop().create_task(
             self._sources.journal.append(
                 self._lease, self._head.run, entries, book.checkpoint(), self._sources.clock()
@@ -315,6 +325,8 @@ class Run:
         if self._storing is not None:
             storing, self._storing = self._storing, None
             self._head = await storing
+            if self._head.seq != self._due_seq:
+                raise LeaseLost("The store has other events of this wallet than were stored.")
         return self._head
 
     async def _breathe(self) -> None:

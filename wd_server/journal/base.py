@@ -109,7 +109,7 @@ def next_run(wallet: str, earlier: int | None, now: float) -> int:
     went back, and its own for this wallet (two wallets that begin within one second share theirs
     once in a million)."""
     seconds = int(now)
-    if earlier is not None:
+    if earlier is not None and earlier <= EVENT_ID_PART_MAX:  # else it is damaged
         seconds = max(seconds, (earlier >> RUN_WALLET_BITS) + 1)
     return seconds << RUN_WALLET_BITS | crc32(wallet.encode()) & (1 << RUN_WALLET_BITS) - 1
 

@@ -12,8 +12,6 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-import structlog
-
 from wd_server.errors import StoreFull, StoreUnavailable
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import (
@@ -28,16 +26,14 @@ from wd_server.journal.base import (
     Watch,
     next_run,
 )
-from wd_server.journal.integrity import Damaged, check_entry, check_follows, checksum
-from wd_server.journal.redis_feed import Feed, announcement
+from wd_server.journal.integrity import Damaged, checksum
+from wd_server.journal.redis_feed import Feed, announcement, entry_of
 from wd_server.journal.redis_leases import DEAD_SECONDS, HEARTBEAT_SECONDS, Held, Leases, Pace
 from wd_server.journal.statistics import JournalStatistics
 from wd_server.redis_link import RedisLink
 
 # Entries read from Redis at a time: it works on nothing else meanwhile, about 0.1 ms.
 READ_ENTRIES = 256
-
-_log = structlog.get_logger("journal")
 
 # The id of a stream's entry and its fields, names and values in turn.
 _Found = tuple[bytes, list[bytes]]
@@ -115,7 +111,7 @@ class RedisJournal:
             try:
                 return await self._read_whole(wallet, run, after, limit, max_bytes)
             except Damaged as damage:
-                await self._discard(wallet, run, damage)
+                await self._feed.discard(wallet, run, damage)
                 return []
 
     async def _read_whole(
@@ -133,7 +129,7 @@ class RedisJournal:
             return []
         while found:
             for stream_id, fields in found:
-                entry = _entry(stream_id, fields, after)
+                entry = entry_of(stream_id, fields, after)
                 after = entry.seq
                 entries.append(entry)
                 size += len(entry.payload)
@@ -152,16 +148,6 @@ class RedisJournal:
             key, "XRANGE", key, f"{run}-{after + 1}", run, "COUNT", count
         )
         return found
-
-    async def _discard(self, wallet: str, run: int, damage: Damaged) -> None:
-        """Give the run up: all nodes are told that leases on it are over, and whoever has it read
-        begins anew."""
-        _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
-        self._statistics.damaged += 1
-        arguments = (run, self._keep_seconds)
-        token = await self._link.run(scripts.DISCARD, scripts.keys(wallet), arguments)
-        if token and not self._leases.over(wallet, int(token)):
-            self._feed.vacant(wallet)
 
     async def _read(self, answer: Coroutine[Any, Any, T]) -> T:
         asked, statistics = monotonic(), self._statistics
@@ -198,7 +184,8 @@ class RedisJournal:
         self._check_open()
         held = self._leases.mine(lease)
         run = next_run(lease.wallet, max(held.run, held.floor) or None, now)
-        keys, arguments = scripts.keys(lease.wallet), (held.holder, run, self._keep_seconds)
+        keys = scripts.keys(lease.wallet)
+        arguments = (held.holder, run, self._keep_seconds, scripts.FORMAT)
         begun = await self._write(held, self._link.run(scripts.BEGIN, keys, arguments))
         if not begun:
             self._leases.drop(held)
@@ -227,6 +214,7 @@ class RedisJournal:
             self._leases.keep(held),
             announcement(held.holder, request, new),
             checkpoint,
+            scripts.FORMAT,
             *(part for entry in new for part in (*entry, checksum(*entry))),
         )
         held.in_flight.add(request)
@@ -281,6 +269,7 @@ class RedisJournal:
 
     def statistics(self) -> JournalStatistics:
         self._statistics.failing = self._leases.failing
+        self._statistics.damaged = self._feed.damaged
         self._statistics.leases = len(self._leases)
         self._statistics.leases_lost = self._leases.lost
         return self._statistics
@@ -288,21 +277,6 @@ class RedisJournal:
     def _check_open(self) -> None:
         if not self._open:
             raise _closed()
-
-
-def _entry(stream_id: bytes, fields: list[bytes], after: int) -> Entry:
-    """An entry of a stream: `k` kind `p` payload, and `c` checksum since 0.2.0. Raises Damaged if
-    it isn't the one that follows `after` as it was appended."""
-    seq = int(stream_id.partition(b"-")[2])
-    check_follows(seq, after)
-    try:
-        _, kind, _, payload, *rest = fields
-        entry = Entry(seq, kind.decode(), payload)
-        stored = int(rest[1]) if rest else None
-    except (ValueError, IndexError):
-        raise Damaged(f"entry {seq} has other fields than it was stored with") from None
-    check_entry(*entry, stored)
-    return entry
 
 
 def _closed() -> StoreUnavailable:

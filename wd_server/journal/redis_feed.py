@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 import msgspec
+import structlog
 
 from wd_server.errors import StoreUnavailable
 from wd_server.journal import redis_scripts as scripts
@@ -21,6 +22,7 @@ from wd_server.journal.base import (
     OnAppend,
     Watch,
 )
+from wd_server.journal.integrity import Damaged, check_entry, check_follows
 from wd_server.journal.redis_announcements import Announcements
 from wd_server.journal.redis_leases import Leases
 from wd_server.journal.watches import Watches
@@ -34,10 +36,14 @@ ANNOUNCED_BYTES = 16 * 1024
 CATCH_UPS = 256
 # Seconds before that is tried again.
 CATCH_UP_AGAIN_SECONDS = 1.0
+# Seconds after which a client whose wallet only newer nodes can read may ask again.
+NEWER_RETRY_SECONDS = 5.0
 # Things said on lines that are on their way; more are dropped, as a lost connection drops them.
 SAYING_MAX = 10_000
 
 NOWHERE: Final = EventId(0, 0)
+
+_log = structlog.get_logger("journal")
 
 _blob: Final = msgspec.msgpack.Encoder()
 _unblob: Final = msgspec.msgpack.Decoder(tuple[str, int, list[NewEntry]])
@@ -65,6 +71,8 @@ class Feed:
         self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        # Runs that were given up here.
+        self.damaged = 0
 
     async def close(self) -> None:
         """Closing twice is no error."""
@@ -150,16 +158,44 @@ class Feed:
 
     async def _look(self, wallet: str, heard: _Heard) -> Head | None:
         told = heard.told
-        run, seq, kind, *payload = await self._link.run(
+        run, seq, kind, *newest = await self._link.run(
             scripts.CATCH_UP, scripts.keys(wallet), (*told, self._keep_seconds)
         )
         head = _head(run, seq, kind)
         if head is None and told != NOWHERE and not self._leases.over(wallet, int(seq)):
             self._watches.vacant(wallet)  # it was lost, and has to be read anew
         # Where announcements came meanwhile, those up to this head come too, or came.
-        if head is not None and payload and heard.told == told:
-            self.tell(wallet, head.run, [Entry(head.seq, head.kind, payload[0])])
+        if head is None or not newest:
+            return head
+        try:
+            entry = entry_of(newest[0], newest[1], head.seq - 1) if newest[0] else None
+            if entry is None or newest[0] != b"%b-%b" % (run, seq):
+                raise Damaged(f"entry {head.seq} is missing")
+        except Damaged as damage:
+            await self.discard(wallet, head.run, damage)
+            return None
+        if heard.told == told:
+            self.tell(wallet, head.run, [entry])
         return head
+
+    async def discard(self, wallet: str, run: int, damage: Damaged) -> None:
+        """Give this run up if it is the current one: all nodes are told that leases on it are
+        over, and whoever has the wallet read begins anew. Raises StoreUnavailable, also if a newer
+        server wrote it, whose entries this one doesn't understand."""
+        arguments = (run, self._keep_seconds, scripts.FORMAT)
+        token = await self._link.run(scripts.DISCARD, scripts.keys(wallet), arguments)
+        if token == scripts.NEWER:
+            raise StoreUnavailable(
+                "A newer version of the server wrote this wallet's events; this one can't read "
+                "them. Connect again to reach the newer one.",
+                retry_after=NEWER_RETRY_SECONDS,
+            )
+        if not token:
+            return
+        _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
+        self.damaged += 1
+        if not self._leases.over(wallet, int(token)):
+            self._watches.vacant(wallet)
 
     def _announced(self, channel: str, message: bytes) -> None:
         wallet, kind, rest = scripts.wallet(channel), message[:1], message[1:]
@@ -191,6 +227,21 @@ class Feed:
 
 def _head(run: bytes | None, seq: bytes | None, kind: bytes | None) -> Head | None:
     return Head(int(run), int(seq or 0), (kind or b"").decode()) if run else None
+
+
+def entry_of(stream_id: bytes, fields: list[bytes], after: int) -> Entry:
+    """An entry of a stream: `k` kind `p` payload, and `c` checksum since 0.2.0. Raises Damaged if
+    it isn't the one that follows `after` as it was appended."""
+    seq = int(stream_id.partition(b"-")[2])
+    check_follows(seq, after)
+    try:
+        _, kind, _, payload, *rest = fields
+        entry = Entry(seq, kind.decode(), payload)
+        stored = int(rest[1]) if rest else None
+    except (ValueError, IndexError):
+        raise Damaged(f"entry {seq} has other fields than it was stored with") from None
+    check_entry(*entry, stored)
+    return entry
 
 
 def announcement(holder: str, request: int, new: Sequence[NewEntry]) -> bytes:

@@ -109,7 +109,11 @@ class SqliteJournal:
     # Reading
 
     async def head(self, wallet: str) -> Head | None:
-        return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
+        try:
+            return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
+        except Damaged as damage:
+            await self._discard(wallet, None, damage)
+            return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
 
     async def checkpoint(self, wallet: str) -> bytes | None:
         return await self._read(lambda connection: sqlite_rows.checkpoint(connection, wallet))
@@ -129,15 +133,19 @@ class SqliteJournal:
             await self._discard(wallet, run, damage)
             return []
 
-    async def _discard(self, wallet: str, run: int, damage: Damaged) -> None:
+    async def _discard(self, wallet: str, run: int | None, damage: Damaged) -> None:
         """Give the run up, and have the wallet's writer, who has no lease any more, begin anew."""
         _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)
         self._statistics.damaged += 1
 
         def discarded(was_current: bool) -> None:
-            if was_current:
-                self._leases.pop(wallet, None)
-                self._watches.vacant(wallet)
+            if not was_current:
+                return
+            if self._leases.get(wallet) == _NOBODY:
+                self._refused.add(wallet)  # told when what has it now is done
+                return
+            self._leases.pop(wallet, None)
+            self._watches.vacant(wallet)
 
         await self._write(
             lambda connection: sqlite_rows.discard(connection, wallet, run), discarded, drops=True

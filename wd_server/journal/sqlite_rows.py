@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from wd_server.journal.base import Entry, Head, LeaseLost, NewEntry, next_run
+from wd_server.journal.base import EVENT_ID_PART_MAX, Entry, Head, LeaseLost, NewEntry, next_run
 from wd_server.journal.integrity import Damaged, check_entry, checksum
 
 # entries.position = wallets.id << SEQ_BITS | seq
@@ -108,6 +108,8 @@ def head(connection: sqlite3.Connection, wallet: str) -> Head | None:
     run, seq, kind = row
     if not (isinstance(run, int) and isinstance(seq, int) and isinstance(kind, bytes)):
         raise Damaged("the wallet's row holds values of other types than were stored")
+    if not (0 < run <= EVENT_ID_PART_MAX and seq >= 0):
+        raise Damaged("the wallet's row holds a position that no entry can have")
     return Head(run, seq, kind.decode())
 
 
@@ -132,7 +134,8 @@ def read(
             FROM wallets WHERE address = ?1 AND run = ?2 AND head_seq > ?3
         )
         SELECT (SELECT first FROM page), min(position), max(position), count(*),
-            json_group_array(kind), json_group_array(start), json_group_array(checksum),
+            json_group_array(CAST(kind AS TEXT)), json_group_array(CAST(start AS INTEGER)),
+            json_group_array(CAST(checksum AS INTEGER)),
             group_concat(payload, '')
         FROM entries
         WHERE position BETWEEN (SELECT first FROM page) AND (SELECT last FROM page)
@@ -176,14 +179,17 @@ def _entries(
     return entries
 
 
-def discard(connection: sqlite3.Connection, wallet: str, run: int) -> bool:
-    """Begin a new run in place of this one, which is damaged. False if it isn't the current one."""
+def discard(connection: sqlite3.Connection, wallet: str, run: int | None) -> bool:
+    """Begin a new run in place of this one, which is damaged; None: of any. False if it isn't the
+    current one."""
     found = connection.execute(
-        "SELECT updated_at FROM wallets WHERE address = ? AND run = ?", (wallet, run)
+        "SELECT updated_at FROM wallets WHERE address = ?1 AND (?2 IS NULL OR run = ?2)",
+        (wallet, run),
     ).fetchone()
     if found is None:
         return False
-    begin(connection, wallet, found[0])
+    # A second after the last append: so the run is greater even where the row's own is damaged.
+    begin(connection, wallet, found[0] + 1)
     return True
 
 

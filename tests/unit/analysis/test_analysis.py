@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from wd_server.analysis import analysis as analysing
 from wd_server.analysis import checkpoint, following, freshness
-from wd_server.analysis.analysis import Analysis
+from wd_server.analysis.analysis import Analysis, again_seconds
 from wd_server.analysis.attendance import Attendance
 from wd_server.analysis.book import TAIL_MAX, Book, Recent
 from wd_server.analysis.read import Read
@@ -730,3 +730,24 @@ def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Pat
         await office.history.until(reads=3)
 
     in_office(tmp_path, scene)
+
+
+def test_however_long_an_upstream_fails_its_wallet_is_looked_at_again(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend(follow=True)
+        await office.idle()
+        attendance = office.analysis._attended[WALLET]
+        attendance.failures = 5000
+        assert office.analysis.following.pause(attendance) == following.RETRY_SECONDS_MAX
+
+    in_office(tmp_path, scene, poll=1.0)
+
+
+def test_a_store_that_is_away_is_tried_again_sooner_than_a_journal_begun_anew_in_vain() -> None:
+    least, most = analysing.AGAIN_SECONDS
+    assert again_seconds(0, 0) == least
+    assert again_seconds(5000, 0) == most
+    pauses = [again_seconds(0, anew) for anew in range(1, 10)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] > least
+    assert pauses[-1] == again_seconds(0, 5000) == analysing.ANEW_SECONDS

@@ -2,7 +2,9 @@
 
 import asyncio
 import copy
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import closing
 from math import inf
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.turns import Turn
-from wd_server.journal.base import EventId, Lease, LeaseLost
+from wd_server.errors import UpstreamUnavailable
+from wd_server.journal.base import EventId, Head, Lease, LeaseLost
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
 from wd_server.trading.programs import SOL
@@ -342,11 +345,95 @@ def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> 
 def test_a_newer_servers_journal_is_left_as_it_is(tmp_path: Path) -> None:
     async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
         first = await run.execute(lambda: True)
-        newer = bytes([checkpoint.VERSION + 1]) + b"what only newer servers can read"
+        newer = checkpoint.framed(checkpoint.VERSION + 1, b"what only newer servers can read")
         await journal.append(run._lease, first.run, [], newer, NOW)
         with pytest.raises(WrittenByNewer):
             await Run(run._sources, run._lease, listener).execute(lambda: True)
         assert await journal.head(chain.wallet) == first
         assert await journal.checkpoint(chain.wallet) == newer
+
+    on_chain(tmp_path, scene)
+
+
+def damage_checkpoint(stored: bytes, monkeypatch: pytest.MonkeyPatch, head: Head) -> bytes:
+    return stored[:-1] + bytes([stored[-1] ^ 1])
+
+
+def fill_journal(stored: bytes, monkeypatch: pytest.MonkeyPatch, head: Head) -> bytes:
+    monkeypatch.setattr(opening, "ENTRIES_MAX", head.seq)
+    return stored
+
+
+@pytest.mark.parametrize("spoil", [damage_checkpoint, fill_journal])
+def test_what_is_pushed_never_becomes_the_whole_history_of_a_journal_begun_anew(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[bytes, pytest.MonkeyPatch, Head], bytes],
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        everything = chain.transactions
+        chain.transactions = everything[:-10]
+        first = await run.execute(lambda: True)
+        stored = await journal.checkpoint(chain.wallet)
+        assert stored is not None
+        spoiled = spoil(stored, monkeypatch, first)
+        await journal.append(run._lease, first.run, [], spoiled, NOW)
+        with pytest.raises(LeaseLost):
+            await Run(run._sources, run._lease, listener, run.known).take(everything[-10:])
+        monkeypatch.undo()
+        chain.transactions = everything
+        again = await Run(run._sources, run._lease, listener).execute(lambda: True)
+        entries = await journal.read(chain.wallet, again.run, 0, 1000, 10**9)
+        assert msgspec.json.decode(entries[-1].payload)["trades_found"] == chain.trades()
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_journal_whose_run_was_altered_is_begun_anew(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+            connection.execute("UPDATE wallets SET run = run + 1")
+        again = await Run(run._sources, run._lease, listener).execute(lambda: True)
+        assert again.run > first.run + 1
+        assert again.seq == first.seq
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_pass_over_an_older_journal_that_is_cut_leaves_the_proof_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        await without_proof(journal, run._lease, first.run)
+        monkeypatch.setattr(Run, "_complete", fails)
+        with pytest.raises(UpstreamUnavailable):
+            await Run(run._sources, run._lease, listener).execute(lambda: True)
+        monkeypatch.undo()
+        again = await Run(run._sources, run._lease, listener).execute(lambda: False)
+        newest = (await journal.read(chain.wallet, again.run, again.seq - 1, 1, 10**9))[0]
+        assert newest.kind == event.COMPLETE
+        assert msgspec.json.decode(newest.payload)["entries"] > 0
+
+    def fails(*_: object) -> None:
+        raise UpstreamUnavailable("the pass is cut before its end")
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_store_that_numbers_entries_otherwise_costs_the_lease(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, run: Run, listener: Ignored) -> None:
+        first = await run.execute(lambda: True)
+        later = Run(run._sources, run._lease, listener, run.known)
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+            connection.execute("UPDATE wallets SET head_seq = head_seq + 7")
+        book = Book(chain.wallet, "fifo", first.run)
+        book.seq = first.seq
+        later._entries = [book.entry(event.RETRACT, event.Retract("S", 1))]
+        later._head = first
+        await later._store(book)
+        with pytest.raises(LeaseLost):
+            await later._stored()
 
     on_chain(tmp_path, scene)

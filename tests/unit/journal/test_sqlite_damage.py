@@ -1,15 +1,18 @@
 """Whatever bits flip in the file: what is read is what was appended, or the wallet begins anew."""
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
+from threading import Event
 
 import pytest
 
 from wd_server.errors import StoreUnavailable
-from wd_server.journal.base import Entry, NewEntry
+from wd_server.journal.base import EVENT_ID_PART_MAX, Entry, NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 
 NOW = 1_700_000_000.0
@@ -99,3 +102,90 @@ def test_no_flipped_bit_is_ever_served_as_truth(
     assert found["whole"] < len(WALLETS)
     if flips == 2:
         assert not found["refused"]
+
+
+async def damaged(path: Path, wallets: int) -> tuple[SqliteJournal, list[int]]:
+    """An open journal, of whose first wallet an entry is missing; the wallets' runs."""
+    journal = SqliteJournal(path)
+    await journal.open()
+    runs = []
+    for wallet in WALLETS[:wallets]:
+        lease = await journal.acquire(wallet)
+        assert lease is not None
+        runs.append(await journal.begin(lease, NOW))
+        await journal.append(lease, runs[-1], entries_of(wallet, 5), b"", NOW)
+        await journal.release(lease)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM entries WHERE position = (1 << 32) + 2")
+    return journal, runs
+
+
+async def give_up_while_expiring(
+    tmp_path: Path,
+) -> None:
+    journal, runs = await damaged(tmp_path / "journal.db", 5)
+    held = Event()
+    waiting = journal._write(lambda _: held.wait())  # the writer is busy
+    reading = asyncio.create_task(journal.read(WALLETS[0], runs[0], 0, 100, 10**6))
+    expiring = asyncio.create_task(journal.expire(NOW + 1))
+    await until_queued(journal, 3)
+    held.set()
+    await asyncio.gather(waiting, reading, expiring)
+    for wallet in WALLETS[:5]:
+        assert await journal.acquire(wallet) is not None
+    await journal.close()
+
+
+async def until_queued(journal: SqliteJournal, jobs: int) -> None:
+    async with asyncio.timeout(30):
+        while journal.statistics().queued < jobs:  # noqa: ASYNC110 - nothing tells of that
+            await asyncio.sleep(0)
+
+
+async def alter_rows(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal, runs = await damaged(path, 2)
+    for nonsense in ("head_kind = CAST(X'E3' AS TEXT)", "run = 1 << 60", "head_seq = -4"):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE wallets SET {nonsense} WHERE address = 'wallet-1'")
+        head = await journal.head(WALLETS[1])
+        assert head is not None
+        assert runs[1] < head.run <= EVENT_ID_PART_MAX
+        assert head.seq == 0
+    await journal.close()
+
+
+async def alter_a_kind(tmp_path: Path) -> None:
+    """One flipped bit of a row's header makes text of SQLite a blob, whatever STRICT says."""
+    path = tmp_path / "journal.db"
+    journal, runs = await damaged(path, 2)
+    await journal.close()
+    data = path.read_bytes()
+    # A header's types: NULL of the key, start, text of 5 bytes, blob; 0x17 is that text.
+    place = data.rindex(b"trade" + entries_of(WALLETS[1], 1)[0].payload[:10])
+    types = data.rindex(b"\x17", 0, place)
+    path.write_bytes(data[:types] + b"\x16" + data[types + 1 :])
+    journal = SqliteJournal(path)
+    await journal.open()
+    entries = await journal.read(WALLETS[1], runs[1], 0, 100, 10**6)
+    assert len(entries) == 5
+    assert is_as_appended(WALLETS[1], entries)
+    await journal.close()
+
+
+def test_a_run_that_is_given_up_while_journals_expire_keeps_no_lease_from_anybody(
+    tmp_path: Path,
+) -> None:
+    asyncio.run(give_up_while_expiring(tmp_path))
+
+
+def test_a_wallets_row_that_holds_nonsense_begins_a_new_run(
+    tmp_path: Path,
+) -> None:
+    asyncio.run(alter_rows(tmp_path))
+
+
+def test_an_entry_whose_kind_became_bytes_is_read_as_it_was(
+    tmp_path: Path,
+) -> None:
+    asyncio.run(alter_a_kind(tmp_path))
