@@ -63,6 +63,7 @@ TRADE_FIELDS = {
     "confidence",
     "commitment",
     "emitted_at",
+    "number",
 }
 LEG_FIELDS = {"mint", "symbol", "decimals", "amount", "amount_raw"}
 

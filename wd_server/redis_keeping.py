@@ -91,7 +91,7 @@ class KeepingWatch:
 
 def _say(keeping: Keeping) -> None:
     if keeping.may_evict:
-        _log.error("redis may evict journals", maxmemory_policy=keeping.policy)
+        _log.error("redis may evict journals", policy=keeping.policy)
     elif keeping.policy not in (NOEVICTION, UNKNOWN):
         _log.warning("redis would evict journals with a maxmemory", policy=keeping.policy)
     if keeping.persistence == "none":

@@ -10,10 +10,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import msgspec
+from msgspec.structs import replace
 from playwright.sync_api import expect
 from processes import PATIENCE, Server, Simulator, server, simulator
 from tab import OpenTab, TradesOf
 
+from wd_server.analysis import checkpoint
 from wd_server.journal.base import NewEntry
 from wd_server.journal.sqlite import SqliteJournal
 
@@ -356,13 +358,14 @@ def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> N
     async def store() -> None:
         journal = SqliteJournal(data_dir / "journal.db")
         await journal.open()
-        head, checkpoint = await journal.head(wallet), await journal.checkpoint(wallet)
+        head, stored = await journal.head(wallet), await journal.checkpoint(wallet)
         lease = await journal.acquire(wallet)
         assert head is not None
-        assert checkpoint is not None
+        assert stored is not None
         assert lease is not None
         entry = NewEntry(kind, msgspec.json.encode(data))
-        await journal.append(lease, head.run, [entry], checkpoint, time())
+        behind = replace(checkpoint.unpack(stored), seq=head.seq + 1)
+        await journal.append(lease, head.run, [entry], checkpoint.pack(behind), time())
         await journal.close()
 
     # Playwright's loop has this thread.

@@ -261,7 +261,7 @@ def test_a_body_that_is_too_large_or_no_json_is_refused(guarded: Server, key: st
     form = [bearer(key), ("Content-Type", "application/x-www-form-urlencoded")]
     answer = exchange(guarded.url, "/v4/auth/token", method="POST", headers=form, body=b"{}")
     assert problem(answer) == (400, "INVALID_PARAMETER")
-    assert post(guarded, "/v4/auth/token", key, b" " * 70_000).status == 400
+    assert post(guarded, "/v4/auth/token", key, b" " * 70_000).status == 413
 
 
 def test_only_a_key_makes_tokens(guarded: Server, key: str) -> None:

@@ -37,8 +37,9 @@ FEW, MANY = 10, 60
 BEATS = 3
 # Calls in an idle second. The loop measures its lag ten times in it and looks at three other
 # timers, each of which it waits for in two calls: 24; in the second in which the list of followed
-# wallets is written, 42 at most were seen. One more for each stream would be MANY more.
-IDLE_CALLS = 50
+# wallets is written and the disk is probed, 53 at most were seen. One more for each stream would be
+# MANY more.
+IDLE_CALLS = 70
 # Seconds between two looks for new trades, for tests in which nobody is to look.
 NEVER = 3600
 

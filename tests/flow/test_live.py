@@ -213,8 +213,9 @@ def _facts(follower: Follower) -> dict[str, tuple[int, int, int]]:
 
 def _told(trades: Any) -> dict[str, Any]:
     """What must be the same whoever reads the chain, and when: a time of receipt may be two seconds
-    off, `emitted_at` says when a trade was stored, and a token's name may have come too late."""
-    passing = {"emitted_at": 0, "timestamp": 0}
+    off, `emitted_at` says when a trade was stored, `number` where it stands among retractions,
+    and a token's name may have come too late."""
+    passing = {"emitted_at": 0, "timestamp": 0, "number": 0}
     return {
         each["signature"]: each
         | passing

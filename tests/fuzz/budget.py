@@ -33,11 +33,13 @@ class TooSlow(AssertionError):
     """Something took more time than reading its input once may take."""
 
 
-def examples(count: int) -> Callable[[Test], Test]:
-    """Above `@given`: so many examples, each within its budget."""
+def examples(count: int, *, drawn: bool = False) -> Callable[[Test], Test]:
+    """Above `@given`: so many examples, each within its budget. `drawn`: the test draws its input
+    itself, and so bounds the time after that."""
 
     def decorate(test: Any) -> Test:
-        test.hypothesis.inner_test = _within_budget(test.hypothesis.inner_test)
+        if not drawn:
+            test.hypothesis.inner_test = _within_budget(test.hypothesis.inner_test)
         decorated: Test = settings(
             max_examples=count * TIMES,
             deadline=None,

@@ -151,7 +151,7 @@ def check_trade(trade: dict[str, Any]) -> None:
     assert all(float("-inf") < each < float("inf") for each in numbers)
 
 
-@examples(150)
+@examples(150, drawn=True)
 @given(st.data())
 def test_a_transaction_is_refused_or_makes_a_trade_as_the_contract_has_it(
     data: st.DataObject,
@@ -163,7 +163,7 @@ def test_a_transaction_is_refused_or_makes_a_trade_as_the_contract_has_it(
             make_trades([transaction])
 
 
-@examples(150)
+@examples(150, drawn=True)
 @given(st.data())
 def test_an_enhanced_object_is_refused_or_makes_a_trade_as_the_contract_has_it(
     data: st.DataObject,
@@ -186,7 +186,7 @@ def notifications() -> list[Any]:
     ]
 
 
-@examples(100)
+@examples(100, drawn=True)
 @given(st.data())
 def test_a_notification_is_refused_or_read(data: st.DataObject) -> None:
     body = data.draw(changed(notifications()))
@@ -206,7 +206,7 @@ def listings() -> list[Any]:
     return [{"jsonrpc": "2.0", "id": 1, "result": {"data": rows, "paginationToken": "1:2"}}]
 
 
-@examples(100)
+@examples(100, drawn=True)
 @given(st.data())
 def test_a_page_of_a_listing_is_an_upstream_error_or_gives_the_rows_that_are_some(
     data: st.DataObject,

@@ -263,7 +263,7 @@ class _Session:
         if self._arguments.json:
             self._print_json({"jti": jti, "issuer": issuer or own, "state": "revoked"})
         else:
-            self._say(f"Revoked in {_place(self._settings)}: token {jti} of {issuer or own}.")
+            self._say(f"Revoked in {_place(self._settings)}: a token of {issuer or own}.")
 
     def _expiry(self, given: tuple[bool, float] | None) -> float | None:
         if given is None:
