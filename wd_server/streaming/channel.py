@@ -287,9 +287,8 @@ class Channel:
             reach = self.head if view.follow else self.reach()
             while entries[-1].seq > reach:
                 entries.pop()
-            ended = self.settled and self.finished
             now = int(self._clock())
-            page = view.render(self.run, entries, self.head, ended, progressed, now)
+            page = view.render(self.run, entries, self.head, self.finished, progressed, now)
             if self._rendered_bytes > RENDERED_BYTES:
                 self._forget_rendered()
             self._rendered[key] = page

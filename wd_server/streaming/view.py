@@ -122,19 +122,19 @@ class View(Struct, frozen=True, cache_hash=True):
         run: int,
         entries: Sequence[Entry],
         head: int,
-        settled: bool,
+        finished: bool,
         progressed: Progressed,
         now: int,
     ) -> Page:
-        """The bytes for these entries. `head` is the newest sequence number stored, `settled` says
-        that it is a `complete` with nothing to follow, `now` is unix seconds. An overtaken
-        `complete` isn't shown to a stream that would end with it."""
-        events, trades, progressed = self._events(entries, head, settled, progressed, now)
+        """The bytes for these entries. `head` is the newest sequence number stored, `finished` says
+        that it is a `complete`, `now` is unix seconds. An overtaken `complete` isn't shown to a
+        stream that would end with it."""
+        events, trades, progressed = self._events(entries, head, finished, progressed, now)
         joined = Frames(b"".join([_frame(run, entry) for entry in events]))
         return Page(joined, entries[-1].seq, len(events), trades, progressed, Mark())
 
     def _events(
-        self, entries: Sequence[Entry], head: int, settled: bool, progressed: Progressed, now: int
+        self, entries: Sequence[Entry], head: int, finished: bool, progressed: Progressed, now: int
     ) -> tuple[list[Entry], int, Progressed]:
         """What of these entries is sent, as `render` says, the number of trades in it, and how far
         the batches are then."""
@@ -144,7 +144,7 @@ class View(Struct, frozen=True, cache_hash=True):
         trades = sum(entry.kind == event.TRADE for entry in shown)
         if not self.batch:
             return shown, trades, progressed
-        events = list(self._batches(shown, head - settled, progressed, now))
+        events = list(self._batches(shown, head - finished, progressed, now))
         batches = progressed.batches + len(events) - (len(shown) - trades)
         return events, trades, Progressed(batches, progressed.trades + trades)
 
@@ -190,11 +190,11 @@ class NamedView(View, frozen=True, cache_hash=True):
         run: int,
         entries: Sequence[Entry],
         head: int,
-        settled: bool,
+        finished: bool,
         progressed: Progressed,
         now: int,
     ) -> Page:
-        events, trades, progressed = self._events(entries, head, settled, progressed, now)
+        events, trades, progressed = self._events(entries, head, finished, progressed, now)
         pieces = [
             Piece(entry.seq, event.named(sse.frame(entry.kind, entry.payload), self.wallet))
             for entry in events

@@ -331,6 +331,17 @@ def test_one_who_does_not_follow_ends_with_a_complete_that_nothing_overtakes(
     in_house(tmp_path, scene)
 
 
+def test_the_last_batch_says_so_though_its_complete_may_still_be_overtaken(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.append("trade", "trade", "complete")
+        _, transport = await house.open(View(batch=5))
+        await until(lambda: transport.ids() == [2])
+        assert b'"has_more":false' in transport.received
+        assert b"event: complete" not in transport.received
+
+    in_house(tmp_path, scene)
+
+
 def test_a_follower_stays_after_the_complete(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "complete")
