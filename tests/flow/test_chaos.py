@@ -126,19 +126,21 @@ def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     assert complete is not None, event
     # Of metrics, what was listed is counted again when a run is interrupted.
     totals = complete | {"metrics": complete["metrics"] | {"signatures_found": None}}
-    compared = {k: v for k, v in totals.items() if k not in ("duration", "timestamp")}
+    # Clients that followed saw retractions, and the digest is over ids, too.
+    passing = ("duration", "timestamp", "entries", "digest")
+    compared = {k: v for k, v in totals.items() if k not in passing}
     return _comparable(held.trades), compared
 
 
 def _comparable(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the moment at which each was stored, how settled it was then, its time, which is that
-    of its receipt where it was pushed, and the tokens' names: a run waits for them so long and no
-    longer."""
+    """Without the moment at which each was stored, its number among retractions, how settled it was
+    then, its time, which is that of its receipt where it was pushed, and the tokens' names: a run
+    waits for them so long and no longer."""
     return [
         {
             name: _unnamed(value) if name.startswith("token_") else value
             for name, value in trade.items()
-            if name not in ("emitted_at", "commitment", "timestamp")
+            if name not in ("emitted_at", "number", "commitment", "timestamp")
         }
         for trade in trades
     ]

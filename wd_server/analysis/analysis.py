@@ -304,7 +304,7 @@ class Analysis:
             attendance.lease = await self._sources.journal.acquire(attendance.wallet)
             if attendance.lease is None:
                 if attendance.others:
-                    attendance.relay.want(attendance.turn.tenants)
+                    attendance.relay.want(attendance.turn.standing)
                 return False
             self.following.begin(attendance)
             return True

@@ -8,7 +8,7 @@ from time import monotonic
 from wd_server.analysis.relay import Relay
 from wd_server.analysis.run import Known, Run
 from wd_server.chain.payloads import AnyTransaction
-from wd_server.chain.turns import Tenant, Turn
+from wd_server.chain.turns import TENANTS_MAX, Tenant, Turn
 from wd_server.journal.base import Lease
 
 
@@ -76,8 +76,9 @@ class Attendance:
         """These want it on another node."""
         self.wanted = True
         for tenant in set(tenants) - self.guests:
-            self.guests.add(tenant)
-            self.turn.join(tenant)
+            if len(self.guests) < TENANTS_MAX:
+                self.guests.add(tenant)
+                self.turn.join(tenant)
 
     def dismiss(self) -> None:
         """What they wanted is there, or can't be had."""

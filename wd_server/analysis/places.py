@@ -24,6 +24,7 @@ class Places:
 
     def __init__(self) -> None:
         self._taken: Counter[Tenant] = Counter()
+        self._count = 0
         self._waiting: Rotation[asyncio.Future[Tenant]] = Rotation()
 
     @asynccontextmanager
@@ -42,17 +43,19 @@ class Places:
     def call(self) -> None:
         """Give places to those who may have one now: some are free, or somebody else wants the same
         wallet."""
-        while (found := self._waiting.pop(self._may_take)) is not None:
+        while (
+            self._count < FIRST_READS + NEWCOMERS
+            and (found := self._waiting.pop(self._may_take)) is not None
+        ):
             called, tenant = found
             if not called.done():
                 self._taken[tenant] += 1
+                self._count += 1
                 called.set_result(tenant)
 
     def _may_take(self, tenant: Tenant) -> bool:
-        taken, own = self._taken.total(), self._taken[tenant]
-        if not own:
-            return taken < FIRST_READS + NEWCOMERS
-        return taken < FIRST_READS and own < FIRST_READS_EACH
+        own = self._taken[tenant]
+        return not own or (self._count < FIRST_READS and own < FIRST_READS_EACH)
 
     async def _take(self, turn: Turn) -> Tenant:
         called: asyncio.Future[Tenant] = asyncio.get_running_loop().create_future()
@@ -68,6 +71,7 @@ class Places:
             raise
 
     def _free(self, tenant: Tenant) -> None:
+        self._count -= 1
         self._taken[tenant] -= 1
         if not self._taken[tenant]:
             del self._taken[tenant]

@@ -13,7 +13,12 @@ tenant if it waits: it gets half of the turns at most, and is never more than on
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
+
+# Tenants in whose turns one wallet is served. With so many its turn comes often enough, and a call
+# for a wallet that thousands want costs no more than this many steps.
+TENANTS_MAX = 64
 
 T = TypeVar("T")
 
@@ -32,7 +37,8 @@ SERVER = Tenant("")
 
 class Turn:
     """One wallet wherever its calls wait. They are served in the turn of whichever tenant that
-    wants the wallet comes first. `first`: it was never read to its end before."""
+    wants the wallet comes first, of the first TENANTS_MAX. `first`: it was never read to its end
+    before."""
 
     __slots__ = ("_wanted", "first", "rotations")
 
@@ -45,18 +51,32 @@ class Turn:
     def tenants(self) -> Collection[Tenant]:
         return self._wanted.keys()
 
+    @property
+    def standing(self) -> list[Tenant]:
+        """Those in whose turns it is served."""
+        return list(islice(self._wanted, TENANTS_MAX))
+
     def join(self, tenant: Tenant) -> None:
         """One more who wants it. To be followed by one `leave`."""
-        self._wanted = Counter({each: count for each, count in self._wanted.items() if count})
+        if len(self._wanted) == 1 and not self._wanted.total():  # the last who left stayed
+            self._wanted.clear()
+        is_new = tenant not in self._wanted
         self._wanted[tenant] += 1
-        for rotation in self.rotations:
-            rotation.enter(self, tenant)
+        if is_new and len(self._wanted) <= TENANTS_MAX:
+            self._stand(tenant)
 
     def leave(self, tenant: Tenant) -> None:
         """The last tenant stays, so that calls that nobody waits for any more come to their end."""
         self._wanted[tenant] -= 1
-        if not self._wanted[tenant] and len(self._wanted) > 1:
-            del self._wanted[tenant]
+        if self._wanted[tenant] or len(self._wanted) == 1:
+            return
+        del self._wanted[tenant]
+        if len(self._wanted) >= TENANTS_MAX:  # the next takes that place
+            self._stand(self.standing[-1])
+
+    def _stand(self, tenant: Tenant) -> None:
+        for rotation in self.rotations:
+            rotation.enter(self, tenant)
 
 
 class Rotation(Generic[T]):
@@ -75,14 +95,14 @@ class Rotation(Generic[T]):
     def ahead(self, turn: Turn) -> int:
         """How many are served before one that would be added now, at most."""
         own = len(self._waiting.get(turn, ())) + 1
-        wallets = max((len(self._rounds.get(each, ())) for each in turn.tenants), default=0) + 1
+        wallets = max((len(self._rounds.get(each, ())) for each in turn.standing), default=0) + 1
         return min(self._count, own * wallets * (len(self._rounds) + 1))
 
     def add(self, turn: Turn, waiter: T) -> None:
         if turn not in self._waiting:
             self._waiting[turn] = deque()
             turn.rotations.add(self)
-            for tenant in turn.tenants:
+            for tenant in turn.standing:
                 self.enter(turn, tenant)
         self._waiting[turn].append(waiter)
         self._count += 1

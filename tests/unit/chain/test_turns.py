@@ -1,11 +1,12 @@
 """Whose turn it is: by tenant, then by wallet."""
 
 import random
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wd_server.chain.turns import SERVER, Rotation, Tenant, Turn
+from wd_server.chain.turns import SERVER, TENANTS_MAX, Rotation, Tenant, Turn
 
 A, B, C = Tenant("key:a"), Tenant("key:b", 10), Tenant("ip:c")
 
@@ -143,3 +144,33 @@ def test_everybody_is_served_once_and_nobody_is_passed_by_more_than_one_round(
             assert since[other] <= 8
         assert len(rotation) == len(left)
     assert not left
+
+
+def test_a_wallet_that_thousands_want_is_served_in_the_turns_of_some_of_them_to_the_last():
+    rotation, wanted = Rotation[str](), Turn()
+    many = [Tenant(f"ip:{number}") for number in range(10 * TENANTS_MAX)]
+    for tenant in many:
+        wanted.join(tenant)
+    for number in range(len(many) + 1):
+        rotation.add(wanted, f"call {number}")
+    assert len(wanted.standing) == TENANTS_MAX
+    for tenant in many:
+        assert rotation.pop() is not None
+        wanted.leave(tenant)
+    assert rotation.pop() is not None
+    assert rotation.pop() is None
+
+
+def test_joining_takes_the_same_time_however_many_have_joined():
+    def seconds(count: int) -> float:
+        wanted, rotation = Turn(), Rotation[str]()
+        wanted.join(A)
+        rotation.add(wanted, "call")
+        began = process_time()
+        for number in range(count):
+            wanted.join(Tenant(f"ip:{number}"))
+        return process_time() - began
+
+    seconds(1000)
+    # What is quadratic takes 400 times as long; four times what is fair is no failure.
+    assert seconds(40_000) < 80 * max(seconds(2000), 0.002)
