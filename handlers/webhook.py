@@ -23,8 +23,6 @@ class WebhookHandler(BaseHandler):
         super().initialize(services)
         self._chunks: list[bytes] = []
         self._size = 0
-        # Other paths take 64 KB.
-        cast(Exchange, self.request.connection).set_max_body_size(DROPPED_BYTES)
 
     async def prepare(self) -> None:
         self.check_body()
@@ -35,6 +33,8 @@ class WebhookHandler(BaseHandler):
         if secret is None or Secret(presented) != secret:
             # Not 401: Helius would deliver it three times more.
             raise HTTPError(403, reason="This is not the secret that deliveries carry.")
+        # Other paths and methods take 64 KB, and so does this one from those without the secret.
+        cast(Exchange, self.request.connection).set_max_body_size(DROPPED_BYTES)
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)

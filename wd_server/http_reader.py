@@ -26,6 +26,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 HEAD_BYTES = 16 * 1024
 # Header fields of a head. Browsers send 20, proxies add 10.
 HEAD_FIELDS = 100
+# Bytes that an empty line in a chunked body counts for: llhttp is called for each. JSON has none.
+EMPTY_LINE_COST = 32
 # Bytes of a method. The longest that IANA lists has 16.
 METHOD_BYTES = 32
 
@@ -177,7 +179,8 @@ class Reader:
         self._keep_alive = self._parser.should_keep_alive()
         expects = named.get("expect", "").lower() == "100-continue"
         self._expects = expects and self._version == "1.1"
-        self._transfer_coding = named.get("transfer-encoding")
+        codings = [value for name, value in self._fields if name.lower() == "transfer-encoding"]
+        self._transfer_coding = ", ".join(codings) if codings else None
         if self._transfer_coding is not None:
             self._body_left = None
         else:
@@ -216,12 +219,15 @@ class Reader:
         if self._body_left is not None:
             size = min(self._body_left, self.unread)
             self._body_left -= size
-        elif self._framed_left:
+        elif self._framed_left > 0:
             size = self._to_empty_line(self._framed_left)
             self._framed_left -= size
         else:
             raise Refused(413, "the chunks are too small for their number")
-        self._tell(self._take(size))
+        piece = self._take(size)
+        if self._body_left is None and (self._tail + piece).endswith(_EMPTY_LINE):
+            self._framed_left -= EMPTY_LINE_COST
+        self._tell(piece)
 
     def _take(self, size: int) -> bytes:
         """The next bytes, which are read by that."""

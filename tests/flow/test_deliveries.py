@@ -121,6 +121,10 @@ def test_what_is_no_array_is_refused_with_a_reason(receiving: Server, body: byte
     assert "JSON array" in problem["detail"]
 
 
+def test_a_delivery_of_ten_thousand_and_one_elements_is_refused(receiving: Server) -> None:
+    assert _deliver(receiving, b"[" + b"0," * 10_000 + b"0]")[0] == 400
+
+
 def test_fifty_megabytes_are_refused_whether_or_not_they_say_so(receiving: Server) -> None:
     assert _deliver(receiving, b"[" + b" " * 50_000_000 + b"]")[0] == 413
     connection = http.client.HTTPConnection("127.0.0.1", receiving.port, timeout=30)

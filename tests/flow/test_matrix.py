@@ -164,6 +164,14 @@ class Results(NamedTuple):
     gzip: str
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _our_client(ts_client: Path) -> Iterator[None]:
+    """Where read.mjs finds ours."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WD_CLIENT", (ts_client / "dist/index.js").as_uri())
+        yield
+
+
 @contextmanager
 def reading(runtime: str, url: str) -> Iterator[list[Reader]]:
     """All clients of a runtime at once."""

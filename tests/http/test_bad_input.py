@@ -411,6 +411,17 @@ def test_a_body_of_a_megabyte_is_refused_with_413_and_not_by_a_reset(
         assert connection.ended() == b""
 
 
+@pytest.mark.parametrize("method", ["PUT", "GET", "OPTIONS", "PATCH", "POST"])
+def test_a_stranger_s_large_body_for_the_webhook_is_not_kept(served: Server, method: str) -> None:
+    """Only deliveries with the secret may be large."""
+    with Connection(served.url) as connection:
+        head = (
+            f"{method} /v4/webhooks/helius HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n"
+        )
+        connection.send(head.encode() + b"[" * 100_000)
+        assert connection.answer().status in (403, 413)
+
+
 def test_pipelined_requests_are_answered_in_order(served: Server) -> None:
     with Connection(served.url) as connection:
         for path in ("/health/live", "/nowhere", "/health", "/health/ready"):

@@ -58,7 +58,7 @@ async function eventsourceClient(url) {
 }
 
 async function wdClient(url) {
-  const { stream } = await import("../../clients/ts/dist/index.js");
+  const { stream } = await import(process.env.WD_CLIENT);
   const { origin, pathname, searchParams } = new URL(url);
   const wallet = pathname.split("/")[3];
   for await (const { event, id } of stream(origin, wallet, { follow: searchParams.has("follow") })) {

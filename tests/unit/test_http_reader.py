@@ -72,6 +72,18 @@ REFUSED = {
     "a folded first field": (b"GET / HTTP/1.1\r\n X: a\r\n\r\n", 400),
     "a space before the colon": (GET + b"X : a\r\n\r\n", 400),
     "no name": (GET + b": a\r\n\r\n", 400),
+    "two fields of codings": (
+        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+        400,
+    ),
+    "no coding beside chunks": (
+        POST + b"Transfer-Encoding: identity\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+        400,
+    ),
+    "a chunk of many empty lines": (
+        POST + CHUNKED + b"\r\n4000\r\n" + b"\r\n" * 0x2000,
+        413,
+    ),
     "two lengths": (POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400),
     "a list of lengths": (POST + b"Content-Length: 3, 3\r\n\r\nabc", 400),
     "a signed length": (POST + b"Content-Length: +3\r\n\r\nabc", 400),

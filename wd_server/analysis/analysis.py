@@ -110,7 +110,7 @@ class Analysis:
         self._places.call()
         if follow:
             self.following.begin(attendance)
-        if held:
+        if held and not attendance.is_read:
             audience.on_unsettled()
         else:
             self.go_on(wallet, follow)
@@ -125,6 +125,7 @@ class Analysis:
         if follow and attendance.due is not None:
             return  # it is looked at every few seconds anyway
         if not follow and wallet in self._fresh:
+            attendance.settled = True
             audience.on_settled()
             return
         if not follow:

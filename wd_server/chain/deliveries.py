@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import structlog
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from wd_server.chain.credits import DELIVERY_CREDITS, Credits
 from wd_server.chain.live import Pushed
@@ -37,7 +38,12 @@ RELAYED_BYTES = 1024 * 1024
 # Bytes that are looked through on the loop, in a millisecond; more is done in a thread.
 LOOKED_THROUGH_HERE = 1024 * 1024
 
-_array = msgspec.json.Decoder(list[Raw])
+# Transactions in one. Helius sends 100 at most.
+ELEMENTS_MAX = 10_000
+
+_array: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(
+    Annotated[list[Raw], Meta(max_length=ELEMENTS_MAX)]
+)
 _raw = msgspec.json.Decoder(Transaction)
 _enhanced = msgspec.json.Decoder(EnhancedTransaction)
 _log = structlog.get_logger("webhook")
@@ -194,7 +200,8 @@ async def _elements(body: bytes) -> Sequence[Raw]:
         return _array.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise InvalidParameter(
-            "A delivery is a JSON array of transactions, and this is none. Nothing of it was taken."
+            f"A delivery is a JSON array of at most {ELEMENTS_MAX:,} transactions, and this is "
+            "none. Nothing of it was taken."
         ) from None
 
 

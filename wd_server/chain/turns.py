@@ -95,7 +95,7 @@ class Rotation(Generic[T]):
     def ahead(self, turn: Turn) -> int:
         """How many are served before one that would be added now, at most."""
         own = len(self._waiting.get(turn, ())) + 1
-        wallets = max((len(self._rounds.get(each, ())) for each in turn.standing), default=0) + 1
+        wallets = min((len(self._rounds.get(each, ())) for each in turn.standing), default=0) + 1
         return min(self._count, own * wallets * (len(self._rounds) + 1))
 
     def add(self, turn: Turn, waiter: T) -> None:

@@ -679,6 +679,20 @@ def test_a_wallet_that_is_held_back_is_read_when_it_may_be(tmp_path: Path) -> No
     in_office(tmp_path, scene)
 
 
+def test_somebody_who_is_held_back_takes_the_end_from_nobody_who_has_it(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        office.attend()
+        await office.listener.until("settled")
+        office.analysis.leave(WALLET, False, ALICE)
+        office.attend()  # soon after: it is known to be the newest
+        office.attend(held=True, tenant=BOB)
+        await office.idle()
+        told = [each for each in office.listener.told if each in ("settled", "unsettled")]
+        assert told[-1] == "settled"
+
+    in_office(tmp_path, scene)
+
+
 def test_a_wallet_that_is_held_back_is_read_for_who_may(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.attend(held=True)

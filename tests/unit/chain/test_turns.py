@@ -146,6 +146,14 @@ def test_everybody_is_served_once_and_nobody_is_passed_by_more_than_one_round(
     assert not left
 
 
+def test_a_busy_caller_who_wants_the_same_wallet_makes_nobody_wait_longer():
+    rotation = Rotation[str]()
+    for number in range(500):
+        rotation.add(Turn(A), f"a{number}")
+    alone = rotation.ahead(Turn(B))
+    assert rotation.ahead(Turn(B, A)) <= alone + 1
+
+
 def test_a_wallet_that_thousands_want_is_served_in_the_turns_of_some_of_them_to_the_last():
     rotation, wanted = Rotation[str](), Turn()
     many = [Tenant(f"ip:{number}") for number in range(10 * TENANTS_MAX)]
