@@ -240,7 +240,7 @@ def test_a_link_in_place_of_the_settings_is_refused(roots: Roots) -> None:
 def test_a_place_that_the_service_can_write_to_is_refused(roots: Roots) -> None:
     for place, parent in ((f"{ROOTS}/data/inside", f"{ROOTS}/data"), ("/dev/shm/new", "/dev/shm")):
         said = roots.deploy(code=1, DEPLOY_ROOT=place)
-        assert "somebody else than root can write to" in said
+        assert "somebody other than root can write to" in said
         assert not roots.exists(place)
         assert roots.exists(parent)
 

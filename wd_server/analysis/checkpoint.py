@@ -20,7 +20,7 @@ from wd_server.errors import StoreUnavailable
 # Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
 # before are taken over (`unpack`); those that are older still have their journal begun anew.
 VERSION: Final = 3
-# The first byte of MessagePack with eight fields or more in an array: no version is as large.
+# MessagePack's arrays begin with 0x90 or more; versions stay below 0x80.
 _BARE: Final = 0x80
 _CRC_BYTES: Final = 4
 # Seconds after which a client that was told of a newer version may ask again: until then a proxy
