@@ -243,7 +243,8 @@ def test_what_was_set_aside_is_listed_and_replayed_into_the_running_server(
         assert _command(delivering, tmp_path, "replay", url).returncode == 0
         assert [e.data["signature"] for e in stream.take("trade", len(new))] == new
     assert list(folder.iterdir()) == []
-    assert _command(delivering, tmp_path, "quarantine").stdout == ""
+    empty = _command(delivering, tmp_path, "quarantine")
+    assert (empty.stdout, empty.stderr) == ("", f"Nothing is in {folder}.\n")
 
 
 def test_a_delivery_that_cannot_be_worked_on_leaves_the_server_healthy_and_the_next_one_told(
