@@ -231,7 +231,6 @@ def test_what_was_set_aside_is_listed_and_replayed_into_the_running_server(
             body = json.dumps([_transaction(delivering, signature)])
             (folder / f"{number:016}").write_text(body)
         names = [f"{number:016}" for number in range(1, len(new) + 1)]
-        assert receiving.metrics()["webhook_quarantined"] == len(new)
         listed = _command(delivering, tmp_path, "quarantine").stdout.splitlines()
         assert [line.split()[0] for line in listed] == names
         assert _command(delivering, tmp_path, "replay", url, "x").returncode == 1
