@@ -77,7 +77,7 @@ require_safe_place() {
     is_root || return 0
     for folder in "$releases" "$root/log" "$(dirname "$env_file")"; do
         is_roots_alone "$(realpath -m "$folder")" ||
-            fail "somebody else than root can write to $folder or to a folder above it, and root runs what is there."
+            fail "somebody other than root can write to $folder or to a folder above it, and root runs programs from there: make it root's alone."
     done
     if [ -L "$env_file" ] || { [ -e "$env_file" ] && [ ! -f "$env_file" ]; }; then
         fail "$env_file is a link or no file at all: replace it by the file itself."
@@ -147,7 +147,7 @@ tell_of_takeover() {
     is_root && [ -f "$env_file" ] || return 0
     owner=$(stat -c %U "$env_file")
     [ "$owner" != root ] || return 0
-    say "$env_file is $owner's, who can write there what root reads. Its lines are kept, in a file of root's: see that you know each."
+    say "$env_file belongs to $owner, who could change what root reads. Its lines are copied into a file that belongs to root: check that you know each of them."
 }
 
 # The settings file as it is to be: what the environment sets comes before what was there.
@@ -211,7 +211,7 @@ read_settings() { # file program...
         host=${values[0]-} port=${values[1]-} drain=${values[2]-}
         data_dir=${values[3]-} metrics_token=${values[4]-}
         [[ $host =~ ^[0-9A-Za-z.:%-]+$ && $port =~ ^[0-9]{1,5}$ && $drain =~ ^[0-9]{1,3}$ ]] && return 0
-        complain "$program/bin/wd-server says what can't be settings."
+        complain "$program/bin/wd-server --print gave a HOST, PORT or DRAIN_SECONDS that can't be one: is this release damaged?"
         return $CONFIG
     done
     return 1

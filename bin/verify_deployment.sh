@@ -312,7 +312,7 @@ check_settings_files() {
             pass "settings file" "$(stat -c '%n: mode %a of %U' "$file")"
         else
             wrong "settings file" "$(stat -c '%n: mode %a of %U' "$file")" \
-                "what stands in it, then bin/deploy.sh, which makes it a file of who deploys: whoever can write there changes what root reads"
+                "check its content, then run bin/deploy.sh, which makes the deploying user its owner: whoever can write to it changes what root reads"
         fi
     done
 }

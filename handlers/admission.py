@@ -99,8 +99,9 @@ class StreamingHandler(GuardedHandler):
     _made = False
 
     def set_default_headers(self) -> None:
-        """None when the handler is made: a stream's head leaves without Tornado. Who gets no
-        stream comes back later, and meanwhile their connection holds no file."""
+        """Sets none when the handler is made: a stream's head leaves without Tornado. A client that
+        gets no stream comes back later; its connection is closed, so that it holds no file until
+        then."""
         if self._made:
             super().set_default_headers()
             if self.request.method == "GET":

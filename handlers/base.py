@@ -235,7 +235,10 @@ def common_headers(allowed_origins: tuple[str, ...], origin: str) -> Iterator[tu
 _UNREAD: Final = {
     400: ("BAD_REQUEST", "This is no request that can be understood in one way."),
     413: ("CONTENT_TOO_LARGE", "The body is larger than this endpoint takes."),
-    414: ("URI_TOO_LONG", f"The request's head is larger than {HEAD_BYTES} bytes by its target."),
+    414: (
+        "URI_TOO_LONG",
+        f"The request's target is too long: with its target, a head may have {HEAD_BYTES} bytes.",
+    ),
     431: (
         "REQUEST_HEADER_FIELDS_TOO_LARGE",
         f"The request's head is larger than {HEAD_BYTES} bytes, or has more than {HEAD_FIELDS} "

@@ -38,8 +38,8 @@ def _written(number: int) -> str:
     return text
 
 
-# By size in bytes, the least number that takes as many: how many digits it has, and which. The
-# alphabet is in the order of ASCII, so these pairs are in the order of the numbers.
+# For each size in bytes, the smallest number of that size: the count of its digits, and the digits.
+# The alphabet is in the order of ASCII, so these pairs are in the order of the numbers.
 _LEAST: Final = [(0, "")] + [
     (len(digits), digits) for digits in (_written(256**size) for size in range(SIGNATURE_BYTES + 1))
 ]

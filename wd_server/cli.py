@@ -98,15 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         "--print",
         action="append",
         choices=PRINTED,
-        help="like --check, but if all settings are valid, print the value of this one, also of a "
-        "secret, and NUL behind it, for scripts; may be repeated",
+        help="like --check, but if all settings are valid, print its value, even if it is a "
+        "secret, followed by a NUL, for scripts; may be repeated",
     )
     parser.add_argument(
         "--env-file",
         type=Path,
         metavar="FILE",
-        help="NAME=value lines, - for standard input; what the environment sets, too, comes before "
-        "them",
+        help="NAME=value lines, - for standard input; a variable that the environment also sets is "
+        "taken from there",
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (PORT)")

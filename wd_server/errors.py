@@ -7,7 +7,11 @@ sentence without internals. Foreign exceptions become one of these at the border
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# Seconds after which a client that was told of a newer version may ask again: until then a proxy
+# has had time to choose another server.
+NEWER_RETRY_SECONDS: Final = 5.0
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -175,3 +179,14 @@ class StoreAway(StoreUnavailable):
 
 class StoreFull(StoreUnavailable):
     """The store has as much as it may hold."""
+
+
+class WrittenByNewer(StoreUnavailable):
+    """A newer server wrote this wallet's journal, and only such a one may go on with it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A newer version of the server wrote this wallet's events; this one can't go on with "
+            "them. Connect again to reach the newer one.",
+            retry_after=NEWER_RETRY_SECONDS,
+        )

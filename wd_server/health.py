@@ -46,7 +46,7 @@ class Health:
     journal: Journal
     door: Door
     upstream: Upstream
-    budget: Budget | None
+    budget: Budget
     redis: RedisLink | None
     keeping: KeepingWatch | None
     disk: Disk
@@ -87,7 +87,7 @@ class Health:
         return {
             "journal": self.journal.statistics().failing,
             "keys": self.door.statistics().failing,
-            "credits": self.budget is not None and self.budget.failing,
+            "credits": self.budget.failing,
             "deliveries": self.upstream.deliveries.failed_at > proved_at,
             "followed_wallets": self.upstream.roll.failed_at > proved_at,
             "disk": self.disk.failing,

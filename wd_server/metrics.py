@@ -182,9 +182,10 @@ class _Reading(Collector):
         )
 
     def _tasks(self) -> Iterator[Metric]:
-        failures, failing = self._measured.tasks.statistics()
+        tasks = self._measured.tasks.statistics()
+        failures = tasks.failures
         yield _counters("task_failures", "Exceptions in background tasks.", "task", failures)
-        states = {name: name in failing for name in failures}
+        states = {name: name in tasks.failing for name in tasks.endless}
         yield _gauges("task_failing", "1 while an endless task fails.", "task", states)
         stores = self._measured.health.stores()
         yield _gauges("store_failing", "1 while it can't be written.", "store", stores)

@@ -38,10 +38,12 @@ _log = structlog.get_logger("tasks")
 
 
 class TaskStatistics(NamedTuple):
-    """`failures` since the start, by name. `failing`: names of endless tasks that failed lately."""
+    """`failures` since the start, by name. `failing`: names of endless tasks that failed lately.
+    `endless`: names of all endless tasks that were begun since the start."""
 
     failures: Mapping[str, int]
     failing: tuple[str, ...]
+    endless: frozenset[str]
 
 
 class Tasks:
@@ -62,12 +64,14 @@ class Tasks:
         # Until when an endless task counts as failing; infinity while it waits to begin again.
         self._failing_until: dict[asyncio.Task[None], float] = {}
         self._failures: Counter[str] = Counter()
+        self._endless: set[str] = set()
         self._logged_at: dict[str, float] = {}
 
     def statistics(self) -> TaskStatistics:
         now = self._clock()
         failing = {self._names[task] for task, until in self._failing_until.items() if now < until}
-        return TaskStatistics(dict(self._failures), tuple(sorted(failing)))
+        endless = frozenset(self._endless)
+        return TaskStatistics(dict(self._failures), tuple(sorted(failing)), endless)
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """What the loop itself meets (a timer's callback, a task that nobody asks) is logged and
@@ -91,6 +95,7 @@ class Tasks:
     def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Have endless work done until it returns or is ended; after an exception it begins
         again."""
+        self._endless.add(name)
         return self._start(name, self._again_and_again(name, work))
 
     def every(

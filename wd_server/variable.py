@@ -30,9 +30,9 @@ Written from `wd_server/settings.py` by `make docs`.
 """
 _EXAMPLE_HEAD = """\
 # Settings of wd-server for `--env-file`: one NAME=value a line. Nothing in a value is expanded.
-# It will hold keys: only its owner may write to it, and only the server's user read it. If it is
-# root's, that takes mode 0640 and the group of the server's user, else mode 0600. Not commented out
-# is what production needs. Written from wd_server/settings.py by `make docs`.
+# It will hold keys, so only its owner may write to it, and only the server's user may read it: mode
+# 0640 with that user's group if it belongs to root, otherwise mode 0600. The lines that are not
+# commented out are those that production needs. Written from wd_server/settings.py by `make docs`.
 """
 
 T = TypeVar("T")

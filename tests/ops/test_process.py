@@ -190,12 +190,12 @@ def test_what_the_service_writes_into_the_settings_is_no_code_of_roots(
 def test_settings_of_the_services_become_roots_and_it_is_said(roots: Roots) -> None:
     before = roots.pid()
     roots.give_away_settings("# a line of theirs")
-    assert "env is wd-server's" in roots.deploy("--dry-run")
+    assert "env belongs to wd-server" in roots.deploy("--dry-run")
     assert roots.owners(f"{ROOTS}/env") == ["640 wd-server"]
-    assert "env is wd-server's" in roots.deploy()
+    assert "env belongs to wd-server" in roots.deploy()
     assert roots.owners(f"{ROOTS}/env") == ["640 root"]
     assert "# a line of theirs" in roots.machine.read(f"{ROOTS}/env")
-    assert "env is" not in roots.deploy()
+    assert "env belongs" not in roots.deploy()
     assert roots.pid() != before  # it has other settings
 
 
@@ -240,7 +240,7 @@ def test_a_link_in_place_of_the_settings_is_refused(roots: Roots) -> None:
 def test_a_place_that_the_service_can_write_to_is_refused(roots: Roots) -> None:
     for place, parent in ((f"{ROOTS}/data/inside", f"{ROOTS}/data"), ("/dev/shm/new", "/dev/shm")):
         said = roots.deploy(code=1, DEPLOY_ROOT=place)
-        assert "somebody else than root can write to" in said
+        assert "somebody other than root can write to" in said
         assert not roots.exists(place)
         assert roots.exists(parent)
 

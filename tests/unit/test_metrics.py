@@ -1,5 +1,6 @@
 """What a scrape shows, read back with the client library's own parser."""
 
+import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -70,6 +71,24 @@ def test_what_an_upstream_said_and_cannot_be_is_counted_by_kind(app: App) -> Non
         "price": 0,
         "signature": 3,
     }
+
+
+def test_only_endless_tasks_can_be_failing(app: App) -> None:
+    async def fail() -> None:
+        raise KeyError
+
+    async def life() -> None:
+        tasks = app._tasks
+        tasks.keep("reader", fail)
+        await tasks.spawn("analysis", fail())
+        shown = families(app)
+        failures = {each.labels["task"] for each in shown["walletdoctor_task_failures"].samples}
+        assert failures == {"reader", "analysis"}
+        (failing,) = shown["walletdoctor_task_failing"].samples
+        assert (failing.labels, failing.value) == ({"task": "reader"}, 1)
+        await tasks.close()
+
+    asyncio.run(life())
 
 
 def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:

@@ -187,7 +187,7 @@ async def test_an_endless_task_that_returns_is_over(background: Tasks) -> None:
         await asyncio.sleep(0)
 
     await background.keep("reader", work)
-    assert background.statistics() == ({"reader": 0}, ())
+    assert background.statistics() == ({"reader": 0}, (), {"reader"})
 
 
 @in_loop
@@ -217,7 +217,7 @@ async def test_what_nobody_awaits_is_logged_and_counted_with_what_it_was_about(
     told: list[bool] = []
     await background.spawn("page", work(), on_failure=lambda: told.append(True), wallet="W")
     assert told == [True]
-    assert background.statistics() == ({"page": 1}, ())
+    assert background.statistics() == ({"page": 1}, (), frozenset())
     assert (lines[0]["task"], lines[0]["wallet"]) == ("page", "W")
 
 
@@ -230,7 +230,7 @@ async def test_work_that_is_ended_before_it_began_leaves_nothing_behind(
     await background.close()
     assert task.cancelled()
     assert not told
-    assert background.statistics() == ({"page": 0}, ())
+    assert background.statistics() == ({"page": 0}, (), frozenset())
 
 
 @in_loop

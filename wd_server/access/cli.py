@@ -96,12 +96,18 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="TIME",
                 help=f"how long both are valid, as 30m or 7d ({OVERLAP})",
             )
-    token = command("revoke-token", "Take one token back at once, with its streams.")
-    token.add_argument(
-        "--issuer", metavar="ISS", help="the token's claim `iss`, where it isn't this server's own"
-    )
-    token.add_argument("jti", help="the token's claim `jti`; after -- if it begins with a dash")
+    _add_token(command("revoke-token", "Take one token back at once, with its streams."))
     return parser
+
+
+def _add_token(revoke: argparse.ArgumentParser) -> None:
+    revoke.add_argument(
+        "--issuer",
+        type=key_words.issuer,
+        metavar="ISS",
+        help="the token's claim `iss`, where it isn't this server's own",
+    )
+    revoke.add_argument("jti", help="the token's claim `jti`; after -- if it begins with a dash")
 
 
 def _add_limits(create: argparse.ArgumentParser) -> None:

@@ -30,6 +30,13 @@ def name(text: str) -> str:
     return text
 
 
+def issuer(text: str) -> str:
+    """It isn't repeated where it is wrong: it may be a key, given by mistake."""
+    if not text.strip() or not text.isprintable():
+        raise ArgumentTypeError("an issuer is the text of the claim `iss`, and not empty")
+    return text
+
+
 def duration(text: str) -> float:
     """Seconds."""
     found = _DURATION.fullmatch(text)

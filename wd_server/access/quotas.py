@@ -30,8 +30,8 @@ class Counters(Protocol):
         """Streams that are still counted are given back."""
 
     async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
-        """One more, if there were fewer than `limit` in the last minute. By a clock that is one for
-        all nodes, and that no wrong time of day holds back."""
+        """One more, if there were fewer than `limit` in the last minute. It is counted by one clock
+        for all nodes, which a wrong time of day doesn't stop."""
 
     async def enter(self, who: str, limit: int) -> bool:
         """One open stream more, unless there are `limit` already, on all nodes that live."""

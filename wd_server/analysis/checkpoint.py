@@ -15,33 +15,19 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.chain.listing import Cursor
-from wd_server.errors import StoreUnavailable
+from wd_server.errors import WrittenByNewer as WrittenByNewer
 
 # Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
 # before are taken over (`unpack`); those that are older still have their journal begun anew.
 VERSION: Final = 3
-# The first byte of MessagePack with eight fields or more in an array: no version is as large.
+# MessagePack's arrays begin with 0x90 or more; versions stay below 0x80.
 _BARE: Final = 0x80
 _CRC_BYTES: Final = 4
-# Seconds after which a client that was told of a newer version may ask again: until then a proxy
-# has had time to choose another server.
-NEWER_RETRY_SECONDS: Final = 5.0
 
 
 class Unreadable(Exception):
     """This checkpoint can't serve; the wallet's journal has to be begun anew. Its text is the
     reason, for the log."""
-
-
-class WrittenByNewer(StoreUnavailable):
-    """A newer server wrote this wallet's journal, and only such a one may go on with it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "A newer version of the server wrote this wallet's events; this one can't go on with "
-            "them. Connect again to reach the newer one.",
-            retry_after=NEWER_RETRY_SECONDS,
-        )
 
 
 class Counts(Struct):

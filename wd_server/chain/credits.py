@@ -63,10 +63,11 @@ class Share(NamedTuple):
 
 class _Account:
     """The shares of one name: today's, and that of the day beside it for what the store wasn't told
-    by midnight."""
+    by midnight. `used`: the day on which it was needed last."""
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.used = 0
         self.day = 0
         self.shares = {0: Share(0, account=name)}
 
@@ -103,8 +104,8 @@ class Credits:
         self._spent: Counter[str] = Counter()
         self._bytes = 0
         self._all = _Account("")
-        # Of tenants with a limit that were here today, and whose total the store was asked for
-        # since it last answered. Keys bound how many there are.
+        # Of tenants with a limit that were here today or the day before, and whose total the store
+        # was asked for since it last answered.
         self._tenants: dict[str, _Account] = {}
         self._asked: set[str] = set()
 
@@ -142,10 +143,22 @@ class Credits:
         others spent, and what is left of the day before. A tenant's only where it spent or asked
         for something since the store last answered."""
         now = self._clock()
+        self._forget(now)
         told = self._all.to_tell(now, ask=True) if self.daily else []
         for name, account in self._tenants.items():
             told += account.to_tell(now, ask=name in self._asked)
         return told
+
+    def _forget(self, now: float) -> None:
+        """Drop accounts that the store has in full and nobody needed for a day. One that was
+        needed on the day beside stays: a clock that is set back goes on with it."""
+        day = int(now // DAY_SECONDS)
+        self._tenants = {
+            name: account
+            for name, account in self._tenants.items()
+            if abs(account.used - day) <= 1 or account.to_tell(now, ask=False)
+        }
+        self._asked &= self._tenants.keys()
 
     def count(self, told: Share, total: int) -> None:
         """The store has this share, and `total` of all."""
@@ -198,4 +211,5 @@ class Credits:
             account = self._tenants[tenant.name] = _Account(tenant.name)
             self._asked.add(tenant.name)
             self.on_new_tenant()
+        account.used = int(self._clock() // DAY_SECONDS)
         return account

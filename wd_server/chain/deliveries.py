@@ -20,7 +20,7 @@ from msgspec import Meta, Raw, Struct
 
 from wd_server.chain.credits import DELIVERY_CREDITS, Credits
 from wd_server.chain.live import Pushed
-from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, Transaction
+from wd_server.chain.payloads import UNREADABLE, AnyTransaction, EnhancedTransaction, Transaction
 from wd_server.chain.spool import DELIVERIES_MAX, Spool
 from wd_server.errors import InvalidParameter, StoreUnavailable
 from wd_server.tasks import Tasks
@@ -33,6 +33,8 @@ SLICE = 20
 TRIES = 2
 # Seconds for one. The largest takes two.
 WORK_SECONDS = 60.0
+# Seconds between two counts of the quarantine. Whoever looks after it doesn't look more often.
+COUNT_SECONDS = 60.0
 # Bytes of a delivery that other nodes are told of. A larger one they find in the history.
 RELAYED_BYTES = 1024 * 1024
 # Bytes that are looked through on the loop, in a millisecond; more is done in a thread.
@@ -51,7 +53,8 @@ _log = structlog.get_logger("webhook")
 
 class DeliveryStatistics(Struct):
     """`transactions` came, `repeated` of them had come before, `unread` can't be read; `told`: to
-    somebody who follows. `waiting` and `quarantined` are deliveries."""
+    somebody who follows. What a delivery has counts once, however often it is tried. `waiting` and
+    `quarantined` are deliveries."""
 
     transactions: int = 0
     repeated: int = 0
@@ -87,12 +90,13 @@ class Deliveries:
         self._tasks = tasks or Tasks()
         self._queue: asyncio.Queue[_Delivery] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
         self._seen: dict[str, None] = {}
         self._statistics = DeliveryStatistics()
 
     def statistics(self) -> DeliveryStatistics:
         self._statistics.waiting = self._spool.waiting
-        self._statistics.quarantined = self._spool.quarantined()
+        self._statistics.quarantined = self._spool.quarantined
         return self._statistics
 
     @property
@@ -106,9 +110,11 @@ class Deliveries:
         for path in await self._spool.open():
             self._queue.put_nowait(_Delivery(path, None))
         self._task = self._tasks.keep("deliveries", self._work)
+        count = self._spool.count_quarantined
+        self._counting = self._tasks.every("quarantine", COUNT_SECONDS, count)
 
     async def close(self) -> None:
-        await self._tasks.end(self._task)
+        await self._tasks.end(self._task, self._counting)
         await self._spool.close()
 
     async def take(self, body: bytes) -> int:
@@ -143,7 +149,7 @@ class Deliveries:
                 body = delivery.body or b""
                 if path is not None and not delivery.tries and len(body) <= RELAYED_BYTES:
                     self.relay(body)
-                if await self._tell(body) and path is not None:
+                if await self._tell(delivery, body) and path is not None:
                     await self._spool.remove(path)
                     delivery.done = True
         except (StoreUnavailable, InvalidParameter) as error:
@@ -162,32 +168,35 @@ class Deliveries:
         else:
             _log.error("a delivery was put in quarantine", delivery=kept.name)
 
-    async def _tell(self, body: bytes) -> bool:
+    async def _tell(self, delivery: _Delivery, body: bytes) -> bool:
         """Tell who follows of what is in there; whether nothing failed. Raises InvalidParameter."""
         elements = await _elements(body)
         failed = 0
         for start in range(0, len(elements), SLICE):
             for element in elements[start : start + SLICE]:
-                tell = partial(self._tell_one, element)
+                tell = partial(self._tell_one, element, again=delivery.tries > 0)
                 failed += not self._tasks.attempt("delivered_transaction", tell)
             await asyncio.sleep(0)
-        self._statistics.unread += failed
+        if delivery.path is None or delivery.tries == TRIES - 1:  # it isn't tried again
+            self._statistics.unread += failed
         return not failed
 
-    def _tell_one(self, element: Raw) -> None:
-        self._statistics.transactions += 1
+    def _tell_one(self, element: Raw, *, again: bool) -> None:
+        """`again`: its delivery was tried before, and this was counted then."""
+        self._statistics.transactions += not again
         transaction = _transaction(element)
         if transaction is None:
-            self._statistics.unread += 1
+            self._statistics.unread += not again
             return
         if transaction.signature in self._seen:
-            self._statistics.repeated += 1
+            self._statistics.repeated += not again
             return
-        told = self._told
+        told, count = self._told, 0
         for wallet in transaction.parties():
             if told is not None and told.follows(wallet):
                 told.on_transaction(wallet, transaction)
-                self._statistics.told += 1
+                count += 1
+        self._statistics.told += count
         self._seen[transaction.signature] = None
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
@@ -198,7 +207,7 @@ async def _elements(body: bytes) -> Sequence[Raw]:
         if len(body) > LOOKED_THROUGH_HERE:
             return await asyncio.to_thread(_array.decode, body)
         return _array.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise InvalidParameter(
             f"A delivery is a JSON array of at most {ELEMENTS_MAX:,} transactions, and this is "
             "none. Nothing of it was taken."
@@ -210,7 +219,7 @@ def _transaction(element: Raw) -> AnyTransaction | None:
     for decoder in (_raw, _enhanced):
         try:
             transaction: AnyTransaction = decoder.decode(element)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             continue
         return transaction
     return None

@@ -285,7 +285,8 @@ class History:
         return _Page(entries, entries[-1].signature if entries else None, would_show_cursor=False)
 
     def _entries(self, data: Sequence[Raw]) -> list[Entry]:
-        """Without what can't be read; that of all of it would be the end of the wallet."""
+        """The entries that can be read. Raises UpstreamUnavailable if there are some and none can:
+        an empty page would mean the end of the wallet."""
         entries = readable(data, _entry)
         unread = len(data) - len(entries)
         if unread:

@@ -20,7 +20,12 @@ from wd_server.chain.credits import CONNECTION_CREDITS, Credits
 from wd_server.chain.faults import MethodUnavailable
 from wd_server.chain.lookups import Lookups
 from wd_server.chain.pages import COMMITMENT, MAX_TRANSACTION_VERSION
-from wd_server.chain.payloads import AnyTransaction, LogsNotification, TransactionNotification
+from wd_server.chain.payloads import (
+    UNREADABLE,
+    AnyTransaction,
+    LogsNotification,
+    TransactionNotification,
+)
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.subscribed import Group, regrouped
 from wd_server.chain.websocket import Connection, Subscription
@@ -322,7 +327,7 @@ class Live:
                 wallets = transaction.parties() & self.followed
                 self._notified += 1
                 self._on_found(transaction, sorted(wallets))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             self._leave_unread(subscription)
 
     def _leave_unread(self, subscription: Subscription) -> None:

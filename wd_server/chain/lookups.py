@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from wd_server.chain.faults import BatchRefused
 from wd_server.chain.pacing import backoff
 from wd_server.chain.pages import TRANSACTION_OPTIONS
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import UNREADABLE, Transaction
 from wd_server.chain.rpc import RpcClient
 from wd_server.errors import UpstreamError
 from wd_server.tasks import Tasks
@@ -131,7 +131,7 @@ class Lookups:
         """One that can't be read is nothing to the others that were asked for with it."""
         try:
             lookup.transaction = _decoder.decode(answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             lookup.unread = True
             self.unread += 1
             _log.warning("a transaction can't be read", signature=lookup.signature)

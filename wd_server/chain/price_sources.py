@@ -121,7 +121,8 @@ class DefiLlama:
         prices: list[tuple[PriceKey, Decimal]] = []
         unread = 0
         for mint, keys in groupby(question.keys, itemgetter(0)):
-            told = [coins[name] for name in (f"solana:{mint}",) if name in coins]
+            coin_json = coins.get(f"solana:{mint}")
+            told = [] if coin_json is None else [coin_json]
             read = readable(told, _llama_coin)
             unread += len(told) - len(read)
             for coin in read:

@@ -4,7 +4,9 @@
 that a stranger's deliveries can't fill the disk: the oldest are dropped.
 """
 
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 import structlog
@@ -37,12 +39,19 @@ class Quarantine:
     def all(self) -> list[Quarantined]:
         """Oldest first. One that is removed meanwhile is left out. Raises OSError."""
         found = []
-        if self._folder.is_dir():
-            for path in sorted(self._folder.iterdir()):
-                if path.name.isdecimal() and path.is_file():
+        for path in sorted(self._paths()):
+            if path.name.isdecimal():
+                with suppress(FileNotFoundError):
                     facts = path.stat()
-                    found.append(Quarantined(path, facts.st_size, facts.st_ctime))
+                    if S_ISREG(facts.st_mode):
+                        found.append(Quarantined(path, facts.st_size, facts.st_ctime))
         return found
+
+    def _paths(self) -> list[Path]:
+        try:
+            return list(self._folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def take(self, delivery: Path) -> Path:
         """Move a delivery here, which needs no room on the disk. Raises OSError."""

@@ -26,6 +26,7 @@ from wd_server.chain.credits import CREDITS, DEFAULT_CREDITS, Credits
 from wd_server.chain.faults import BatchRefused, Fault, KeyRefused
 from wd_server.chain.gate import Gate
 from wd_server.chain.pacing import BACKOFF_CAP, CircuitBreaker, TokenBucket, backoff
+from wd_server.chain.payloads import UNREADABLE
 from wd_server.chain.transfer import Transfer
 from wd_server.chain.turns import SERVER, Tenant, Turn
 from wd_server.errors import (
@@ -391,7 +392,7 @@ def _by_number(answers: Sequence[_Answer[T]]) -> dict[int, _Answer[T]]:
 def _try_decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -28,10 +28,11 @@ T = TypeVar("T")
 
 class Spool:
     """`folder` is made if needed. `failed_at`: when something could not be written last, in
-    monotonic seconds."""
+    monotonic seconds. `quarantined`: deliveries in quarantine when they were counted last."""
 
     def __init__(self, folder: Path, quarantine: Quarantine) -> None:
         self.failed_at = -inf
+        self.quarantined = 0
         self._folder = folder
         self._quarantine = quarantine
         # One thread: the event loop never waits for a disk, and deliveries keep their order.
@@ -82,17 +83,24 @@ class Spool:
 
     async def set_aside(self, path: Path) -> Path:
         """Into the quarantine. Raises StoreUnavailable."""
-        kept = await self._run(lambda: self._quarantine.take(path))
+
+        def take() -> tuple[Path, int]:
+            return self._quarantine.take(path), len(self._quarantine.all())
+
+        kept, self.quarantined = await self._run(take)
         self._waiting -= 1
         return kept
 
-    def quarantined(self) -> int:
-        """How many are in the quarantine now."""
-        return len(self._quarantine.all())
+    async def count_quarantined(self) -> None:
+        """Others than this process remove deliveries from the quarantine. Raises OSError."""
+        self.quarantined = len(await self._in_thread(self._quarantine.all))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._in_thread(work)
         except OSError as error:
             self.failed_at = monotonic()
             raise StoreUnavailable(

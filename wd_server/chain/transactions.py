@@ -19,7 +19,7 @@ from wd_server.chain.faults import BatchRefused, KeyRefused, MethodUnavailable, 
 from wd_server.chain.listing import Entry
 from wd_server.chain.pacing import backoff
 from wd_server.chain.pages import TRANSACTION_OPTIONS, TransactionPage, cost_of, page_options
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import UNREADABLE, Transaction
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamRejected
@@ -47,7 +47,6 @@ STATUSES = 256  # signatures in one getSignatureStatuses; the upstream's maximum
 # Signatures of transactions that couldn't be read which are remembered, at some 200 bytes each.
 UNREAD_REMEMBERED = 1000
 
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # Stands for a transaction that left the chain.
 GONE: Final = msgspec.Raw(b"null")
 

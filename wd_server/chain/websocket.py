@@ -26,6 +26,7 @@ from tornado.websocket import (
 from wd_server.chain import faults
 from wd_server.chain.faults import Fault
 from wd_server.chain.pacing import backoff
+from wd_server.chain.payloads import UNREADABLE
 from wd_server.errors import UpstreamError
 from wd_server.tasks import Tasks
 
@@ -237,7 +238,7 @@ class Connection:
             return
         try:
             head = _decoder.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             _log.warning("a WebSocket's message can't be read", bytes=len(message))
             return
         if head.params is not None:

@@ -64,7 +64,9 @@ class EventId(NamedTuple):
             event_id = cls(int(run), int(seq))
             if max(event_id) <= EVENT_ID_PART_MAX:
                 return event_id
-        raise InvalidParameter("last_event_id is not an id this server sent: <run>-<seq>.")
+        raise InvalidParameter(
+            "last_event_id is not an id this server sent: <run>-<seq>. Start again without it."
+        )
 
 
 class NewEntry(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from wd_server.errors import StoreUnavailable
+from wd_server.errors import StoreUnavailable, WrittenByNewer
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import (
     Entry,
@@ -36,8 +36,6 @@ ANNOUNCED_BYTES = 16 * 1024
 CATCH_UPS = 256
 # Seconds before that is tried again.
 CATCH_UP_AGAIN_SECONDS = 1.0
-# Seconds after which a client whose wallet only newer nodes can read may ask again.
-NEWER_RETRY_SECONDS = 5.0
 # Things said on lines that are on their way; more are dropped, as a lost connection drops them.
 SAYING_MAX = 10_000
 
@@ -180,16 +178,12 @@ class Feed:
 
     async def discard(self, wallet: str, run: int, damage: Damaged) -> None:
         """Give this run up if it is the current one: all nodes are told that leases on it are
-        over, and whoever has the wallet read begins anew. Raises StoreUnavailable, also if a newer
-        server wrote it, whose entries this one doesn't understand."""
+        over, and whoever has the wallet read begins anew. Raises StoreUnavailable: WrittenByNewer
+        for entries that this server doesn't understand."""
         arguments = (run, self._keep_seconds, scripts.FORMAT)
         token = await self._link.run(scripts.DISCARD, scripts.keys(wallet), arguments)
         if token == scripts.NEWER:
-            raise StoreUnavailable(
-                "A newer version of the server wrote this wallet's events; this one can't read "
-                "them. Connect again to reach the newer one.",
-                retry_after=NEWER_RETRY_SECONDS,
-            )
+            raise WrittenByNewer
         if not token:
             return
         _log.error("journal damaged", wallet=wallet, run=run, reason=damage.reason)

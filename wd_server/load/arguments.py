@@ -5,8 +5,8 @@ from pathlib import Path
 
 from wd_server import __version__
 
-# Exit codes: an event was lost or came twice; a wrong argument; streams were not opened, given
-# up or not back at the end; the test itself broke (sysexits.h).
+# Exit codes: an event was lost, came twice or was altered; a wrong argument; streams were not
+# opened, given up or not back at the end; the test itself broke (sysexits.h).
 EXIT_LOSS = 1
 EXIT_USAGE = 2
 EXIT_MISSING = 3
@@ -22,9 +22,9 @@ _EPILOG = f"""\
 Keys come from --key-file, from the environment ({KEYS_VARIABLE}, separated by commas or blanks) or
 from --key, which everyone on the machine sees in its process list.
 
-Exit codes: 0 all well; {EXIT_LOSS} an event was lost or came twice; {EXIT_USAGE} a wrong argument;
-{EXIT_MISSING} streams were not opened, given up, or not back at the end (without --churn);
-{EXIT_BROKEN} the test itself broke.
+Exit codes: 0 all well; {EXIT_LOSS} an event was lost, came twice or was altered;
+{EXIT_USAGE} a wrong argument; {EXIT_MISSING} streams were not opened, given up, or not back at the
+end (without --churn); {EXIT_BROKEN} the test itself broke.
 Ctrl-C ends early, with a report.
 """
 
@@ -148,7 +148,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "--fail-on-loss",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help=f"exit with {EXIT_LOSS} when an event was lost or came twice (default: yes)",
+        help=f"exit with {EXIT_LOSS} when an event was lost, came twice or was altered "
+        "(default: yes)",
     )
 
 

@@ -57,8 +57,7 @@ class Tally(Struct):
     they were stored later than they arrived, so that the clocks don't agree. `absent`: streams that
     were on their way back when the test ended. `positions`: how many of the others ended where, by
     wallet and place, without slow readers. `verified`: `complete`s whose digest was the one of what
-    had come. `given_up`: streams that ended
-    for good before they had all they were to have."""
+    had come. `given_up`: streams that ended for good before they had all they were to have."""
 
     opened: Span = field(default_factory=Span)
     events: Span = field(default_factory=Span)

@@ -97,6 +97,10 @@ def gap_reason(gap: Gap) -> str:
     """Why everything is read again, for people."""
     if gap.reason == "mismatch":
         return "What came was not what the server proves, so it is read anew."
+    if gap.reason == "unknown_id":
+        return "The id to go on from is none of this wallet's, so all is read from the beginning."
+    if gap.reason == "expired":
+        return "What follows the id is no longer stored, so all is read from the beginning."
     return "The server's history began anew, so this did too."
 
 

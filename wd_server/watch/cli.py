@@ -42,7 +42,8 @@ the machine sees in its process list. {URL_VARIABLE} stands for --url.
 
 Exit codes:
   0    the history is complete, or Ctrl-C after that, or who read the output has left
-  {EXIT_REFUSED}    the server refused, or what answers is no wd-server
+  {EXIT_REFUSED}    the server refused; what answers is no wd-server; or what came isn't what the
+       server proves
   {EXIT_USAGE}    a wrong argument
   {EXIT_GIVEN_UP}    no stream for --patience seconds
   {EXIT_INTERRUPTED}  Ctrl-C before the history was complete

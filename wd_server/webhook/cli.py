@@ -4,19 +4,20 @@ on of its deliveries."""
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wd_server import __version__
-from wd_server.chain.quarantine import FOLDER_NAME, Quarantine
+from wd_server import __version__, env_file
+from wd_server.chain.quarantine import FOLDER_NAME, Quarantine, Quarantined
 from wd_server.chain.roll import FILE_NAME
 from wd_server.errors import InvalidWallet, UpstreamError
+from wd_server.secret import Secret
 from wd_server.settings import InvalidSettings, Settings
 from wd_server.trading.wallet import WalletAddress
 from wd_server.webhook.registrations import Registrations, Webhook
-from wd_server.webhook.replay import replay
+from wd_server.webhook.replay import DeliveryRefused, replay
 
 # Exit codes: refused, or no such webhook; argparse's own; Helius or the server doesn't answer; the
 # settings are wrong (sysexits.h).
@@ -28,18 +29,19 @@ EXIT_CONFIG = 78
 VARIABLES = ("DATA_DIR", "HELIUS_KEY", "HELIUS_API_URL", "WEBHOOK_SECRET")
 
 _EPILOG = f"""\
-Reads HELIUS_KEY or HELIUS_API_URL, WEBHOOK_SECRET and DATA_DIR from the environment. Wallets are
-those of the files, otherwise those that the server here follows now (DATA_DIR/{FILE_NAME}). Each
-call to Helius costs 100 credits; `quarantine` and `replay` make none and need no HELIUS_KEY. Exit
-codes: 0 done, 1 refused, 2 wrong arguments, 69 Helius or the server doesn't answer, 78 wrong
-settings.
+Reads HELIUS_KEY or HELIUS_API_URL, WEBHOOK_SECRET and DATA_DIR from the environment or --env-file.
+Wallets are those of the files, otherwise those that the server here follows now
+(DATA_DIR/{FILE_NAME}). Each call to Helius costs 100 credits; `quarantine` and `replay` make none
+and need no HELIUS_KEY. Exit codes: 0 done, 1 refused, 2 wrong arguments, 69 Helius or the server
+doesn't answer, 78 wrong settings.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        chosen = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+        environ = {**env_file.read(arguments.env_file), **os.environ}
+        chosen = {name: environ[name] for name in VARIABLES if name in environ}
         return _run(arguments, Settings.from_environment(chosen))
     except InvalidSettings as error:
         return _complain(str(error), EXIT_CONFIG)
@@ -59,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"wd-server {__version__}")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="the server's settings, NAME=value a line"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="List the webhooks of this key.")
     for name, text in (
@@ -81,14 +86,22 @@ def _parser() -> argparse.ArgumentParser:
         )
     delete = commands.add_parser("delete", help="Delete a webhook.")
     delete.add_argument("id", help="its id, as `list` shows it")
+    _add_quarantine(commands)
+    return parser
+
+
+def _add_quarantine(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     commands.add_parser("quarantine", help="List the deliveries that the server set aside.")
     text = "Deliver what the server set aside once more, and remove it from the quarantine."
     again = commands.add_parser("replay", help=text, description=text, allow_abbrev=False)
     again.add_argument("url", help="where to deliver to: http://127.0.0.1:5000/v4/webhooks/helius")
     again.add_argument(
-        "names", nargs="*", metavar="NAME", help="as `quarantine` shows them (default: all)"
+        "names",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="as `quarantine` shows them (default: all)",
     )
-    return parser
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -122,7 +135,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _quarantine(arguments: argparse.Namespace, settings: Settings) -> int:
     """Raises OSError, UpstreamError."""
-    kept = Quarantine(settings.data_dir / FOLDER_NAME).all()
+    folder = settings.data_dir / FOLDER_NAME
+    kept = Quarantine(folder).all()
+    if not kept:
+        print(f"Nothing is in {folder}.", file=sys.stderr)
     if arguments.command == "quarantine":
         for each in kept:
             at = datetime.fromtimestamp(each.set_aside, UTC).isoformat(timespec="seconds")
@@ -130,16 +146,35 @@ def _quarantine(arguments: argparse.Namespace, settings: Settings) -> int:
         return 0
     if settings.webhook_secret is None:
         raise InvalidSettings(["WEBHOOK_SECRET: is needed: deliveries carry it."])
-    if urlsplit(arguments.url).scheme not in ("http", "https"):
+    if not _is_http(arguments.url):
         return _complain(f"{arguments.url} is no http or https URL.", EXIT_REFUSED)
     unknown = set(arguments.names) - {each.path.name for each in kept}
     if unknown:
         return _complain(f"Not in the quarantine: {', '.join(sorted(unknown))}.", EXIT_REFUSED)
-    for each in kept:
-        if not arguments.names or each.path.name in arguments.names:
-            replay(each, arguments.url, settings.webhook_secret)
+    chosen = [each for each in kept if not arguments.names or each.path.name in arguments.names]
+    return _replay(chosen, arguments.url, settings.webhook_secret)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, or a port that is no number
+        return False
+
+
+def _replay(chosen: Collection[Quarantined], url: str, secret: Secret) -> int:
+    """A delivery that is refused for what is in it doesn't stop those behind it. Raises OSError,
+    UpstreamError."""
+    code = 0
+    for each in chosen:
+        try:
+            replay(each, url, secret)
+        except DeliveryRefused as error:
+            code = _complain(error.message, EXIT_REFUSED)
+        else:
             print(f"{each.path.name} delivered")
-    return 0
+    return code
 
 
 def _wallets(files: Iterable[Path]) -> set[str]:
@@ -154,5 +189,5 @@ def _show(webhook: Webhook) -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    print(f"wd-webhook: {message}", file=sys.stderr)
     return code

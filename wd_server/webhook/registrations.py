@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,7 @@ from wd_server.chain import faults
 from wd_server.chain.payloads import UNREADABLE
 from wd_server.errors import UpstreamRejected
 from wd_server.secret import Secret
+from wd_server.webhook.direct import send
 
 # Addresses of one webhook by Helius' rule.
 WALLETS_MAX = 100_000
@@ -79,12 +80,10 @@ class Registrations:
             method=method,
         )
         try:
-            with urlopen(request, timeout=CALL_SECONDS) as response:
-                answer: bytes = response.read(ANSWER_BYTES)
-                return answer
+            return send(request, CALL_SECONDS, ANSWER_BYTES)
         except HTTPError as error:
             raise _refused(error, method) from None
-        except (URLError, OSError, ValueError):
+        except URLError:
             raise faults.unavailable("no connection") from None
 
 

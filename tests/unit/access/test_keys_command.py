@@ -240,6 +240,17 @@ def test_a_revoked_token_is_this_server_s_own_unless_another_issuer_is_named(
         assert json.loads(done.stdout)["issuer"] == "https://us"
 
 
+@pytest.mark.parametrize("issuer", ["", " ", "them\n", "https://them\x1b[2J"])
+def test_an_issuer_that_no_token_can_have_is_refused_and_not_repeated(
+    alone: Environment, issuer: str
+) -> None:
+    """A variable that isn't set made one of these, and what it revoked was no token."""
+    done = run(alone, "revoke-token", "--issuer", issuer, "7")
+    assert (done.returncode, done.stdout) == (cli.EXIT_USAGE, "")
+    assert done.stderr.endswith("an issuer is the text of the claim `iss`, and not empty\n")
+    assert "them" not in done.stderr
+
+
 def test_a_whole_key_as_an_argument_is_refused_and_not_repeated(alone: Environment) -> None:
     key = told(alone, "create", "--name", "x")["key"]
     done = run(alone, "revoke", key)

@@ -163,3 +163,34 @@ def test_the_store_is_asked_for_a_tenant_s_account_only_while_somebody_needs_it(
     account.spend("x", 1, tenant)
     (share,) = account.shares()
     assert (share.spent, share.counted, share.total) == (1, 0, 10)
+
+
+def test_a_tenant_that_was_not_here_for_a_day_is_forgotten_when_the_store_has_all_of_it():
+    clock = Clock()
+    account, tenant, asked = Credits(0, clock), Tenant("key:a", 10), []
+    account.on_new_tenant = lambda: asked.append(clock.now)
+    account.spend("x", 10, tenant)
+    clock.now += DAY_SECONDS
+    told(account, {})
+    account.spend("x", 3, tenant)
+    clock.now += DAY_SECONDS
+    assert [share.spent for share in account.shares()] == [3], "it isn't told yet"
+    account.check([tenant])
+    told(account, {})
+    assert len(asked) == 1
+    clock.now += 2 * DAY_SECONDS
+    assert account.shares() == []
+    account.check([tenant])
+    assert len(asked) == 2
+
+
+def test_a_tenant_is_remembered_by_a_clock_that_was_a_day_ahead():
+    clock = Clock()
+    account, tenant = Credits(0, clock), Tenant("key:a", 10)
+    account.spend("x", 5, tenant)
+    told(account, {})
+    clock.now += DAY_SECONDS
+    assert account.shares() == []
+    clock.now -= DAY_SECONDS
+    account.spend("x", 1, tenant)
+    assert [share.spent for share in account.shares()] == [6]

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import os
 import stat
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
 from scripted_chain import name_of, transaction
 from structlog.testing import capture_logs
 
+from wd_server.chain import deliveries as delivering
 from wd_server.chain import quarantine as quarantining
 from wd_server.chain.credits import Credits
 from wd_server.chain.deliveries import Deliveries
-from wd_server.chain.quarantine import Quarantine
+from wd_server.chain.quarantine import Quarantine, Quarantined
 from wd_server.chain.spool import Spool
 from wd_server.tasks import Tasks
 
@@ -97,6 +100,8 @@ def test_a_delivery_that_fails_twice_goes_to_quarantine_and_the_next_is_worked_o
         assert list((tmp_path / "deliveries").iterdir()) == []
         assert desk.deliveries.statistics().quarantined == 1
         assert desk.tasks.statistics().failures["delivered_transaction"] == 2
+        counts = desk.deliveries.statistics()
+        assert (counts.transactions, counts.told, counts.unread, counts.repeated) == (4, 3, 1, 0)
         assert desk.tasks.statistics().failing == ()
 
     play(tmp_path, scene)
@@ -120,6 +125,8 @@ def test_one_that_fails_once_is_done_at_the_second_try(tmp_path: Path) -> None:
         await desk.idle()
         assert sorted(desk.told.signatures) == ["s1", "s2"]
         assert desk.quarantine.all() == []
+        counts = desk.deliveries.statistics()
+        assert (counts.transactions, counts.told, counts.unread, counts.repeated) == (2, 2, 0, 0)
 
     play(tmp_path, scene)
 
@@ -178,3 +185,75 @@ def test_the_quarantine_keeps_the_newest_that_there_is_room_for(
 
     play(tmp_path, scene)
     assert sum("dropped" in line["event"] for line in lines) == 2
+
+
+class Watched(Quarantine):
+    """Notes which thread looks at the disk, and fails while `broken`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.threads: list[str] = []
+        self.broken = False
+
+    def all(self) -> list[Quarantined]:
+        self.threads.append(current_thread().name)
+        if self.broken:
+            raise PermissionError(13, "Permission denied")
+        return super().all()
+
+
+def test_the_quarantine_is_counted_off_the_loop_and_a_scrape_gets_the_last_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "COUNT_SECONDS", 0.01)
+    quarantine, tasks = Watched(tmp_path / "quarantine"), Tasks()
+    deliveries = Deliveries(Spool(tmp_path / "spool", quarantine), Credits(0, lambda: 0.0), tasks)
+    put_aside(tmp_path / "quarantine", "0000000000000001", "0000000000000007")
+
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def life() -> None:
+        await deliveries.open(Told())
+        await until(lambda: deliveries.statistics().quarantined == 2)
+        (tmp_path / "quarantine" / "0000000000000001").unlink()
+        await until(lambda: deliveries.statistics().quarantined == 1)
+        quarantine.broken = True
+        await until(lambda: "quarantine" in tasks.statistics().failing)
+        assert deliveries.statistics().quarantined == 1
+        assert deliveries.failed_at < 0, (
+            "that a folder can't be read keeps nothing from being stored"
+        )
+        await deliveries.close()
+
+    asyncio.run(life())
+    assert {name.partition("_")[0] for name in quarantine.threads} == {"spool"}
+
+
+def test_a_delivery_that_is_removed_while_it_is_looked_at_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine, look = Quarantine(tmp_path), Path.stat
+    assert Quarantine(tmp_path / "none").all() == []
+    put_aside(tmp_path, "0000000000000001", "0000000000000002", "0000000000000003", "odd")
+
+    def removes(path: Path, **options: Any) -> os.stat_result:
+        """The first is gone when it is looked at, the second when it is looked at once more."""
+        if path.name.endswith("1"):
+            path.unlink(missing_ok=True)
+        facts = look(path, **options)
+        if path.name.endswith("2"):
+            path.unlink()
+        return facts
+
+    monkeypatch.setattr(Path, "stat", removes)
+    assert [kept.path.name[-1] for kept in quarantine.all()] == ["2", "3"]
+    assert [kept.path.name[-1] for kept in quarantine.all()] == ["3"]
+
+
+def put_aside(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text("[]")

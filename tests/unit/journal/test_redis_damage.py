@@ -9,7 +9,7 @@ from linked import LinkedJournal
 from redis import Redis
 from redis_server import RedisServer, redis_server
 
-from wd_server.errors import StoreUnavailable
+from wd_server.errors import WrittenByNewer
 from wd_server.journal import redis as stored
 from wd_server.journal import redis_scripts as scripts
 from wd_server.journal.base import Entry, NewEntry
@@ -108,7 +108,7 @@ def test_a_run_whose_entries_a_newer_server_stored_is_never_given_up(
                 assert lease is not None
                 run = await newer.begin(lease, NOW)
                 await newer.append(lease, run, trades(5), b"so far", NOW)
-            with pytest.raises(StoreUnavailable, match="newer version") as refused:
+            with pytest.raises(WrittenByNewer) as refused:
                 await older.read(WALLET, run, 0, 100, 10**6)
             assert refused.value.retry_after is not None
             assert await newer.checkpoint(WALLET) == b"so far"

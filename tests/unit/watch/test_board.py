@@ -1,3 +1,4 @@
+import pytest
 from samples import trade
 
 from wd_server.client.errors import Refused, Unreachable
@@ -69,3 +70,23 @@ def test_the_state_counts_down_while_away_and_is_over_with_the_connection() -> N
 def test_why_it_is_away_names_the_code_where_there_is_one() -> None:
     cause = Refused("Full.", code="AT_CAPACITY", status=503)
     assert reason(Away(seconds=1, cause=cause)) == "Full. (AT_CAPACITY)"
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (
+            "unknown_id",
+            "The id to go on from is none of this wallet's, so all is read from the beginning.",
+        ),
+        (
+            "expired",
+            "What follows the id is no longer stored, so all is read from the beginning.",
+        ),
+        ("reset", "The server's history began anew, so this did too."),
+        ("mismatch", "What came was not what the server proves, so it is read anew."),
+    ],
+)
+def test_a_gap_says_whose_doing_it_is(cause: str, text: str) -> None:
+    board = shown(CONNECTED, Gap(reason=cause, from_id="", to_id=None))
+    assert board.notes == [text]
