@@ -14,6 +14,8 @@ from bench.row import Row
 
 # What was missed in the run that is kept, and why: written by hand, with the profiles.
 MISSED = Path(__file__).parent / "MISSED.md"
+# What a release changed, measured with the one before on one machine: written by hand, too.
+COMPARED = Path(__file__).parent / "COMPARED.md"
 # Of what isn't a contender itself.
 LIBRARIES = ("msgspec", "pycurl")
 
@@ -37,7 +39,7 @@ def page(found: Iterable[tuple[str, Row]]) -> str:
         "",
         *table(found),
     ]
-    return "\n".join(lines) + "\n\n" + MISSED.read_text()
+    return "\n".join([*lines, "", MISSED.read_text(), COMPARED.read_text()])
 
 
 def table(found: Iterable[tuple[str, Row]]) -> list[str]:

@@ -209,8 +209,8 @@ class Live:
         else:
             for subscription, group in list(self._groups.items()):
                 if group.is_waste or (tidy and group.gone):
-                    self._newcomers |= group.wanted  # of one that is left from a better mode
                     self._end(subscription)
+                    self._newcomers |= self._unasked  # of one that is left from a better mode
             if self._mode == "logs":
                 for wallet in sorted(self._take_newcomers()):
                     self._begin(Group([wallet]))
@@ -281,11 +281,9 @@ class Live:
         self._tell_gap(begun)
 
     def on_refused(self, subscription: Subscription, error: UpstreamError) -> None:
-        wanted = self._groups.pop(subscription).wanted
-        del self._places[subscription]
+        del self._groups[subscription], self._places[subscription]
         self._replaced.pop(subscription, None)
-        asked_for = {wallet for group in self._groups.values() for wallet in group.wanted}
-        self._newcomers |= wanted - asked_for
+        self._newcomers |= self._unasked
         _log.warning("a subscription was refused", method=subscription.method, error=error.message)
         if isinstance(error, MethodUnavailable) and self._is_of_mode(subscription):
             self._mode = "logs" if self._mode == "transactions" else "none"
@@ -293,6 +291,11 @@ class Live:
             self._gather(MODE_SECONDS if self._mode == "none" else 0)
         elif self._mode != "none":
             self._gather(REFUSED_SECONDS)
+
+    @property
+    def _unasked(self) -> set[str]:
+        """Followed wallets that stand in no subscription, and in none that is asked for."""
+        return self.followed.difference(*(group.wanted for group in self._groups.values()))
 
     def _is_of_mode(self, subscription: Subscription) -> bool:
         """Refused by the way that is in use, not by one that was left meanwhile."""

@@ -231,6 +231,21 @@ def test_a_wallet_that_is_left_while_another_joins_it_is_not_subscribed_to_for_g
     world.teardown()
 
 
+def test_a_wallet_left_from_a_better_mode_is_asked_for_once() -> None:
+    world = Subscriptions()
+    world.begin()
+    world.follow("b")
+    world.come_or_go(up=False)
+    world.time_passes(GATHER_SECONDS)
+    world.follow("a")
+    world.time_passes(GATHER_SECONDS)
+    world.unfollow("a")
+    world.come_or_go(up=True)
+    world.time_passes(GATHER_SECONDS)
+    world.lack_the_method()
+    world.teardown()
+
+
 def test_a_better_subscription_that_is_half_waste_leaves_nobody_behind() -> None:
     world = Subscriptions()
     world.begin()
