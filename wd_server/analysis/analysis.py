@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 
 from wd_server.analysis.attendance import Attendance
-from wd_server.analysis.checkpoint import WrittenByNewer
 from wd_server.analysis.following import DOUBLINGS_MAX, Following, take
 from wd_server.analysis.freshness import Freshness
 from wd_server.analysis.places import Places
@@ -35,6 +34,7 @@ from wd_server.errors import (
     UpstreamQuota,
     UpstreamRejected,
     WalletDoctorError,
+    WrittenByNewer,
 )
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.streaming import event

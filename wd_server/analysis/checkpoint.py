@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.chain.listing import Cursor
-from wd_server.errors import WrittenByNewer as WrittenByNewer
+from wd_server.errors import WrittenByNewer
 
 # Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
 # before are taken over (`unpack`); those that are older still have their journal begun anew.

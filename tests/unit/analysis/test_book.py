@@ -14,9 +14,10 @@ from simulated import simulated
 
 from wd_server.analysis import checkpoint
 from wd_server.analysis.book import Book
-from wd_server.analysis.checkpoint import Unreadable, WrittenByNewer, retracted_in
+from wd_server.analysis.checkpoint import Unreadable, retracted_in
 from wd_server.analysis.read import mints_of, previewed, prices_for
 from wd_server.chain.payloads import Transaction
+from wd_server.errors import WrittenByNewer
 from wd_server.journal.base import NewEntry
 from wd_server.streaming import event
 from wd_server.trading.programs import SOL

@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 from wd_server.analysis import checkpoint, opening
 from wd_server.analysis import run as running
 from wd_server.analysis.book import Book
-from wd_server.analysis.checkpoint import WrittenByNewer
 from wd_server.analysis.proof import Proof
 from wd_server.analysis.read import read_of
 from wd_server.analysis.run import Run
@@ -27,7 +26,7 @@ from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.simulator.clock import Clock
 from wd_server.chain.simulator.market import Market
 from wd_server.chain.turns import Turn
-from wd_server.errors import UpstreamUnavailable
+from wd_server.errors import UpstreamUnavailable, WrittenByNewer
 from wd_server.journal.base import EventId, Head, Lease, LeaseLost
 from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import event
