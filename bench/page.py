@@ -14,7 +14,7 @@ from bench.row import Row
 
 # What was missed in the run that is kept, and why: written by hand, with the profiles.
 MISSED = Path(__file__).parent / "MISSED.md"
-# What a release changed, measured with the one before on one machine: written by hand, too.
+# The figures of a release beside those of the one before, on one machine: written by hand, too.
 COMPARED = Path(__file__).parent / "COMPARED.md"
 # Of what isn't a contender itself.
 LIBRARIES = ("msgspec", "pycurl")

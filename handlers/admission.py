@@ -127,7 +127,7 @@ class StreamingHandler(GuardedHandler):
         return entrance
 
     def asked(self, held: frozenset[str] = frozenset()) -> Asked:
-        """Who asks; `held`: wallets that aren't read for it yet."""
+        """The caller and the time; `held`: wallets that aren't read for it yet."""
         principal = self.identified()
         return Asked(Tenant(principal.who, principal.credits), self.asked_at, held)
 
