@@ -55,8 +55,8 @@ bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.m
 
 docs: $(VENV)/.run ## what is written from code: settings, events, conf/env.example, the dashboard
 	@$(BIN)/python -c 'from handlers import events_page; print(events_page.page(), end="")' >docs/events.md
-	@$(BIN)/python -c 'from wd_server import settings; print(settings.page(), end="")' >docs/settings.md
-	@$(BIN)/python -c 'from wd_server import settings; print(settings.example(), end="")' >conf/env.example
+	@$(BIN)/python -c 'from wd_server.config import settings; print(settings.page(), end="")' >docs/settings.md
+	@$(BIN)/python -c 'from wd_server.config import settings; print(settings.example(), end="")' >conf/env.example
 	@$(BIN)/python conf/grafana/dashboard.py >conf/grafana/wd-server.json
 
 site: $(VENV)/.test ## the documentation as a site, into build/site
@@ -66,15 +66,15 @@ lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock
 
 clean: ## remove what was made here, the virtual environment too
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find bench bin handlers tests wd_server -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf $(VENV) build dist *.egg-info clients/python/*.egg-info clients/python/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find bench bin clients handlers tests wd_server wd_tools -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are as new as what they were made from.
-$(VENV)/.run: requirements.lock setup.py
+$(VENV)/.run: requirements.lock setup.py clients/python/pyproject.toml
 	@echo 'wd-server: installing into $(VENV)'
 	@test -x $(BIN)/pip || .ci/venv $(VENV)
 	@$(PIP) --requirement requirements.lock
-	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable . --editable clients/python
 	@touch $@
 
 # A rival that can't be installed is named in the results.

@@ -22,7 +22,9 @@ setup(
     description="Streams what a Solana wallet's trading really earned.",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=["wd_server", "wd_server.*", "handlers", "handlers.*"]),
+    packages=find_packages(
+        include=["wd_server", "wd_server.*", "handlers", "handlers.*", "wd_tools", "wd_tools.*"]
+    ),
     # Whatever a room keeps beside its modules; the page, and the licence of what it uses.
     package_data={
         "": ["*.html", "*.css", "*.js", "*.svg"],

@@ -9,9 +9,9 @@ from time import process_time
 from bench.contenders import new_key
 from bench.row import Row, at_most
 from wd_server.access import entrance
+from wd_server.access.authenticator import Authenticator
 from wd_server.access.credentials import Credential, presented
-from wd_server.access.door import Door
-from wd_server.settings import Settings
+from wd_server.config.settings import Settings
 
 CALLS, ROUNDS = 5_000, 7
 ADDRESS = "192.0.2.1"
@@ -27,32 +27,38 @@ def measure() -> list[Row]:
 
 
 async def _measured(settings: Settings, text: str) -> list[Row]:
-    door = entrance.door(settings, time.time)
-    await door.open()
+    authenticator = entrance.authenticator(settings, time.time)
+    await authenticator.open()
     try:
         key = presented(x_api_key=[text])
-        principal = await door.check(key, ADDRESS, time.time())
-        token = presented(x_api_key=[door.issue(principal, time.time()).token.reveal()])
+        principal = await authenticator.check(key, ADDRESS, time.time())
+        token = presented(x_api_key=[authenticator.issue(principal, time.time()).token.reveal()])
 
         async def enter() -> None:
-            (await door.enter(principal, lambda ending: None)).leave()
+            (await authenticator.enter(principal, lambda ending: None)).leave()
 
         async def spend() -> None:
-            await door.spend(principal)
+            await authenticator.spend(principal)
 
         return [
-            await _row("checking a key that was seen before", _check(door, key), judged=True),
-            await _row("checking a token that was seen before", _check(door, token), judged=True),
+            await _row(
+                "checking a key that was seen before", _check(authenticator, key), judged=True
+            ),
+            await _row(
+                "checking a token that was seen before", _check(authenticator, token), judged=True
+            ),
             await _row("counting a request", spend),
             await _row("counting a stream in and out", enter),
         ]
     finally:
-        await door.close()
+        await authenticator.close()
 
 
-def _check(door: Door, credential: Credential | None) -> Callable[[], Awaitable[None]]:
+def _check(
+    authenticator: Authenticator, credential: Credential | None
+) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
-        await door.check(credential, ADDRESS, time.time())
+        await authenticator.check(credential, ADDRESS, time.time())
 
     return check
 

@@ -12,7 +12,7 @@ import psutil
 
 from bench import machine
 from tests.processes import ROOT
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 # Seconds for it to end and report when told to.
 PATIENCE = 120

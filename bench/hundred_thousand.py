@@ -18,7 +18,7 @@ from bench.checkers import Checkers
 from bench.row import Row
 from tests.eventsource import EventSource
 from tests.processes import Server, Simulator
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 STREAMS = 100_000
 SERVERS = 6

@@ -10,7 +10,7 @@ from bench import deployment
 from bench.checkers import Checkers
 from bench.readers import Readers
 from bench.row import Row, at_most
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 IDLE = 19_000
 # Opens a second, and for how many seconds.

@@ -18,7 +18,7 @@ from bench.row import Row, at_least, at_most
 from tests.cluster import Cluster, cluster
 from tests.processes import Simulator
 from tests.redis_server import RedisServer, redis_server
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 # Its file is written once a second, and journals lie in memory in pieces of 16 KB.
 REDIS = ("--appendfsync", "everysec", "--stream-node-max-bytes", "16384")

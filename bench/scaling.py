@@ -12,9 +12,9 @@ from random import Random
 from statistics import quantiles
 from typing import NamedTuple
 
-from wd_server.journal.redis_leases import DEAD_SECONDS, HEARTBEAT_SECONDS
-from wd_server.load.client import RETRY_MS
-from wd_server.load.crowd import ANSWER_SECONDS, DOUBLINGS, JITTER
+from wd_server.redis.leases import DEAD_SECONDS, HEARTBEAT_SECONDS
+from wd_tools.load.client import RETRY_MS
+from wd_tools.load.crowd import ANSWER_SECONDS, DOUBLINGS, JITTER
 
 SEED = 7
 # Streams of the site, and what one node holds.

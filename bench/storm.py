@@ -11,7 +11,7 @@ from bench.checkers import Checkers
 from bench.row import Row, at_most
 from tests.eventsource import EventSource
 from tests.processes import Server, Simulator
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 STREAMS = 19_000
 # Trades that each has missed.

@@ -21,15 +21,15 @@ import uvloop
 from bench.rivals import wire
 from bench.rivals.wd import WALLET
 from wd_server import logs
-from wd_server.analysis.analysis import Analysis
 from wd_server.app import App
 from wd_server.chain.turns import Tenant
+from wd_server.config.settings import Settings
+from wd_server.events import event, sse
 from wd_server.journal.base import Journal, NewEntry
 from wd_server.server import Server
-from wd_server.settings import Settings
-from wd_server.streaming import event, sse
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.sessions import Sessions
 
 # Seconds between two looks at the clock: as fine as the loop's timers are.
 SAMPLE_SECONDS = 0.001
@@ -41,7 +41,7 @@ ENTRY = NewEntry(event.TRADE, wire.payload(wire.EVENT_BYTES - _ENVELOPE))
 class OthersAnalysed:
     """The analysis, but for the wallet that the benchmark writes."""
 
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Sessions) -> None:
         self._analysis = analysis
 
     def attend(

@@ -37,7 +37,7 @@ readonly STOP_MARGIN=40
 readonly USER_NAME=wd-server
 readonly CONFIG=78
 # What a release is made of.
-readonly PARTS=(bin conf docs handlers wd_server CHANGELOG.md LICENSE README.md pyproject.toml
+readonly PARTS=(bin clients/python conf docs handlers wd_server wd_tools CHANGELOG.md LICENSE README.md pyproject.toml
     requirements.lock setup.py)
 
 # As root, root is the only one who decides what this script does. The service's user may have been taken
@@ -241,7 +241,7 @@ build() { # release
     "$folder/.venv/bin/pip" install --quiet --disable-pip-version-check \
         --requirement "$folder/requirements.lock"
     (cd "$folder" && .venv/bin/pip install --quiet --disable-pip-version-check --no-deps \
-        --no-build-isolation . && rm -rf build ./*.egg-info)
+        --no-build-isolation . ./clients/python && rm -rf {.,clients/python}/{build,*.egg-info})
     chmod -R go+rX,go-w "$folder"
     touch "$folder/.complete"
 }

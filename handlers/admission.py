@@ -15,7 +15,7 @@ from tornado.httputil import format_timestamp
 
 from handlers.base import GuardedHandler, common_headers
 from handlers.query import accepted_encoding, takes_event_stream
-from wd_server.access.visits import Ending, Visit
+from wd_server.access.session_slots import Ending, SessionSlot
 from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InvalidParameter,
@@ -23,10 +23,10 @@ from wd_server.errors import (
     StreamingDisabled,
     WalletDoctorError,
 )
+from wd_server.events import event
 from wd_server.journal.base import EventId
-from wd_server.streaming import event
 from wd_server.streaming.channel import Channel, Unreadable
-from wd_server.streaming.client import Client
+from wd_server.streaming.connection import Client
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason
 
@@ -44,7 +44,7 @@ class Entrance:
     __slots__ = ("_ending", "_kept", "_stream", "_visit")
 
     def __init__(self) -> None:
-        self._visit: Visit | None = None
+        self._visit: SessionSlot | None = None
         self._stream: Client | None = None
         self._ending: Ending | None = None
         self._kept: asyncio.Task[None] | None = None
@@ -61,7 +61,7 @@ class Entrance:
         if self._stream is None:
             self.leave()
 
-    def open(self, visit: Visit) -> None:
+    def open(self, visit: SessionSlot) -> None:
         self._visit = visit
 
     def give(self, stream: Client) -> None:
@@ -123,7 +123,7 @@ class StreamingHandler(GuardedHandler):
             raise StreamingDisabled("Streaming is switched off on this server.")
         services.registry.check_room()
         entrance = Entrance()
-        entrance.open(await services.door.enter(self.identified(), entrance.end))
+        entrance.open(await services.authenticator.enter(self.identified(), entrance.end))
         return entrance
 
     def asked(self, held: frozenset[str] = frozenset()) -> Asked:
@@ -136,7 +136,7 @@ class StreamingHandler(GuardedHandler):
         count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
         if not self.identified().wallets_a_minute:
             return False
-        if last is not None and channel.run and channel.gap(last) is None:
+        if last is not None and channel.epoch and channel.gap(last) is None:
             return False
         return not await self.services.analysis.keeps(channel.wallet)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from handlers import parameters
 from handlers.openapi import ABOUT
 from wd_server import __version__
-from wd_server.streaming import reference
+from wd_server.events import schema as reference
 
 PREFIX: Final = "#/components/schemas/"
 

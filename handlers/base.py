@@ -14,18 +14,18 @@ from tornado.web import HTTPError, RequestHandler
 from handlers.page import Page
 from wd_server import __version__
 from wd_server.access.addresses import client_address
+from wd_server.access.authenticator import Authenticator
 from wd_server.access.credentials import Credential, presented
-from wd_server.access.door import Door
 from wd_server.access.principal import Principal
 from wd_server.access.windows import UNLIMITED, Usage
-from wd_server.analysis.analysis import Analysis
 from wd_server.chain.deliveries import Deliveries
+from wd_server.config.settings import Settings
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
+from wd_server.events import event
 from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
-from wd_server.settings import Settings
-from wd_server.streaming import event
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.sessions import Sessions
 from wd_server.tasks import Tasks
 
 # Seconds a browser may keep the answer to a preflight.
@@ -56,9 +56,9 @@ class Services:
 
     settings: Settings
     journal: Journal
-    analysis: Analysis
+    analysis: Sessions
     registry: StreamRegistry
-    door: Door
+    authenticator: Authenticator
     deliveries: Deliveries
     health: Callable[[], dict[str, Any]]
     metrics: Callable[[], bytes]
@@ -175,8 +175,8 @@ class GuardedHandler(BaseHandler):
             request.headers.get("X-Forwarded-For", ""),
             services.settings.trusted_proxies,
         )
-        principal = await services.door.check(self._credential(), address, now)
-        self.usage = await services.door.spend(principal)
+        principal = await services.authenticator.check(self._credential(), address, now)
+        self.usage = await services.authenticator.spend(principal)
         self._show_usage()
         self.principal = principal
 

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any, Final
 
 from handlers import openapi
-from wd_server.streaming import reference
+from wd_server.events import schema as reference
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8882; }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from handlers.docs_page import type_of
-from wd_server.streaming import reference
+from wd_server.events import schema as reference
 
 _HEAD = """\
 # Events

@@ -6,8 +6,8 @@ from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
 from wd_server.access.addresses import client_address
+from wd_server.config.variables import Network
 from wd_server.secret import Secret
-from wd_server.variable import Network
 
 # A request with one of these came through a proxy, which most often is on loopback itself.
 _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")

@@ -8,9 +8,9 @@ from handlers import parameters
 from handlers.parameters import Parameter
 from handlers.token import TokenRequest
 from wd_server import __version__
-from wd_server.analysis.report import WalletReport
 from wd_server.errors import WalletDoctorError
-from wd_server.streaming import reference
+from wd_server.events import schema as reference
+from wd_server.sync.report import WalletReport
 
 PREFIX: Final = "#/components/schemas/"
 ABOUT: Final = (

@@ -49,26 +49,26 @@ class SeveralHandler(StreamingHandler):
         StoreUnavailable."""
         known = bookmarks if isinstance(bookmarks, Bookmarks) else Bookmarks()
         asking = [
-            self.has_to_be_read(each, known.position(each.wallet, each.run)) for each in channels
+            self.has_to_be_read(each, known.position(each.wallet, each.epoch)) for each in channels
         ]
         answers = zip(channels, await asyncio.gather(*asking), strict=True)
         wanted = [channel.wallet for channel, has_to_be_read in answers if has_to_be_read]
-        door, principal = self.services.door, self.identified()
+        authenticator, principal = self.services.authenticator, self.identified()
         if len(channels) == 1 and wanted:
-            await door.spend_wallet(principal)
+            await authenticator.spend_wallet(principal)
             return []
-        return wanted[await door.spend_wallets(principal, len(wanted)) :]
+        return wanted[await authenticator.spend_wallets(principal, len(wanted)) :]
 
     async def _go_on(self, bundle: Bundle, held: list[str]) -> None:
         """Have the wallets that were held back read, each as soon as the limit allows."""
-        analysis, door = self.services.analysis, self.services.door
+        analysis, authenticator = self.services.analysis, self.services.authenticator
         principal, follow = self.identified(), bundle.view.follow
         try:
             for wallet in held:
                 if not bundle.reads(wallet):
                     continue
                 if not await analysis.keeps(wallet):
-                    await door.wait_for_wallet(principal)
+                    await authenticator.wait_for_wallet(principal)
                 analysis.go_on(wallet, follow)
         except WalletDoctorError as error:
             bundle.fail(error)
@@ -102,13 +102,13 @@ class SeveralHandler(StreamingHandler):
         address changes on the way."""
         principal = self.identified()
         subject = "" if principal.is_anonymous else principal.who
-        return Seal(self.services.door.signing_keys, subject)
+        return Seal(self.services.authenticator.signing_keys, subject)
 
 
 def _has_everything(channels: list[Channel], bookmarks: Bookmarks | Unreadable | None) -> bool:
     """The client saw every wallet's `complete`."""
     return isinstance(bookmarks, Bookmarks) and all(
         channel.finished
-        and bookmarks.position(channel.wallet, channel.run) == (channel.run, channel.head)
+        and bookmarks.position(channel.wallet, channel.epoch) == (channel.epoch, channel.head)
         for channel in channels
     )

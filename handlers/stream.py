@@ -23,7 +23,7 @@ class StreamHandler(StreamingHandler):
                     self.send_nothing_new()
                     return
                 if await self.has_to_be_read(channel, last):
-                    await self.services.door.spend_wallet(self.identified())
+                    await self.services.authenticator.spend_wallet(self.identified())
                 channel = await registry.channel(wallet)  # it may have been dropped meanwhile
                 stream = registry.admit(channel, view, last, self.asked(), heartbeat)
             finally:
@@ -38,4 +38,4 @@ class StreamHandler(StreamingHandler):
 
 def _has_everything(channel: Channel, last: EventId | Unreadable | None) -> bool:
     """The client saw the wallet's `complete`."""
-    return channel.finished and last == (channel.run, channel.head)
+    return channel.finished and last == (channel.epoch, channel.head)

@@ -8,7 +8,7 @@ from tornado.web import HTTPError
 from handlers.base import GuardedHandler
 from wd_server.access.principal import Principal
 from wd_server.errors import AuthRequired, InvalidKey
-from wd_server.streaming.client import Client
+from wd_server.streaming.connection import Client
 from wd_server.streaming.lifecycle import CloseReason
 
 # Streams in one answer, 200 bytes each; whoever has more is told how many.

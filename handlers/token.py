@@ -29,7 +29,7 @@ class TokenHandler(GuardedHandler):
         if principal.is_anonymous:
             raise AuthRequired("A token is made from an API key. Send one.")
         asked = self._asked()
-        issued = self.services.door.issue(
+        issued = self.services.authenticator.issue(
             principal,
             self.services.clock(),
             wallets=_wallets(asked.wallets),

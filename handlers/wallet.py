@@ -5,10 +5,10 @@ from tornado.web import HTTPError
 
 from handlers.base import GuardedHandler
 from handlers.query import page_query
-from wd_server.analysis.checkpoint import retracted_in
 from wd_server.errors import UnknownWallet
-from wd_server.journal.base import Entry, EventId
-from wd_server.streaming import event
+from wd_server.events import event
+from wd_server.journal.base import Entry, EventId, Head
+from wd_server.sync.checkpoint import retracted_in
 from wd_server.trading.wallet import WalletAddress
 
 # Bytes of stored events one answer may carry: 1,000 trades are about 900 KB.
@@ -48,18 +48,13 @@ class TradesHandler(GuardedHandler):
         head = await journal.head(wallet)
         if head is None:
             raise _unknown()
-        if after is not None and (after.run != head.run or after.seq > head.seq):
+        if after is not None and (after.epoch != head.epoch or after.seq > head.seq):
             raise HTTPError(
                 410, reason="This position is no longer stored. Start again without `after`."
             )
         position = after.seq if after else 0
-        read: list[Entry] = []
-        while len(read) < limit and position < head.seq:
-            entries = await journal.read(wallet, head.run, position, limit - len(read), PAGE_BYTES)
-            if not entries:
-                break
-            position = entries[-1].seq
-            read += entries
+        read = await self._entries(wallet, head, position, limit)
+        position = read[-1].seq if read else position
         # Only now, so that it knows of everything that was read.
         gone = retracted_in(await journal.checkpoint(wallet) or b"")
         trades = [
@@ -78,11 +73,24 @@ class TradesHandler(GuardedHandler):
                 "wallet": wallet,
                 "trades": trades,
                 "retracted": retracted,
-                "next": str(EventId(head.run, position)) if more else None,
+                "next": str(EventId(head.epoch, position)) if more else None,
             }
         )
 
     head = get
+
+    async def _entries(self, wallet: str, head: Head, after: int, limit: int) -> list[Entry]:
+        """As many after `after` as there are, at most `limit`."""
+        found: list[Entry] = []
+        while len(found) < limit and after < head.seq:
+            entries = await self.services.journal.read(
+                wallet, head.epoch, after, limit - len(found), PAGE_BYTES
+            )
+            if not entries:
+                break
+            after = entries[-1].seq
+            found += entries
+        return found
 
 
 def _unknown() -> UnknownWallet:

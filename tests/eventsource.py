@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from jsonschema_rs import Draft202012Validator
 
 from tests.chunks import Chunks
-from wd_server.streaming import reference
+from wd_server.events import schema as reference
 
 # Seconds without a byte after which a stream that should go on is taken for stuck, and without an
 # event that tells anything.

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
+from wd_client.frame import END, cut
+from wd_client.response import Head, body_of, read_head
+
 from tests.eventsource import Event, read_event
-from wd_server.client.frame import END, cut
-from wd_server.client.response import Head, body_of, read_head
-from wd_server.load.client import RETRY_MS
-from wd_server.load.continuity import Breach, Continuity
-from wd_server.load.frames import Item, read
+from wd_tools.load.client import RETRY_MS
+from wd_tools.load.continuity import Breach, Continuity
+from wd_tools.load.frames import Item, read
 
 # Seconds in which a server that is there answers; one that is stopped does not.
 ANSWER_SECONDS = 5

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from wd_server.access.redis_counters import RedisCounters
-from wd_server.access.redis_store import RedisAccessStore
-from wd_server.chain.redis_budget import RedisBudgetStore
-from wd_server.journal.redis import RedisJournal
-from wd_server.redis_link import RedisLink
+from wd_server.redis.budget import RedisBudgetStore
+from wd_server.redis.counters import RedisCounters
+from wd_server.redis.journal import RedisJournal
+from wd_server.redis.keys import RedisAccessStore
+from wd_server.redis.link import RedisLink
 from wd_server.secret import Secret
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from wd_server.analysis import checkpoint
 from wd_server.cli import main
+from wd_server.sync import checkpoint
 
 if __name__ == "__main__":
     checkpoint.VERSION += 1  # type: ignore[misc]

@@ -12,54 +12,40 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Who may import whom, besides its own. Data goes from left to right: chain, trading, journal,
-# streaming, handlers.
-FLAT = {
-    "",
-    "base58",
-    "errors",
-    "histogram",
-    "secret",
-    "variable",
-    "settings",
-    "env_file",
-    "logs",
-    "tasks",
-}
-LINK = {"redis_errors", "redis_keeping", "redis_lane", "redis_link", "redis_shards", "redis_url"}
-ROOMS = {"chain", "trading", "journal", "streaming", "analysis", "access"}
-MAY_IMPORT = {
+# All packages of code that is installed, and where each lies.
+PACKAGES = ("wd_server", "handlers", "wd_tools", "clients/python/wd_client")
+
+# Who may import whom, besides its own. Data goes from left to right: chain, trading, events,
+# journal, sync, streaming, handlers; embedded and redis are two ways to store it.
+FLAT = {"", "base58", "config", "errors", "histogram", "secret", "logs", "tasks"}
+BACKENDS = {"embedded", "redis"}
+ROOMS = {"chain", "trading", "events", "journal", "sync", "streaming", "access"}
+MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "base58": set(),
     "errors": set(),
     "histogram": set(),
     "secret": set(),
     "tasks": set(),
-    "variable": {"secret"},
-    "settings": {"errors", "secret", "variable", "redis_url"},
-    "env_file": {"settings"},
+    "client": {"wd_client"},  # for one release, a name for `wd_client`
+    "config": {"errors", "secret"},
     "logs": {"errors", "secret"},
-    "redis_url": {"secret", "variable"},
-    # The connection to Redis, which the journal and the counters of access share.
-    "redis_errors": {"errors"},
-    "redis_shards": {"errors", "secret", "tasks", "redis_errors", "redis_url"},
-    "redis_lane": {"redis_errors", "redis_shards"},
-    "redis_link": LINK | {"errors", "histogram", "secret", "tasks"},
-    "redis_keeping": {"errors", "redis_link"},
     "looplag": FLAT,
     "disk": FLAT,
-    "health": FLAT | ROOMS | LINK | {"disk"},
     "process": FLAT,
-    # Redis has what all nodes spent of a day's budget.
-    "chain": FLAT | {"redis_link"},
+    "chain": FLAT,
     "trading": FLAT | {"chain"},
-    "journal": FLAT | LINK | {"chain", "trading"},
-    "streaming": FLAT | {"chain", "trading", "journal"},
-    "analysis": FLAT | {"chain", "trading", "journal", "streaming"},
-    "access": FLAT | LINK | {"trading"},
-    "metrics": FLAT | ROOMS | LINK | {"looplag", "process", "health"},
+    "events": FLAT | {"trading"},
+    "journal": FLAT | {"chain", "trading"},
+    "sync": FLAT | {"chain", "trading", "events", "journal"},
+    "streaming": FLAT | {"chain", "trading", "events", "journal"},
+    "access": FLAT | {"trading"} | BACKENDS,
+    "embedded": FLAT | {"access", "chain", "journal"},
+    "redis": FLAT | {"access", "chain", "journal"},
+    "health": FLAT | ROOMS | BACKENDS | {"disk"},
+    "metrics": FLAT | ROOMS | BACKENDS | {"looplag", "process", "health"},
     "handlers": FLAT | ROOMS | {"metrics", "http_exchange", "http_reader"},
-    "app": FLAT | ROOMS | LINK | {"handlers", "metrics", "looplag", "disk", "health"},
+    "app": FLAT | ROOMS | BACKENDS | {"handlers", "metrics", "looplag", "disk", "health"},
     "http_reader": set(),
     "http_exchange": {"http_reader"},
     "http1": {"http_exchange", "http_reader"},
@@ -67,24 +53,22 @@ MAY_IMPORT = {
     "supervisor": FLAT,
     "server": FLAT | {"app", "listener", "streaming", "supervisor"},
     "demo": FLAT,
-    # It is installed where the server's dependencies are not.
-    "client": {""},
-    "load": FLAT | {"client"},
-    "watch": FLAT | {"client"},
-    "webhook": FLAT | {"chain", "trading"},
     "cli": FLAT | {"app", "demo", "server", "supervisor"},
+    # It is installed where the server's dependencies are not.
+    "wd_client": set(),
+    "wd_tools": FLAT | {"chain", "trading", "wd_client"},
 }
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
 PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(credits|faults|listing|pacing|payloads|subscribed|turns)"
-    r"|journal\.base|errors|http_reader|redis_url|secret|variable"
-    r"|access\.(addresses|credentials|key_words|principal|recognition|roster|store|windows)"
-    r"|streaming\.(bundle_id|compression|event|lifecycle|meanings|reference|sse|view|wheel)"
-    r"|analysis\.(book|comparison|progress|read)"
-    r"|load\.(plan|frames|continuity|distribution|tally|job)"
-    r"|client\.(backoff|chain|errors|events|frame|position|response|target)"
+    r"|events(\..*)?|journal\.base|errors|http_reader|config\.(redis_url|variables)|secret"
+    r"|access\.(addresses|credentials|key_words|principal|recognition|key_index|store|windows)"
+    r"|streaming\.(bundle_id|compression|lifecycle|view|wheel)"
+    r"|sync\.(book|comparison|progress|interpreted))"
+    r"|wd_tools\.(load\.(plan|frames|continuity|distribution|tally|job)"
     r"|watch\.(board|figures|lines|records|screen))"
+    r"|wd_client\.(backoff|chain|errors|events|frame|position|response|target)"
 )
 IMPURE_LIBRARIES = re.compile(
     r"(asyncio|concurrent|ctypes|http\.(client|server)|logging|multiprocessing|os|pycurl|random|redis"
@@ -99,38 +83,43 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 # Who may catch everything without raising it again, and why nothing is hidden by it.
 CATCH_ALL = {
-    "wd_server.journal.sqlite_threads": "raised again where the read or write is awaited",
-    "wd_server.journal.watches": "a watcher's bug, logged; the append it was told of is stored",
+    "wd_server.embedded.threads": "raised again where the read or write is awaited",
+    "wd_server.journal.subscribers": "a subscriber's bug, logged; the append is stored",
     "wd_server.streaming.registry": "a bug met by one stream, logged; that stream is dropped",
-    "wd_server.access.visits": "a bug met by one stream, logged; the others have to end",
+    "wd_server.access.session_slots": "a bug met by one stream, logged; the others have to end",
     "wd_server.tasks": "a bug in a background task, logged and counted; health is degraded by it",
 }
 # Who starts tasks without `wd_server.tasks`, and who awaits them.
 AWAITED_TASKS = {
-    "wd_server.analysis.run": "the pass, before it ends",
+    "wd_server.sync.sync_pass": "the pass, before it ends",
     "wd_server.chain.chunks": "who reads the history, when it is their turn",
     "wd_server.chain.history": "who reads the history, before the generator ends",
     "wd_server.chain.quotes": "a task group",
     "wd_server.chain.websocket": "who connects",
     "wd_server.http1": "the request, which its exception ends",
-    "wd_server.journal.redis": "who writes",
-    "wd_server.redis_shards": "who looks",
+    "wd_server.redis.journal": "who writes",
+    "wd_server.redis.shards": "who looks",
     "wd_server.server": "the end of the process",
     "wd_server.streaming.registry": "who opens a channel",
 }
 ENVIRONMENT = {
-    "wd_server.settings": "reads what it is handed",
+    "wd_server.config.settings": "reads what it is handed",
     "wd_server.cli": "hands it to the settings",
     "wd_server.access.cli": "hands it to the settings",
-    "wd_server.webhook.cli": "hands it to the settings",
+    "wd_tools.webhook.cli": "hands it to the settings",
 }
 CALENDAR = {
     "wd_server.app": "hands the clock in",
     "wd_server.access.cli": "hands the clock in",
-    "wd_server.chain.simulator.cli": "hands the clock in",
+    "wd_tools.simulator.cli": "hands the clock in",
 }
 # Packages whose names are what others import.
-FACES = {"wd_server.client": "a library: what its users name stands in one place"}
+FACES = {"wd_client": "a library: what its users name stands in one place"}
+# Folders that are made, not written.
+MADE = {"__pycache__", "build", "dist", "data", "node_modules"} | {
+    "wd_server.egg-info",
+    "wd_client.egg-info",
+}
 # Names that say nothing of what is inside, and so attract everything.
 EMPTY_NAMES = {"common", "helper", "helpers", "misc", "util", "utils", "tools", "shared"}
 
@@ -146,7 +135,7 @@ class Module:
     def place(self) -> str:
         """The room or flat file it belongs to."""
         parts = self.name.split(".")
-        return parts[0] if parts[0] == "handlers" else ".".join(parts[1:2])
+        return ".".join(parts[1:2]) if parts[0] == "wd_server" else parts[0]
 
     @property
     def is_pure(self) -> bool:
@@ -170,9 +159,9 @@ class Module:
 @cache
 def modules() -> tuple[Module, ...]:
     found = []
-    for package in ("wd_server", "handlers"):
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = path.relative_to((ROOT / package).parent).with_suffix("").parts
             name = ".".join(part for part in parts if part != "__init__")
             text = path.read_text()
             found.append(Module(path, name, text, ast.parse(text)))
@@ -182,8 +171,8 @@ def modules() -> tuple[Module, ...]:
 def place_of(imported: str) -> str | None:
     """The room or flat file of a full name; None for what isn't ours."""
     head, _, rest = imported.partition(".")
-    if head == "handlers":
-        return "handlers"
+    if head in ("handlers", "wd_tools", "wd_client"):
+        return head
     if head != "wd_server":
         return None
     name = rest.partition(".")[0]
@@ -270,7 +259,7 @@ def test_the_server_does_not_know_its_simulator() -> None:
         f"{module.name} imports {name}"
         for module in modules()
         for name, _ in module.imports()
-        if "chain.simulator" in name and "chain.simulator" not in module.name
+        if name.startswith("wd_tools") and not module.name.startswith("wd_tools")
     ]
 
 
@@ -278,10 +267,9 @@ def test_analysis_knows_only_the_vocabulary_of_what_goes_out() -> None:
     assert not [
         f"{module.name}:{line} imports {name}"
         for module in modules()
-        if module.place == "analysis"
+        if module.place == "sync"
         for name, line in module.imports()
         if name.startswith("wd_server.streaming")
-        and not name.startswith("wd_server.streaming.event")
     ]
 
 
@@ -320,7 +308,7 @@ def test_only_sse_knows_how_a_frame_is_written() -> None:
     assert not [
         f"{module.name}:{node.lineno} writes {node.value!r}"
         for module in modules()
-        if module.name != "wd_server.streaming.sse"
+        if module.name != "wd_server.events.sse"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, bytes)
@@ -332,19 +320,18 @@ def test_the_client_needs_nothing_but_python() -> None:
     assert not [
         f"{module.name}:{line} imports {name}"
         for module in modules()
-        if module.place == "client"
+        if module.place == "wd_client"
         for name, line in module.imports()
-        if name.partition(".")[0] not in sys.stdlib_module_names | {"wd_server"}
+        if name.partition(".")[0] not in sys.stdlib_module_names | {"wd_client"}
     ]
 
 
-def test_redis_is_known_to_the_journal_and_to_access_only() -> None:
+def test_only_the_redis_backend_knows_the_library() -> None:
     assert not [
         module.name
         for module in modules()
         for name, _ in module.imports()
-        if name.split(".")[0] == "redis"
-        and not re.match(r"wd_server\.(redis_|journal\.redis|access\.)", module.name)
+        if name.split(".")[0] == "redis" and not re.match(r"wd_server\.redis\.", module.name)
     ]
 
 
@@ -399,7 +386,7 @@ def test_tasks_have_an_owner_who_hears_of_their_exceptions() -> None:
         for module in modules()
         for name, _ in module.calls()
         if re.search(r"(^|\.)(create_task|ensure_future)$", name)
-        and not re.match(r"wd_server\.(chain\.simulator|load|client|watch)\b", module.name)
+        and not re.match(r"wd_(client|tools)\b", module.name)
     }
     assert started == AWAITED_TASKS.keys() | {"wd_server.tasks"}
 
@@ -416,7 +403,11 @@ def test_packages_have_empty_init_files_but_for_the_version() -> None:
 
 
 def test_no_module_is_called_after_nothing() -> None:
-    assert not [m.name for m in modules() if EMPTY_NAMES & set(re.split(r"[._]", m.name))]
+    assert not [
+        m.name
+        for m in modules()
+        if EMPTY_NAMES & set(re.split(r"[._]", m.name.removeprefix("wd_tools")))
+    ]
 
 
 def test_every_module_says_first_what_it_is() -> None:
@@ -444,6 +435,8 @@ def test_unit_tests_lie_where_what_they_test_lies() -> None:
     ours = {
         p.relative_to(ROOT / "wd_server") for p in packages if p.is_relative_to(ROOT / "wd_server")
     }
+    tools = ROOT / "wd_tools"
+    ours |= {"tools" / p.relative_to(tools) for p in packages if p.is_relative_to(tools)}
     ours |= {Path("handlers"), Path("bench")}
     tests = (ROOT / "tests" / "unit").rglob("test_*.py")
     assert not {
@@ -456,9 +449,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         hidden = any(part.startswith(".") and part not in (".ci", ".gitignore") for part in parts)
-        made = {"__pycache__", "build", "dist", "data", "node_modules", "wd_server.egg-info"} & set(
-            parts
-        )
+        made = MADE & set(parts)
         if hidden or made or not path.is_file() or path == Path(__file__).resolve():
             continue
         try:

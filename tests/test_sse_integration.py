@@ -287,7 +287,7 @@ class TestTradeStreaming:
 
     def test_ids_count_from_one_without_holes(self, api: Api, history: list[Event]) -> None:
         positions = [_position(event_id) for event_id in _ids(history)]
-        assert len({run for run, _ in positions}) == 1
+        assert len({epoch for epoch, _ in positions}) == 1
         numbers = [number for _, number in positions]
         assert numbers[0] == 1
         assert numbers == sorted(set(numbers))
@@ -410,8 +410,8 @@ def run(api: Api) -> list[Event]:
 
 
 @pytest.fixture(scope="module")
-def said(api: Api, run: list[Event]) -> list[dict[str, Any]]:
-    said = [event.data for event in run if event.name == "progress"]
+def said(api: Api, epoch: list[Event]) -> list[dict[str, Any]]:
+    said = [event.data for event in epoch if event.name == "progress"]
     assert said or not api.ours
     return said
 
@@ -440,13 +440,13 @@ class TestProgressEvents:
                 assert before[count] <= after[count]
 
     def test_progress_ends_with_100_just_before_complete(
-        self, run: list[Event], said: list[dict[str, Any]]
+        self, epoch: list[Event], said: list[dict[str, Any]]
     ) -> None:
-        assert run[-1].name == "complete"
+        assert epoch[-1].name == "complete"
         if said:
             assert (said[-1]["percentage"], said[-1]["step"]) == (100, "complete")
             assert [progress["percentage"] for progress in said].count(100) == 1
-            assert said[-1]["trades_found"] == run[-1].data["trades_found"]
+            assert said[-1]["trades_found"] == epoch[-1].data["trades_found"]
 
     def test_a_long_analysis_is_told_in_steps(self, api: Api, said: list[dict[str, Any]]) -> None:
         if api.ours:
@@ -457,15 +457,15 @@ class TestProgressEvents:
     def test_at_most_four_are_sent_a_second(self, said: list[dict[str, Any]]) -> None:
         assert max(Counter(progress["timestamp"] for progress in said).values(), default=0) <= 4
 
-    def test_progress_begins_before_the_first_trade(self, api: Api, run: list[Event]) -> None:
+    def test_progress_begins_before_the_first_trade(self, api: Api, epoch: list[Event]) -> None:
         if api.ours:
-            names = [event.name for event in run]
+            names = [event.name for event in epoch]
             assert "progress" in names[: names.index("trade")]
 
     def test_the_preview_is_of_the_newest_trades_and_without_profit(
-        self, api: Api, run: list[Event]
+        self, api: Api, epoch: list[Event]
     ) -> None:
-        previews = [event for event in run if event.name == "preview"]
+        previews = [event for event in epoch if event.name == "preview"]
         # At once, and once more if names or prices were slower.
         assert len(previews) <= 2
         if api.ours:
@@ -475,7 +475,7 @@ class TestProgressEvents:
             assert 1 <= len(shown) <= 25
             assert preview.id is None
             assert all(trade["pnl_sol"] is None for trade in shown)
-            newest = [trade["signature"] for trade in _trades(run)][-len(shown) :]
+            newest = [trade["signature"] for trade in _trades(epoch)][-len(shown) :]
             assert [trade["signature"] for trade in shown] == newest
 
 
@@ -757,10 +757,10 @@ class TestReconnection:
     def test_an_id_from_the_future_is_a_gap_and_a_full_replay(
         self, api: Api, history: list[Event], ahead: int
     ) -> None:
-        run, newest = _position(_ids(history)[-1])
+        epoch, newest = _position(_ids(history)[-1])
         if not api.ours:
             ahead += 1000  # out of reach of what happens meanwhile
-        self._assert_replayed(api, history, f"{run}-{newest + ahead}")
+        self._assert_replayed(api, history, f"{epoch}-{newest + ahead}")
 
     def test_an_id_of_another_wallet_is_a_gap_and_a_full_replay(
         self, api: Api, history: list[Event]
@@ -771,8 +771,8 @@ class TestReconnection:
     def test_an_id_of_another_run_is_a_gap_and_a_full_replay(
         self, api: Api, history: list[Event], shift: int
     ) -> None:
-        run, _ = _position(_ids(history)[0])
-        self._assert_replayed(api, history, f"{run + shift}-1")
+        epoch, _ = _position(_ids(history)[0])
+        self._assert_replayed(api, history, f"{epoch + shift}-1")
 
     def _assert_replayed(self, api: Api, history: list[Event], position: str) -> None:
         connected, gap, *events = api.read(api.wallet, Last_Event_ID=position)

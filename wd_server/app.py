@@ -29,38 +29,38 @@ from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
 from handlers.webhook import WebhookHandler
 from wd_server.access import entrance, issuers
-from wd_server.analysis.analysis import Analysis
-from wd_server.analysis.sources import Sources
 from wd_server.chain.budget import Budget, BudgetStore
 from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
 from wd_server.chain.price_sources import Birdeye, DefiLlama
 from wd_server.chain.quotes import HttpQuotes, NoQuotes, Quotes
-from wd_server.chain.redis_budget import RedisBudgetStore
 from wd_server.chain.rpc import upstream_http_client
-from wd_server.chain.sqlite_budget import FILE_NAME, SqliteBudgetStore
 from wd_server.chain.turns import Turn
 from wd_server.chain.upstream import Upstream
+from wd_server.config.settings import Settings
 from wd_server.disk import PROBE_SECONDS, Disk
+from wd_server.embedded.budget import FILE_NAME, SqliteBudgetStore
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import StoreUnavailable, UpstreamRejected
 from wd_server.health import Health
 from wd_server.journal.base import Journal
-from wd_server.journal.redis import RedisJournal
-from wd_server.journal.sqlite import SqliteJournal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
-from wd_server.redis_keeping import LOOK_SECONDS, KeepingWatch
-from wd_server.settings import Settings
-from wd_server.streaming.client import Limits
+from wd_server.redis.budget import RedisBudgetStore
+from wd_server.redis.journal import RedisJournal
+from wd_server.redis.keeping import LOOK_SECONDS, KeepingWatch
+from wd_server.streaming.connection import Limits
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.sessions import Sessions
+from wd_server.sync.sources import Sources
 from wd_server.tasks import Tasks
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
 # The line on which nodes tell each other what the webhook brought: no wallet has such an address.
-DELIVERIES_LINE = "webhook"
+DELIVERIES_TOPIC = "webhook"
 # Seconds between two looks for journals that were not used for JOURNAL_DAYS.
 EXPIRY_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -104,13 +104,13 @@ class App:
         self._regular: list[asyncio.Task[None]] = []
         self._redis = entrance.redis_link(settings, self._tasks)
         self._keeping = KeepingWatch(self._redis) if self._redis is not None else None
-        self.door = entrance.door(settings, time.time, self._redis, self._tasks)
+        self.authenticator = entrance.authenticator(settings, time.time, self._redis, self._tasks)
         self._http = upstream_http_client()
         self._upstream = Upstream(settings, self._http, self._tasks)
         self._budget = self._daily_budget()
         quotes = _quotes(settings, self._http)
         self.journal = self._journal()
-        self.analysis = Analysis(
+        self.analysis = Sessions(
             self._sources(quotes),
             live=self._upstream.live,
             account=self._upstream.account,
@@ -131,7 +131,7 @@ class App:
             upstream=self._upstream,
             quotes=quotes,
             journal=self.journal,
-            door=self.door,
+            authenticator=self.authenticator,
             redis=self._redis,
             loop_lag=self._loop_lag,
             tasks=self._tasks,
@@ -147,11 +147,11 @@ class App:
             if self._keeping is not None:
                 await self._keeping.look()
             await self.journal.open()
-            await self.door.open()
+            await self.authenticator.open()
             await self._budget.open()
             await self._upstream.open(self.analysis.following)
             deliveries = self._upstream.deliveries
-            deliveries.relay = self.journal.line(DELIVERIES_LINE, _Heard(deliveries)).notify
+            deliveries.relay = self.journal.topic(DELIVERIES_TOPIC, _Heard(deliveries)).notify
         except BaseException:
             await self._close_stores()
             raise
@@ -177,7 +177,7 @@ class App:
 
     async def _close_stores(self) -> None:
         await self._budget.close()
-        await self.door.close()
+        await self.authenticator.close()
         await self.journal.close()
         if self._redis is not None:
             await self._redis.close()
@@ -191,7 +191,7 @@ class App:
             simulated=self._examples is not None,
             registry=self.registry,
             journal=self.journal,
-            door=self.door,
+            authenticator=self.authenticator,
             upstream=self._upstream,
             budget=self._budget,
             redis=self._redis,
@@ -233,7 +233,7 @@ class App:
             journal=self.journal,
             analysis=self.analysis,
             registry=self.registry,
-            door=self.door,
+            authenticator=self.authenticator,
             deliveries=self._upstream.deliveries,
             health=lambda: self._health.document(int(time.time())),
             metrics=lambda: exposition(self._measured),

@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
-from wd_server import __version__, env_file, logs
+from wd_server import __version__, logs
 from wd_server.app import App, check_files
+from wd_server.config import env_file
+from wd_server.config.settings import InvalidSettings, Settings
 from wd_server.demo import Demo, simulated_chain
 from wd_server.errors import StoreUnavailable
 from wd_server.secret import Secret
 from wd_server.server import Server
-from wd_server.settings import InvalidSettings, Settings
 from wd_server.supervisor import Supervisor
 
 # What the simulated chain allows a second is more than one wallet needs.

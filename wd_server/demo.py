@@ -29,7 +29,7 @@ async def simulated_chain() -> AsyncIterator[Demo]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "wd_server.chain.simulator",
+        "wd_tools.simulator",
         *("--port", "0", "--json", "--end-time", "now"),
         *("--live", str(LIVE_RATE), "--until-eof"),
         stdin=asyncio.subprocess.PIPE,

@@ -19,13 +19,13 @@ from time import monotonic
 from typing import Any, Literal
 
 from wd_server import __version__
-from wd_server.access.door import Door
+from wd_server.access.authenticator import Authenticator
 from wd_server.chain.budget import Budget
 from wd_server.chain.upstream import Upstream
 from wd_server.disk import Disk
 from wd_server.journal.base import Journal
-from wd_server.redis_keeping import Keeping, KeepingWatch
-from wd_server.redis_link import RedisLink
+from wd_server.redis.keeping import Keeping, KeepingWatch
+from wd_server.redis.link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.tasks import Tasks
 
@@ -44,7 +44,7 @@ class Health:
     simulated: bool
     registry: StreamRegistry
     journal: Journal
-    door: Door
+    authenticator: Authenticator
     upstream: Upstream
     budget: Budget
     redis: RedisLink | None
@@ -75,7 +75,7 @@ class Health:
             return "draining"
         failing = set(self.failing_stores())
         needed = {"journal"} if self.redis is not None else {"journal", "disk"}
-        if failing & needed or self.door.statistics().stale or not self._redis_answers():
+        if failing & needed or self.authenticator.statistics().stale or not self._redis_answers():
             return "unhealthy"
         usable = self._helius() in ("configured", "simulated")
         well = usable and not failing and not self._tasks_fail() and not self._may_evict()
@@ -86,7 +86,7 @@ class Health:
         proved_at = self.disk.proved_at
         return {
             "journal": self.journal.statistics().failing,
-            "keys": self.door.statistics().failing,
+            "keys": self.authenticator.statistics().failing,
             "credits": self.budget.failing,
             "deliveries": self.upstream.deliveries.failed_at > proved_at,
             "followed_wallets": self.upstream.roll.failed_at > proved_at,
@@ -117,7 +117,7 @@ class Health:
     def _redis(self) -> Literal["configured", "embedded", "unavailable"]:
         if self.redis is None:
             return "embedded"
-        usable = self._redis_answers() and not self.door.statistics().stale
+        usable = self._redis_answers() and not self.authenticator.statistics().stale
         return "configured" if usable else "unavailable"
 
     def _redis_answers(self) -> bool:

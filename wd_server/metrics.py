@@ -17,16 +17,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from wd_server import __version__, process
-from wd_server.access.door import Door
-from wd_server.analysis.analysis import Analysis
+from wd_server.access.authenticator import Authenticator
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.upstream import Upstream
 from wd_server.health import Health
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
-from wd_server.redis_link import RedisLink
+from wd_server.redis.link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.sessions import Sessions
 from wd_server.tasks import Tasks
 
 PREFIX = "walletdoctor_"
@@ -40,11 +40,11 @@ class Measured:
     """What there is to read."""
 
     registry: StreamRegistry
-    analysis: Analysis
+    analysis: Sessions
     upstream: Upstream
     quotes: Quotes
     journal: Journal
-    door: Door
+    authenticator: Authenticator
     redis: RedisLink | None
     loop_lag: LoopLag
     tasks: Tasks
@@ -191,12 +191,12 @@ class _Reading(Collector):
         yield _gauges("store_failing", "1 while it can't be written.", "store", stores)
 
     def _access(self) -> Iterator[Metric]:
-        access = self._measured.door.statistics()
+        access = self._measured.authenticator.statistics()
         yield _counter("access_checks", "Requests whose caller was asked for.", access.checks)
         yield _counters("access_refused", "Callers refused.", "code", access.refused)
         yield _counters("access_ended", "Streams whose key or token ended.", "reason", access.ended)
         yield _gauge("access_keys", "API keys known, ended ones too.", access.keys)
-        yield _gauge("access_visits", "Streams counted for their callers.", access.visits)
+        yield _gauge("access_visits", "Streams counted for their callers.", access.slots)
         yield _gauge("access_stale", "1 while keys can't be read.", access.stale)
 
 

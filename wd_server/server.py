@@ -11,7 +11,7 @@ from tornado.netutil import bind_sockets
 from wd_server import __version__
 from wd_server.app import App
 from wd_server.listener import BACKLOG, Listener
-from wd_server.streaming.client import prepare_listener
+from wd_server.streaming.connection import prepare_listener
 from wd_server.supervisor import Supervisor
 
 # Seconds at the end for those who connected before the socket was left to the next process: what

@@ -15,10 +15,10 @@ from bench.rivals.commands import obey
 from wd_server import logs
 from wd_server.app import App
 from wd_server.chain.turns import Tenant
+from wd_server.config.settings import Settings
+from wd_server.events import event, sse
 from wd_server.journal.base import NewEntry
 from wd_server.server import Server
-from wd_server.settings import Settings
-from wd_server.streaming import event, sse
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.streaming.stream import Stream
@@ -48,21 +48,21 @@ async def serve() -> None:
     journal = app.journal
     lease = await journal.acquire(WALLET)
     assert lease is not None
-    run = await journal.begin(lease, time.time())
+    epoch = await journal.begin(lease, time.time())
     head = 0
 
     async def publish(burst: int) -> None:
         nonlocal head
-        entries = [_entry(run, seq) for seq in range(head + 1, head + burst + 1)]
-        head = (await journal.append(lease, run, entries, b"", time.time())).seq
+        entries = [_entry(epoch, seq) for seq in range(head + 1, head + burst + 1)]
+        head = (await journal.append(lease, epoch, entries, b"", time.time())).seq
         await _visited(registry)
 
     await obey(server.port, publish)
     await server.stop(0)
 
 
-def _entry(run: int, seq: int) -> NewEntry:
-    around = len(sse.frame(event.TRADE, b"", f"{run}-{seq}"))
+def _entry(epoch: int, seq: int) -> NewEntry:
+    around = len(sse.frame(event.TRADE, b"", f"{epoch}-{seq}"))
     return NewEntry(event.TRADE, wire.payload(wire.EVENT_BYTES - around))
 
 

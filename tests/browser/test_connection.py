@@ -15,9 +15,9 @@ from playwright.sync_api import expect
 from processes import PATIENCE, Server, Simulator, server, simulator
 from tab import OpenTab, TradesOf
 
-from wd_server.analysis import checkpoint
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.journal.base import NewEntry
-from wd_server.journal.sqlite import SqliteJournal
+from wd_server.sync import checkpoint
 
 RESUMED = "Live, resumed"
 TABS = 8
@@ -365,12 +365,12 @@ def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> N
         assert lease is not None
         entry = NewEntry(kind, msgspec.json.encode(data))
         behind = replace(checkpoint.unpack(stored), seq=head.seq + 1)
-        await journal.append(lease, head.run, [entry], checkpoint.pack(behind), time())
+        await journal.append(lease, head.epoch, [entry], checkpoint.pack(behind), time())
         await journal.close()
 
     # Playwright's loop has this thread.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, store()).result(PATIENCE)
+        thread.submit(asyncio.epoch, store()).result(PATIENCE)
 
 
 def _hang_in_the_middle(chain: Simulator, wallet: str) -> None:

@@ -14,8 +14,8 @@ from linked import LinkedCounters, LinkedStore
 from redis_server import redis_server
 
 from wd_server.access.quotas import Counters, LocalCounters
-from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.store import AccessStore
+from wd_server.embedded.keys import SqliteAccessStore
 
 StoreFactory = Callable[[], AccessStore]
 CountersFactory = Callable[[Callable[[], float]], Counters]

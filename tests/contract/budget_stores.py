@@ -19,7 +19,7 @@ from linked import linked_budget_store
 from redis_server import redis_server
 
 from wd_server.chain.budget import BudgetStore
-from wd_server.chain.sqlite_budget import SqliteBudgetStore
+from wd_server.embedded.budget import SqliteBudgetStore
 
 Opened = AbstractAsyncContextManager[BudgetStore]
 StoreFactory = Callable[[], Opened]

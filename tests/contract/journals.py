@@ -15,8 +15,8 @@ import pytest
 from linked import LinkedJournal
 from redis_server import RedisCluster, RedisServer, redis_server
 
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.journal.base import Journal
-from wd_server.journal.sqlite import SqliteJournal
 from wd_server.secret import Secret
 
 # Longer than a test.

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from access_stores import STORES, StoreFactory
 
-from wd_server.access import redis_store, sqlite_store
 from wd_server.access.keys import ApiKey
 from wd_server.access.store import CHANGES_KEPT, AccessStore, Changes, Exchange
+from wd_server.embedded import keys as sqlite_store
 from wd_server.errors import StoreFull
+from wd_server.redis import keys as redis_store
 
 SCENARIO_SECONDS = 30
 NOW = 1_700_000_000.25

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from budget_stores import STORES, StoreFactory
 
-from wd_server.chain import redis_budget, sqlite_budget
 from wd_server.chain.budget import BudgetStore
 from wd_server.chain.credits import Share
+from wd_server.embedded import budget as sqlite_budget
+from wd_server.redis import budget as redis_budget
 
 SCENARIO_SECONDS = 30
 DAY = 20_000

@@ -41,7 +41,7 @@ async def begun(journal: Journal, wallet: str = WALLET) -> tuple[Lease, int]:
 
 def listen(journal: Journal, wallet: str = WALLET) -> Told:
     told: Told = []
-    journal.watch(wallet, lambda run, entries: told.append((run, list(entries))))
+    journal.subscribe(wallet, lambda epoch, entries: told.append((epoch, list(entries))))
     return told
 
 
@@ -50,11 +50,11 @@ def listen(journal: Journal, wallet: str = WALLET) -> Told:
 
 def test_what_append_returned_for_is_read_back_as_it_was(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        head = await journal.append(lease, run, trades(1, 3), b"so far", NOW)
-        assert head == Head(run, 3, "trade")
+        lease, epoch = await begun(journal)
+        head = await journal.append(lease, epoch, trades(1, 3), b"so far", NOW)
+        assert head == Head(epoch, 3, "trade")
         assert await journal.head(WALLET) == head
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 3)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 3)
         assert await journal.checkpoint(WALLET) == b"so far"
 
     play(scenario)
@@ -71,12 +71,12 @@ def test_payloads_of_any_bytes_and_kinds_of_any_text_survive(play: Play) -> None
     ]
 
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, hostile, b"\x00\xff", NOW)
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == [
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, hostile, b"\x00\xff", NOW)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == [
             Entry(seq, *entry) for seq, entry in enumerate(hostile, 1)
         ]
-        assert await journal.head(WALLET) == Head(run, 6, "after")
+        assert await journal.head(WALLET) == Head(epoch, 6, "after")
         assert await journal.checkpoint(WALLET) == b"\x00\xff"
 
     play(scenario)
@@ -85,24 +85,24 @@ def test_payloads_of_any_bytes_and_kinds_of_any_text_survive(play: Play) -> None
 @pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 1023, 5000])
 def test_a_batch_of_any_size_is_stored_whole(play: Play, count: int) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, 2), b"", NOW)
-        head = await journal.append(lease, run, trades(3, 2 + count), b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, 2), b"", NOW)
+        head = await journal.append(lease, epoch, trades(3, 2 + count), b"", NOW)
         assert head.seq == 2 + count
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 2 + count)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 2 + count)
 
     play(scenario)
 
 
 def test_an_append_without_entries_stores_only_the_checkpoint_and_tells_nobody(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told = listen(journal)
-        assert await journal.append(lease, run, [], b"first", NOW) == Head(run, 0, "")
-        head = await journal.append(lease, run, trades(1, 1), b"second", NOW)
-        assert await journal.append(lease, run, [], b"third", NOW) == head
+        assert await journal.append(lease, epoch, [], b"first", NOW) == Head(epoch, 0, "")
+        head = await journal.append(lease, epoch, trades(1, 1), b"second", NOW)
+        assert await journal.append(lease, epoch, [], b"third", NOW) == head
         assert await journal.checkpoint(WALLET) == b"third"
-        assert told == [(run, numbered(1, 1))]
+        assert told == [(epoch, numbered(1, 1))]
 
     play(scenario)
 
@@ -111,17 +111,17 @@ def test_an_append_that_cannot_be_stored_takes_none_of_the_others_with_it(play: 
     unstorable = [*trades(2, 3), NewEntry("trade", "no bytes")]  # type: ignore[arg-type]
 
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         other, other_run = await begun(journal, OTHER)
         outcomes = await asyncio.gather(
-            journal.append(lease, run, trades(1, 1), b"1", NOW),
-            journal.append(lease, run, unstorable, b"2", NOW),
-            journal.append(lease, run, trades(2, 2), b"3", NOW),
+            journal.append(lease, epoch, trades(1, 1), b"1", NOW),
+            journal.append(lease, epoch, unstorable, b"2", NOW),
+            journal.append(lease, epoch, trades(2, 2), b"3", NOW),
             journal.append(other, other_run, trades(1, 1), b"4", NOW),
             return_exceptions=True,
         )
         assert [isinstance(outcome, Head) for outcome in outcomes] == [True, False, True, True]
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 2)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 2)
         assert await journal.read(OTHER, other_run, 0, **EVERYTHING) == numbered(1, 1)
         assert await journal.checkpoint(WALLET) == b"3"
 
@@ -130,12 +130,12 @@ def test_an_append_that_cannot_be_stored_takes_none_of_the_others_with_it(play: 
 
 def test_appends_handed_in_at_once_are_stored_in_the_order_of_the_calls(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         heads = await asyncio.gather(
-            *(journal.append(lease, run, trades(n, n), b"%d" % n, NOW) for n in range(1, 301))
+            *(journal.append(lease, epoch, trades(n, n), b"%d" % n, NOW) for n in range(1, 301))
         )
         assert [head.seq for head in heads] == list(range(1, 301))
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 300)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 300)
         assert await journal.checkpoint(WALLET) == b"300"
 
     play(scenario)
@@ -143,31 +143,31 @@ def test_appends_handed_in_at_once_are_stored_in_the_order_of_the_calls(play: Pl
 
 def test_changing_the_list_after_handing_it_in_changes_nothing(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         entries = trades(1, 3)
-        appending = asyncio.ensure_future(journal.append(lease, run, entries, b"", NOW))
+        appending = asyncio.ensure_future(journal.append(lease, epoch, entries, b"", NOW))
         await asyncio.sleep(0)
         entries.clear()
         await appending
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 3)
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 3)
 
     play(scenario)
 
 
 def test_a_cancelled_append_is_stored_whole_or_not_at_all_and_watchers_agree(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told = listen(journal)
-        appending = asyncio.ensure_future(journal.append(lease, run, trades(1, 50), b"50", NOW))
+        appending = asyncio.ensure_future(journal.append(lease, epoch, trades(1, 50), b"50", NOW))
         await asyncio.sleep(0)
         appending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await appending
-        head = await journal.append(lease, run, [], b"", NOW)
+        head = await journal.append(lease, epoch, [], b"", NOW)
         assert head.seq in (0, 50)
-        entries = await journal.read(WALLET, run, 0, **EVERYTHING)
+        entries = await journal.read(WALLET, epoch, 0, **EVERYTHING)
         assert entries == numbered(1, head.seq)
-        assert told == ([(run, entries)] if entries else [])
+        assert told == ([(epoch, entries)] if entries else [])
 
     play(scenario)
 
@@ -202,13 +202,13 @@ def test_a_newer_lease_has_a_greater_token(play: Play) -> None:
 
 def test_whoever_lost_the_lease_stores_nothing(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        old, run = await begun(journal)
-        await journal.append(old, run, trades(1, 1), b"1", NOW)
+        old, epoch = await begun(journal)
+        await journal.append(old, epoch, trades(1, 1), b"1", NOW)
         await journal.release(old)
         for holder in (None, await journal.acquire(WALLET)):
             for attempt in (
-                journal.append(old, run, trades(2, 2), b"2", NOW),
-                journal.append(old, run, [], b"2", NOW),
+                journal.append(old, epoch, trades(2, 2), b"2", NOW),
+                journal.append(old, epoch, [], b"2", NOW),
                 journal.begin(old, NOW),
                 journal.renew(old),
             ):
@@ -216,7 +216,7 @@ def test_whoever_lost_the_lease_stores_nothing(play: Play) -> None:
                     await attempt
             if holder is not None:
                 await journal.renew(holder)
-        assert await journal.head(WALLET) == Head(run, 1, "trade")
+        assert await journal.head(WALLET) == Head(epoch, 1, "trade")
         assert await journal.checkpoint(WALLET) == b"1"
 
     play(scenario)
@@ -238,15 +238,15 @@ def test_releasing_twice_or_late_is_no_error_and_harms_nobody(play: Play) -> Non
 
 def test_nobody_gets_a_lease_before_what_the_last_holder_handed_in_is_stored(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        old, run = await begun(journal)
-        appending = asyncio.ensure_future(journal.append(old, run, trades(1, 5000), b"", NOW))
+        old, epoch = await begun(journal)
+        appending = asyncio.ensure_future(journal.append(old, epoch, trades(1, 5000), b"", NOW))
         await asyncio.sleep(0)
         releasing = asyncio.ensure_future(journal.release(old))
         while (lease := await journal.acquire(WALLET)) is None:
             await journal.head(OTHER)
-        assert await journal.head(WALLET) == Head(run, 5000, "trade")
+        assert await journal.head(WALLET) == Head(epoch, 5000, "trade")
         await asyncio.gather(appending, releasing)
-        head = await journal.append(lease, run, trades(5001, 5001), b"", NOW)
+        head = await journal.append(lease, epoch, trades(5001, 5001), b"", NOW)
         assert head.seq == 5001
 
     play(scenario)
@@ -254,15 +254,15 @@ def test_nobody_gets_a_lease_before_what_the_last_holder_handed_in_is_stored(pla
 
 def test_a_release_that_is_cancelled_gives_the_lease_back_no_sooner(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        appending = asyncio.ensure_future(journal.append(lease, run, trades(1, 5000), b"", NOW))
+        lease, epoch = await begun(journal)
+        appending = asyncio.ensure_future(journal.append(lease, epoch, trades(1, 5000), b"", NOW))
         releasing = asyncio.ensure_future(journal.release(lease))
         await asyncio.sleep(0)
         releasing.cancel()
         while await journal.acquire(WALLET) is None:
             await asyncio.wait((releasing, appending), return_when=asyncio.FIRST_COMPLETED)
             await journal.head(OTHER)
-        assert await journal.head(WALLET) == Head(run, 5000, "trade")
+        assert await journal.head(WALLET) == Head(epoch, 5000, "trade")
         await appending
 
     play(scenario)
@@ -272,9 +272,9 @@ def test_an_append_to_a_run_that_is_over_is_a_lost_lease(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, first = await begun(journal)
         second = await journal.begin(lease, NOW)
-        for run in (first, second + 1, 0):
+        for epoch in (first, second + 1, 0):
             with pytest.raises(LeaseLost):
-                await journal.append(lease, run, trades(1, 1), b"old", NOW)
+                await journal.append(lease, epoch, trades(1, 1), b"old", NOW)
         assert await journal.head(WALLET) == Head(second, 0, "")
         assert await journal.checkpoint(WALLET) is None
 
@@ -307,11 +307,11 @@ def test_a_wallet_never_written_has_no_head_no_checkpoint_and_no_entries(play: P
 
 def test_pages_of_any_size_add_up_to_the_whole_without_a_hole(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, 997), b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, 997), b"", NOW)
         for limit, max_bytes in ((1, 10**9), (7, 10**9), (997, 10**9), (500, 100), (500, 1)):
             entries: list[Entry] = []
-            while page := await journal.read(WALLET, run, len(entries), limit, max_bytes):
+            while page := await journal.read(WALLET, epoch, len(entries), limit, max_bytes):
                 assert len(page) <= limit
                 entries += page
             assert entries == numbered(1, 997)
@@ -321,11 +321,11 @@ def test_pages_of_any_size_add_up_to_the_whole_without_a_hole(play: Play) -> Non
 
 def test_a_page_ends_with_the_entry_that_reaches_max_bytes_and_has_at_least_one(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, [NewEntry("trade", b"x" * 10)] * 5, b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, [NewEntry("trade", b"x" * 10)] * 5, b"", NOW)
 
         async def count(after: int, max_bytes: int) -> int:
-            return len(await journal.read(WALLET, run, after, 100, max_bytes))
+            return len(await journal.read(WALLET, epoch, after, 100, max_bytes))
 
         assert [await count(0, size) for size in (0, 1, 9, 10, 11, 20, 21, 49)] == [
             1, 1, 1, 1, 2, 2, 3, 5,
@@ -337,22 +337,22 @@ def test_a_page_ends_with_the_entry_that_reaches_max_bytes_and_has_at_least_one(
 
 def test_reading_from_the_head_or_beyond_gives_nothing(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         await begun(journal, OTHER)
-        await journal.append(lease, run, trades(1, 3), b"", NOW)
+        await journal.append(lease, epoch, trades(1, 3), b"", NOW)
         for after in (3, 4, 2**32, EVENT_ID_PART_MAX):
-            assert await journal.read(WALLET, run, after, **EVERYTHING) == []
-        assert await journal.read(WALLET, run, 0, 0, 100) == []
-        assert await journal.read(WALLET, run, 2, EVENT_ID_PART_MAX, 2**60) == numbered(3, 3)
+            assert await journal.read(WALLET, epoch, after, **EVERYTHING) == []
+        assert await journal.read(WALLET, epoch, 0, 0, 100) == []
+        assert await journal.read(WALLET, epoch, 2, EVENT_ID_PART_MAX, 2**60) == numbered(3, 3)
 
     play(scenario)
 
 
 def test_a_run_that_is_not_the_current_one_reads_as_empty(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, 3), b"", NOW)
-        for other in (0, run - 1, run + 1, EVENT_ID_PART_MAX):
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, 3), b"", NOW)
+        for other in (0, epoch - 1, epoch + 1, EVENT_ID_PART_MAX):
             assert await journal.read(WALLET, other, 0, **EVERYTHING) == []
 
     play(scenario)
@@ -376,17 +376,17 @@ def test_wallets_are_kept_apart(play: Play) -> None:
 
 def test_readers_beside_a_writer_always_see_a_prefix(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
 
         async def write() -> None:
             for first in range(1, 1001, 10):
-                await journal.append(lease, run, trades(first, first + 9), b"", NOW)
+                await journal.append(lease, epoch, trades(first, first + 9), b"", NOW)
 
         async def follow() -> None:
             entries: list[Entry] = []
             while len(entries) < 1000:
                 head = await journal.head(WALLET)
-                page = await journal.read(WALLET, run, len(entries), 64, 10**9)
+                page = await journal.read(WALLET, epoch, len(entries), 64, 10**9)
                 assert head is not None
                 assert len(entries) + len(page) >= min(head.seq, len(entries) + 64)
                 entries += page
@@ -402,26 +402,26 @@ def test_readers_beside_a_writer_always_see_a_prefix(play: Play) -> None:
 
 def test_a_new_run_starts_empty_and_greater_than_every_earlier_one(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, 600), b"old", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, 600), b"old", NOW)
         for now in (NOW, NOW, NOW - 1000, NOW + 1000):
-            earlier, run = run, await journal.begin(lease, now)
-            assert earlier < run <= EVENT_ID_PART_MAX
-            assert await journal.head(WALLET) == Head(run, 0, "")
+            earlier, epoch = epoch, await journal.begin(lease, now)
+            assert earlier < epoch <= EVENT_ID_PART_MAX
+            assert await journal.head(WALLET) == Head(epoch, 0, "")
             assert await journal.checkpoint(WALLET) is None
-            assert await journal.read(WALLET, run, 0, **EVERYTHING) == []
+            assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == []
             assert await journal.read(WALLET, earlier, 0, **EVERYTHING) == []
-            await journal.append(lease, run, trades(1, 2), b"new", NOW)
-            assert await journal.read(WALLET, run, 0, **EVERYTHING) == numbered(1, 2)
+            await journal.append(lease, epoch, trades(1, 2), b"new", NOW)
+            assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 2)
 
     play(scenario)
 
 
 def test_two_wallets_that_begin_at_once_have_different_runs(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        _, run = await begun(journal)
+        _, epoch = await begun(journal)
         _, other_run = await begun(journal, OTHER)
-        assert run != other_run
+        assert epoch != other_run
 
     play(scenario)
 
@@ -431,11 +431,11 @@ def test_two_wallets_that_begin_at_once_have_different_runs(play: Play) -> None:
 
 def test_a_watcher_is_told_of_every_append_in_order_before_append_returns(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told = listen(journal)
         for first in range(1, 30, 3):
-            await journal.append(lease, run, trades(first, first + 2), b"", NOW)
-            assert told[-1] == (run, numbered(first, first + 2))
+            await journal.append(lease, epoch, trades(first, first + 2), b"", NOW)
+            assert told[-1] == (epoch, numbered(first, first + 2))
         assert [entry for _, entries in told for entry in entries] == numbered(1, 30)
 
     play(scenario)
@@ -443,17 +443,17 @@ def test_a_watcher_is_told_of_every_append_in_order_before_append_returns(play: 
 
 def test_what_a_watcher_was_told_of_can_be_read(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         reads: list[asyncio.Task[Head | None]] = []
         loop = asyncio.get_running_loop()
 
-        def look(run: int, entries: Sequence[Entry]) -> None:
+        def look(epoch: int, entries: Sequence[Entry]) -> None:
             assert asyncio.get_running_loop() is loop
             reads.append(loop.create_task(journal.head(WALLET)))
 
-        journal.watch(WALLET, look)
+        journal.subscribe(WALLET, look)
         for number in range(1, 21):
-            await journal.append(lease, run, trades(number, number), b"", NOW)
+            await journal.append(lease, epoch, trades(number, number), b"", NOW)
         heads = await asyncio.gather(*reads)
         assert len(heads) == 20
         assert all(head and head.seq >= seq for seq, head in enumerate(heads, 1))
@@ -463,18 +463,18 @@ def test_what_a_watcher_was_told_of_can_be_read(play: Play) -> None:
 
 def test_who_watches_before_looking_at_the_head_misses_nothing(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
 
         async def write() -> None:
             for number in range(1, 101):
-                await journal.append(lease, run, trades(number, number), b"", NOW)
+                await journal.append(lease, epoch, trades(number, number), b"", NOW)
 
         async def join() -> None:
             told = listen(journal)
             head = await journal.head(WALLET)
             assert head is not None
             await writing
-            seen = await journal.read(WALLET, run, 0, head.seq, 10**9) if head.seq else []
+            seen = await journal.read(WALLET, epoch, 0, head.seq, 10**9) if head.seq else []
             later = [entry for _, entries in told for entry in entries if entry.seq > head.seq]
             assert [*seen, *later] == numbered(1, 100)
 
@@ -490,10 +490,10 @@ def test_who_watches_before_looking_at_the_head_misses_nothing(play: Play) -> No
 
 def test_only_the_watchers_of_a_wallet_are_told_and_each_of_them(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         first, second, other = listen(journal), listen(journal), listen(journal, OTHER)
-        await journal.append(lease, run, trades(1, 1), b"", NOW)
-        assert first == second == [(run, numbered(1, 1))]
+        await journal.append(lease, epoch, trades(1, 1), b"", NOW)
+        assert first == second == [(epoch, numbered(1, 1))]
         assert other == []
 
     play(scenario)
@@ -501,13 +501,13 @@ def test_only_the_watchers_of_a_wallet_are_told_and_each_of_them(play: Play) -> 
 
 def test_a_closed_watch_is_told_no_more_and_closing_twice_is_no_error(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told = []
-        watch = journal.watch(WALLET, lambda run, entries: told.append(run))
+        watch = journal.subscribe(WALLET, lambda epoch, entries: told.append(epoch))
         after = listen(journal)
         watch.close()
         watch.close()
-        await journal.append(lease, run, trades(1, 1), b"", NOW)
+        await journal.append(lease, epoch, trades(1, 1), b"", NOW)
         assert told == []
         assert len(after) == 1
 
@@ -516,18 +516,18 @@ def test_a_closed_watch_is_told_no_more_and_closing_twice_is_no_error(play: Play
 
 def test_a_watcher_may_close_itself_and_others_while_it_is_told(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told: list[str] = []
 
-        def close_both(run: int, entries: Sequence[Entry]) -> None:
+        def close_both(epoch: int, entries: Sequence[Entry]) -> None:
             told.append("first")
             first.close()
             second.close()
 
-        first = journal.watch(WALLET, close_both)
-        second = journal.watch(WALLET, lambda run, entries: told.append("second"))
-        journal.watch(WALLET, lambda run, entries: told.append("third"))
-        await journal.append(lease, run, trades(1, 2), b"", NOW)
+        first = journal.subscribe(WALLET, close_both)
+        second = journal.subscribe(WALLET, lambda epoch, entries: told.append("second"))
+        journal.subscribe(WALLET, lambda epoch, entries: told.append("third"))
+        await journal.append(lease, epoch, trades(1, 2), b"", NOW)
         assert told == ["first", "third"]
 
     play(scenario)
@@ -535,20 +535,20 @@ def test_a_watcher_may_close_itself_and_others_while_it_is_told(play: Play) -> N
 
 def test_a_watcher_that_raises_is_reported_and_harms_neither_writer_nor_others(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         reported: list[object] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda loop, context: reported.append(context["exception"])
         )
         mistake = ValueError("a bug")
 
-        def wrong(run: int, entries: Sequence[Entry]) -> None:
+        def wrong(epoch: int, entries: Sequence[Entry]) -> None:
             raise mistake
 
-        journal.watch(WALLET, wrong)
+        journal.subscribe(WALLET, wrong)
         told = listen(journal)
-        assert (await journal.append(lease, run, trades(1, 1), b"", NOW)).seq == 1
-        assert told == [(run, numbered(1, 1))]
+        assert (await journal.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
+        assert told == [(epoch, numbered(1, 1))]
         assert reported == [mistake]
 
     play(scenario)
@@ -588,11 +588,11 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
         journal = journal_factory()
         await attempts(journal)
         await journal.open()
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         await journal.close()
         await attempts(journal)
         with pytest.raises(StoreUnavailable):
-            await journal.append(lease, run, trades(1, 1), b"", NOW)
+            await journal.append(lease, epoch, trades(1, 1), b"", NOW)
         with pytest.raises(StoreUnavailable):
             await journal.begin(lease, NOW)
         await journal.release(lease)
@@ -623,9 +623,9 @@ def test_close_waits_for_what_was_handed_in_and_twice_is_no_error(
     async def first_life() -> None:
         journal = journal_factory()
         await journal.open()
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         appending = [
-            asyncio.ensure_future(journal.append(lease, run, trades(n, n), b"%d" % n, NOW))
+            asyncio.ensure_future(journal.append(lease, epoch, trades(n, n), b"%d" % n, NOW))
             for n in range(1, 201)
         ]
         await asyncio.sleep(0)
@@ -636,7 +636,7 @@ def test_close_waits_for_what_was_handed_in_and_twice_is_no_error(
     async def second_life(journal: Journal) -> None:
         head = await journal.head(WALLET)
         assert head is not None
-        assert await journal.read(WALLET, head.run, 0, **EVERYTHING) == numbered(1, 200)
+        assert await journal.read(WALLET, head.epoch, 0, **EVERYTHING) == numbered(1, 200)
         assert await journal.checkpoint(WALLET) == b"200"
 
     asyncio.run(first_life())
@@ -644,22 +644,22 @@ def test_close_waits_for_what_was_handed_in_and_twice_is_no_error(
 
 
 def test_a_journal_opened_later_goes_on_where_the_last_one_ended(play: Play) -> None:
-    runs: list[int] = []
+    epochs: list[int] = []
 
     async def first_life(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        runs.append(run)
-        await journal.append(lease, run, trades(1, 5), b"five", NOW)
+        lease, epoch = await begun(journal)
+        epochs.append(epoch)
+        await journal.append(lease, epoch, trades(1, 5), b"five", NOW)
         await journal.release(lease)
 
     async def second_life(journal: Journal) -> None:
-        assert await journal.head(WALLET) == Head(runs[0], 5, "trade")
+        assert await journal.head(WALLET) == Head(epochs[0], 5, "trade")
         assert await journal.checkpoint(WALLET) == b"five"
         lease = await journal.acquire(WALLET)
         assert lease is not None
-        assert (await journal.append(lease, runs[0], trades(6, 7), b"", NOW)).seq == 7
-        assert await journal.read(WALLET, runs[0], 0, **EVERYTHING) == numbered(1, 7)
-        assert await journal.begin(lease, NOW) > runs[0]
+        assert (await journal.append(lease, epochs[0], trades(6, 7), b"", NOW)).seq == 7
+        assert await journal.read(WALLET, epochs[0], 0, **EVERYTHING) == numbered(1, 7)
+        assert await journal.begin(lease, NOW) > epochs[0]
 
     play(first_life)
     play(second_life)
@@ -693,9 +693,9 @@ class Ear:
 def test_what_is_said_on_a_line_all_others_hear_in_order(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         speaker, listener, stranger = Ear(), Ear(), Ear()
-        line = journal.line(WALLET, speaker)
-        journal.line(WALLET, listener)
-        journal.line(OTHER, stranger)
+        line = journal.topic(WALLET, speaker)
+        journal.topic(WALLET, listener)
+        journal.topic(OTHER, stranger)
         await journal.head(WALLET)
         said = [b"%d \x00\xff" % number for number in range(20)]
         for notice in said:
@@ -708,15 +708,15 @@ def test_what_is_said_on_a_line_all_others_hear_in_order(play: Play) -> None:
 
 def test_what_is_said_is_not_heard_before_what_was_appended(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
+        lease, epoch = await begun(journal)
         told, listener = listen(journal), Ear()
-        line = journal.line(WALLET, Ear())
-        journal.line(WALLET, listener)
+        line = journal.topic(WALLET, Ear())
+        journal.topic(WALLET, listener)
         await journal.head(WALLET)
-        await journal.append(lease, run, trades(1, 3), b"", NOW)
+        await journal.append(lease, epoch, trades(1, 3), b"", NOW)
         line.notify(b"done")
         await listener.until(1)
-        assert told == [(run, numbered(1, 3))]
+        assert told == [(epoch, numbered(1, 3))]
 
     play(scenario)
 
@@ -727,7 +727,7 @@ def test_who_waits_for_a_lease_is_told_when_it_is_free(play: Play) -> None:
         assert lease is not None
         assert await journal.held(WALLET)
         waiting = Ear()
-        journal.line(WALLET, waiting)
+        journal.topic(WALLET, waiting)
         await journal.head(WALLET)
         assert await journal.acquire(WALLET) is None
         await journal.release(lease)
@@ -741,9 +741,9 @@ def test_who_waits_for_a_lease_is_told_when_it_is_free(play: Play) -> None:
 def test_a_closed_line_hears_no_more_and_closing_twice_is_no_error(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         gone, listener = Ear(), Ear()
-        speaking = journal.line(WALLET, Ear())
-        line = journal.line(WALLET, gone)
-        journal.line(WALLET, listener)
+        speaking = journal.topic(WALLET, Ear())
+        line = journal.topic(WALLET, gone)
+        journal.topic(WALLET, listener)
         await journal.head(WALLET)
         line.close()
         line.close()
@@ -759,10 +759,10 @@ def test_a_closed_line_hears_no_more_and_closing_twice_is_no_error(play: Play) -
 
 def test_statistics_count_what_was_stored_and_read(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, [NewEntry("trade", b"12345")] * 4, b"", NOW)
-        await journal.append(lease, run, [], b"", NOW)
-        await journal.read(WALLET, run, 0, 10, 100)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, [NewEntry("trade", b"12345")] * 4, b"", NOW)
+        await journal.append(lease, epoch, [], b"", NOW)
+        await journal.read(WALLET, epoch, 0, 10, 100)
         await journal.head(WALLET)
         statistics = journal.statistics()
         assert (statistics.appends, statistics.entries, statistics.bytes) == (2, 4, 20)

@@ -14,9 +14,9 @@ from redis import Redis
 from redis_server import redis_server
 from test_journal import EVERYTHING, NOW, WALLET, begun, numbered, trades
 
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.journal.base import Entry, Journal, LeaseLost
 from wd_server.journal.integrity import checksum
-from wd_server.journal.sqlite import SqliteJournal
 
 SCENARIO_SECONDS = 30
 ENTRIES = 600
@@ -120,10 +120,10 @@ def play(store: Store, scenario: Callable[[Journal], Awaitable[None]]) -> None:
     asyncio.run(life())
 
 
-async def read_all(journal: Journal, run: int, page: int = 256) -> list[Entry]:
+async def read_all(journal: Journal, epoch: int, page: int = 256) -> list[Entry]:
     """As a stream does: page after page, until there is none."""
     entries: list[Entry] = []
-    while found := await journal.read(WALLET, run, len(entries), page, 10**9):
+    while found := await journal.read(WALLET, epoch, len(entries), page, 10**9):
         entries += found
     return entries
 
@@ -143,22 +143,22 @@ class Waiting:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_run_is_given_up_and_a_greater_one_begins(store: Store, kind: str) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, ENTRIES), b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
         listener = Waiting()
-        journal.line(WALLET, listener)
+        journal.topic(WALLET, listener)
         await journal.head(WALLET)  # it is heard from then on
         store.damage(kind)
-        assert len(await read_all(journal, run)) < ENTRIES
+        assert len(await read_all(journal, epoch)) < ENTRIES
         await listener.vacant.wait()
         assert journal.statistics().damaged == 1
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == []
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == []
         with pytest.raises(LeaseLost):
-            await journal.append(lease, run, trades(1, 1), b"", NOW)
+            await journal.append(lease, epoch, trades(1, 1), b"", NOW)
         newer = await journal.acquire(WALLET)
         assert newer is not None
         again = await journal.begin(newer, NOW)
-        assert again > run
+        assert again > epoch
         await journal.append(newer, again, trades(1, 3), b"", NOW)
         assert await read_all(journal, again) == numbered(1, 3)
 
@@ -168,15 +168,15 @@ def test_a_damaged_run_is_given_up_and_a_greater_one_begins(store: Store, kind: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_that_several_find_at_once_costs_one_run(store: Store, kind: str) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, ENTRIES), b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
         await journal.release(lease)
         store.damage(kind)
-        found = await asyncio.gather(*(read_all(journal, run) for _ in range(5)))
+        found = await asyncio.gather(*(read_all(journal, epoch) for _ in range(5)))
         assert all(len(each) < ENTRIES for each in found)
         lease, again = await begun(journal)
         await journal.append(lease, again, trades(1, 1), b"", NOW)
-        assert await journal.read(WALLET, run, 0, **EVERYTHING) == []
+        assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == []
         assert await read_all(journal, again) == numbered(1, 1)
         await journal.renew(lease)
 
@@ -185,11 +185,11 @@ def test_damage_that_several_find_at_once_costs_one_run(store: Store, kind: str)
 
 def test_entries_of_the_release_before_have_no_checksum_and_are_read(store: Store) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, ENTRIES), b"", NOW)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
         store.age()
-        await journal.append(lease, run, trades(ENTRIES + 1, ENTRIES + 2), b"", NOW)
-        assert await read_all(journal, run) == numbered(1, ENTRIES + 2)
+        await journal.append(lease, epoch, trades(ENTRIES + 1, ENTRIES + 2), b"", NOW)
+        assert await read_all(journal, epoch) == numbered(1, ENTRIES + 2)
 
     play(store, scenario)
 
@@ -197,9 +197,9 @@ def test_entries_of_the_release_before_have_no_checksum_and_are_read(store: Stor
 @pytest.mark.parametrize("page", [1, 7, 256, 257, 1000])
 def test_pages_of_any_size_of_a_whole_run_are_no_damage(store: Store, page: int) -> None:
     async def scenario(journal: Journal) -> None:
-        lease, run = await begun(journal)
-        await journal.append(lease, run, trades(1, ENTRIES), b"", NOW)
-        assert await read_all(journal, run, page) == numbered(1, ENTRIES)
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
+        assert await read_all(journal, epoch, page) == numbered(1, ENTRIES)
 
     play(store, scenario)
 

@@ -54,44 +54,44 @@ class Watcher:
 
     def __init__(self, journal: Journal, wallet: str = WALLET) -> None:
         self.entries: list[Entry] = []
-        self.run = 0
+        self.epoch = 0
         self._news = asyncio.Event()
-        self.watch = journal.watch(wallet, self._on_append)
+        self.watch = journal.subscribe(wallet, self._on_append)
 
-    def _on_append(self, run: int, entries: Sequence[Entry]) -> None:
-        if run != self.run:
-            self.run, self.entries = run, []
+    def _on_append(self, epoch: int, entries: Sequence[Entry]) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.entries = epoch, []
         self.entries += entries
         self._news.set()
 
-    async def until(self, seq: int, run: int | None = None) -> None:
-        while (run or self.run) != self.run or not self.entries or self.entries[-1].seq < seq:
+    async def until(self, seq: int, epoch: int | None = None) -> None:
+        while (epoch or self.epoch) != self.epoch or not self.entries or self.entries[-1].seq < seq:
             self._news.clear()
             await self._news.wait()
 
 
 def test_watchers_of_another_node_are_told_every_small_append(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
         watcher = Watcher(there)
-        assert await there.head(WALLET) == Head(run, 0, "")
+        assert await there.head(WALLET) == Head(epoch, 0, "")
         for first in range(1, 30, 3):
-            await here.append(lease, run, trades(first, first + 2), b"", NOW)
+            await here.append(lease, epoch, trades(first, first + 2), b"", NOW)
         await watcher.until(30)
-        assert (watcher.run, watcher.entries) == (run, numbered(1, 30))
+        assert (watcher.epoch, watcher.entries) == (epoch, numbered(1, 30))
 
     play_two(scenario)
 
 
 def test_of_a_large_append_they_learn_the_newest_and_can_read_the_rest(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
         watcher = Watcher(there)
         await there.head(WALLET)
-        await here.append(lease, run, trades(1, MANY), b"so far", NOW)
+        await here.append(lease, epoch, trades(1, MANY), b"so far", NOW)
         await watcher.until(MANY)
         assert watcher.entries == numbered(MANY, MANY)
-        assert await there.read(WALLET, run, 0, **EVERYTHING) == numbered(1, MANY)
+        assert await there.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, MANY)
         assert await there.checkpoint(WALLET) == b"so far"
 
     play_two(scenario)
@@ -101,11 +101,11 @@ def test_who_watches_from_another_node_before_looking_at_the_head_learns_of_the_
     play_two: TwoNodes,
 ) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
 
         async def write() -> None:
             for number in range(1, 201):
-                await here.append(lease, run, trades(number, number), b"", NOW)
+                await here.append(lease, epoch, trades(number, number), b"", NOW)
 
         async def join() -> None:
             watcher = Watcher(there)
@@ -118,7 +118,7 @@ def test_who_watches_from_another_node_before_looking_at_the_head_learns_of_the_
             told = [entry.seq for entry in watcher.entries]
             assert told == sorted(set(told))
             assert max(told[-1:], default=head.seq) == 200
-            rest = await there.read(WALLET, run, head.seq, **EVERYTHING)
+            rest = await there.read(WALLET, epoch, head.seq, **EVERYTHING)
             assert rest == numbered(head.seq + 1, 200)
             watcher.watch.close()
 
@@ -134,13 +134,13 @@ def test_who_watches_from_another_node_before_looking_at_the_head_learns_of_the_
 
 def test_a_lease_is_refused_to_other_nodes_until_it_is_given_back(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
         waiting = Ear()
-        there.line(WALLET, waiting)
+        there.topic(WALLET, waiting)
         await there.head(WALLET)
         assert await there.acquire(WALLET) is None
         assert await there.held(WALLET)
-        appending = asyncio.ensure_future(here.append(lease, run, trades(1, MANY), b"", NOW))
+        appending = asyncio.ensure_future(here.append(lease, epoch, trades(1, MANY), b"", NOW))
         await asyncio.sleep(0)
         await here.release(lease)
         assert await waiting.until(1) == ["vacant"]
@@ -148,24 +148,24 @@ def test_a_lease_is_refused_to_other_nodes_until_it_is_given_back(play_two: TwoN
         assert later is not None
         assert later.token > lease.token
         await appending
-        assert (await there.append(later, run, trades(1, 1), b"", NOW)).seq == MANY + 1
+        assert (await there.append(later, epoch, trades(1, 1), b"", NOW)).seq == MANY + 1
         with pytest.raises(LeaseLost):
-            await here.append(lease, run, trades(1, 1), b"", NOW)
+            await here.append(lease, epoch, trades(1, 1), b"", NOW)
 
     play_two(scenario)
 
 
 def test_the_lease_of_a_node_that_closed_is_free_for_others(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        _, run = await begun(here)
+        _, epoch = await begun(here)
         waiting = Ear()
-        there.line(WALLET, waiting)
+        there.topic(WALLET, waiting)
         assert await there.acquire(WALLET) is None
         await here.close()
         assert await waiting.until(1) == ["vacant"]
         lease = await there.acquire(WALLET)
         assert lease is not None
-        assert (await there.append(lease, run, trades(1, 1), b"", NOW)).seq == 1
+        assert (await there.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
 
     play_two(scenario)
 
@@ -174,16 +174,16 @@ def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
     play_two: TwoNodes,
 ) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
         told, ear, own = listen(there), Ear(), Ear()
-        there.line(WALLET, ear)
-        line = here.line(WALLET, own)
+        there.topic(WALLET, ear)
+        line = here.topic(WALLET, own)
         await asyncio.gather(here.head(WALLET), there.head(WALLET))
         for number in range(1, 11):
-            await here.append(lease, run, trades(number, number), b"", NOW)
+            await here.append(lease, epoch, trades(number, number), b"", NOW)
             line.notify(b"%d" % number)
             await ear.until(number)
-            assert told[-1] == (run, numbered(number, number))
+            assert told[-1] == (epoch, numbered(number, number))
         assert ear.heard == [b"%d" % number for number in range(1, 11)]
         assert own.heard == []
 
@@ -192,15 +192,15 @@ def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
 
 def test_a_new_run_on_one_node_is_a_new_run_on_the_other(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
-        lease, run = await begun(here)
+        lease, epoch = await begun(here)
         watcher = Watcher(there)
         await there.head(WALLET)
-        await here.append(lease, run, trades(1, 5), b"", NOW)
+        await here.append(lease, epoch, trades(1, 5), b"", NOW)
         await watcher.until(5)
         later = await here.begin(lease, NOW)
         await here.append(lease, later, [NewEntry("trade", b"new")], b"", NOW)
         await watcher.until(1, later)
         assert watcher.entries == [Entry(1, "trade", b"new")]
-        assert await there.read(WALLET, run, 0, **EVERYTHING) == []
+        assert await there.read(WALLET, epoch, 0, **EVERYTHING) == []
 
     play_two(scenario)

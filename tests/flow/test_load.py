@@ -16,9 +16,8 @@ import pytest
 from eventsource import EventSource
 from processes import PATIENCE, ROOT, Simulator, server
 from scripted_server import ScriptedServer
-
-from wd_server.client.chain import Chain
-from wd_server.client.frame import FrameReader
+from wd_client.chain import Chain
+from wd_client.frame import FrameReader
 
 STREAMS = 60
 # Transactions that each wallet does while the test runs.

@@ -56,7 +56,7 @@ ON_NODE = (
     Client("launchdarkly-eventsource", "launchdarkly-eventsource"),
 )
 IN_PYTHON = (
-    Client("wd_server.client", "wd_server.client"),
+    Client("wd_client", "wd_client"),
     Client("httpx-sse", "httpx-sse", loops=True),
     Client("sseclient-py", "sseclient-py", loops=True),
     Client("aiohttp-sse-client", "aiohttp-sse-client", loops=True),

@@ -1,4 +1,4 @@
-"""`wd_server.client` against the real server, and against one that does what the test says."""
+"""`wd_client` against the real server, and against one that does what the test says."""
 
 import asyncio
 import json
@@ -15,8 +15,7 @@ from typing import Any, Self
 import pytest
 from processes import PATIENCE, ROOT, Server, Simulator, server
 from scripted_server import ScriptedServer
-
-from wd_server.client import (
+from wd_client import (
     Away,
     BadAnswer,
     Bookmark,
@@ -36,7 +35,7 @@ from wd_server.client import (
     stream,
     stream_sync,
 )
-from wd_server.client.chain import Chain
+from wd_client.chain import Chain
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 APPENDED = 20
@@ -647,7 +646,7 @@ def test_what_cannot_be_sent_is_refused_before(url: str, options: dict[str, Any]
 
 def test_it_needs_nothing_that_the_server_needs() -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import wd_server.client;"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import wd_client;"
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
     )
     done = subprocess.run(

@@ -73,8 +73,8 @@ def test_a_node_that_was_asleep_learns_that_another_took_over_and_writes_nothing
                 theirs = _stored(other.until("complete"))
             first.wait_for_log("lease lost")
             mine = _stored(mine + stream.until("complete"))
-        (run,) = {str(event.id).partition("-")[0] for event in theirs}
-        assert [event.id for event in theirs] == [f"{run}-{n + 1}" for n in range(len(theirs))]
+        (epoch,) = {str(event.id).partition("-")[0] for event in theirs}
+        assert [event.id for event in theirs] == [f"{epoch}-{n + 1}" for n in range(len(theirs))]
         assert mine == theirs
         with EventSource(nodes.stream(wallet)) as stream:
             assert _stored(stream.until("complete")) == theirs

@@ -20,12 +20,12 @@ from eventsource import Event, EventSource
 
 from wd_server.app import App
 from wd_server.chain import faults, rpc, transactions
-from wd_server.chain.simulator.faults import Fault, FaultKind
-from wd_server.chain.simulator.options import SimulatorOptions
-from wd_server.chain.simulator.rpc import Refusal
-from wd_server.chain.simulator.server import Simulator
+from wd_server.config.settings import Settings
 from wd_server.server import Server
-from wd_server.settings import Settings
+from wd_tools.simulator.faults import Fault, FaultKind
+from wd_tools.simulator.options import SimulatorOptions
+from wd_tools.simulator.rpc import Refusal
+from wd_tools.simulator.server import Simulator
 
 # Transactions: one request for the list of them, one for the first 100, one for the rest.
 SIZE = 130

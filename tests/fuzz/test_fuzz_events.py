@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mutation import JSON
 
 from wd_server.errors import WalletDoctorError
-from wd_server.streaming import event, sse
+from wd_server.events import event, sse
 
 TEXTS = st.text(max_size=60) | st.sampled_from(
     (

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from mutation import JSON, mutated
 
 from wd_server import base58
-from wd_server.analysis.book import Book
 from wd_server.chain import assets, pages, rpc
 from wd_server.chain.history import _entry
 from wd_server.chain.payloads import (
@@ -30,12 +29,13 @@ from wd_server.chain.payloads import (
 )
 from wd_server.chain.price_sources import Birdeye, DefiLlama, Question
 from wd_server.chain.quotes import PRICE_MAX, _is_sane
-from wd_server.chain.simulator.clock import Clock
-from wd_server.chain.simulator.enhanced import enhanced
-from wd_server.chain.simulator.market import Market
 from wd_server.errors import UpstreamError
-from wd_server.streaming import event
+from wd_server.events import event
+from wd_server.sync.book import Book
 from wd_server.trading.programs import SOL
+from wd_tools.simulator.clock import Clock
+from wd_tools.simulator.enhanced import enhanced
+from wd_tools.simulator.market import Market
 
 NOW = 1_800_000_000
 # CPU seconds for a KB: what is read of one takes 10 microseconds on an idle machine.

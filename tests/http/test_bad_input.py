@@ -282,8 +282,8 @@ def test_an_id_from_the_future_is_a_gap_and_a_full_replay(
     url = f"{served.url}/v4/wallet/{wallet}/stream"
     with EventSource(url) as stream:
         whole = [event.id for event in stream if event.id]
-    run, _, newest = str(whole[-1]).partition("-")
-    with EventSource(url, {"Last-Event-ID": f"{run}-{int(newest) + ahead}"}) as stream:
+    epoch, _, newest = str(whole[-1]).partition("-")
+    with EventSource(url, {"Last-Event-ID": f"{epoch}-{int(newest) + ahead}"}) as stream:
         connected, gap, *events = stream
     assert connected.data["resumed"] is False
     assert (gap.name, gap.data["reason"]) == ("gap", "unknown_id")

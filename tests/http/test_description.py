@@ -18,9 +18,10 @@ from wire import exchange
 from handlers import parameters
 from handlers.query import errors_as_events, last_id, page_query, stream_query
 from wd_server.errors import InvalidParameter
+from wd_server.events import event
+from wd_server.events import schema as reference
+from wd_server.events.meanings import MEANINGS
 from wd_server.journal.base import EventId
-from wd_server.streaming import event, reference
-from wd_server.streaming.meanings import MEANINGS
 
 # Seconds for all of Schemathesis' requests; it takes 30 on a quiet machine with two cores.
 SCHEMATHESIS_SECONDS = 240

@@ -11,7 +11,7 @@ from processes import Server, Simulator, server
 from wire import Answer, exchange
 
 from handlers.query import ALIASES
-from wd_server.chain.simulator import base58
+from wd_tools.simulator import base58
 
 JSON = ("Accept", "application/json")
 EVENTS = ("Accept", "text/event-stream")

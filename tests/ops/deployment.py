@@ -48,7 +48,7 @@ class Deployment:
     def surround(self) -> None:
         """Start Redis, and a chain of which every wallet goes on trading."""
         machine = self.machine
-        chain = ["/srv/source/.venv/bin/python", "-m", "wd_server.chain.simulator", "--port=8899"]
+        chain = ["/srv/source/.venv/bin/python", "-m", "wd_tools.simulator", "--port=8899"]
         chain += ["--only", "--live=1", f"--wallets=60x{WALLETS}"]
         for command in (["redis-server", "--save", ""], chain):
             machine.run("systemd-run", "--quiet", "--working-directory=/srv/source", *command)

@@ -19,9 +19,9 @@ from http2 import Http2, Request
 from processes import PATIENCE, ROOT, Server, Simulator, free_port, server, simulator
 from program import Program, running
 from proxies import CONF, Haproxy, Nginx, Proxy
+from wd_client import Complete, stream_sync
 
-from wd_server.client import Complete, stream_sync
-from wd_server.settings import Settings
+from wd_server.config.settings import Settings
 
 # Transactions of the wallets: what is followed, and small ones.
 SIZE = 60

@@ -15,8 +15,7 @@ import requests
 import sseclient
 from aiohttp_sse_client.client import EventSource
 from httpx_sse import connect_sse
-
-from wd_server.client import Away, stream_sync
+from wd_client import Away, stream_sync
 
 NAMES = frozenset({"trade", "complete", "bye"})
 # Seconds until the next attempt: what an EventSource waits when nobody said how long.
@@ -112,7 +111,7 @@ LOOPS = {
 
 if __name__ == "__main__":
     client, where = sys.argv[1:]
-    if client == "wd_server.client":
+    if client == "wd_client":
         with_ours(where)
     else:
         around(LOOPS[client], where)

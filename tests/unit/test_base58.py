@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wd_server import base58
-from wd_server.chain.simulator.base58 import encode
+from wd_tools.simulator.base58 import encode
 
 # Seconds of CPU for a megabyte of text; a decoder, which takes quadratic time, needs minutes.
 MEGABYTE_SECONDS = 1.0

@@ -6,7 +6,7 @@ import pytest
 from follower import Held
 
 from tests.eventsource import Event
-from wd_server.load.frames import read
+from wd_tools.load.frames import read
 
 
 def take(held: Held, name: str, event_id: str | None = None, **data: object) -> None:

@@ -13,9 +13,9 @@ from psutil import Process
 
 from wd_server import __version__
 from wd_server.app import App
+from wd_server.config.settings import Settings
 from wd_server.histogram import Histogram
 from wd_server.metrics import exposition
-from wd_server.settings import Settings
 
 CONTRACT = {
     "active_streams": "gauge",
@@ -92,10 +92,10 @@ def test_only_endless_tasks_can_be_failing(app: App) -> None:
 
 
 def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:
-    door = app.door.statistics()
-    door.checks = 5
-    door.refused["INVALID_KEY"] += 3
-    door.ended["revoked"] += 2
+    authenticator = app.authenticator.statistics()
+    authenticator.checks = 5
+    authenticator.refused["INVALID_KEY"] += 3
+    authenticator.ended["revoked"] += 2
     shown = families(app)
     assert shown["walletdoctor_access_checks"].samples[0].value == 5
     (refused,) = shown["walletdoctor_access_refused"].samples

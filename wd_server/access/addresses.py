@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
-from wd_server.variable import Network
+from wd_server.config.variables import Network
 
 # What a provider gives one customer: counting single IPv6 addresses would count nobody.
 IPV6_CUSTOMER_BITS = 64

@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wd_server import __version__, env_file
+from wd_server import __version__
 from wd_server.access import entrance, key_words
 from wd_server.access.keyring import KeyProblem, KeyRequest, Keyring, NewKey
 from wd_server.access.keys import ApiKey, SigningKeys
 from wd_server.access.secret_file import signing_keys
 from wd_server.access.store import AccessStore
+from wd_server.config import env_file
+from wd_server.config.redis_url import RedisUrl
+from wd_server.config.settings import InvalidSettings, Settings
 from wd_server.errors import StoreUnavailable
-from wd_server.redis_url import RedisUrl
-from wd_server.settings import InvalidSettings, Settings
 
 # Exit codes: refused, or no such key; argparse's own; the store doesn't answer; the settings are
 # wrong (sysexits.h).

@@ -4,18 +4,18 @@ import time
 from collections.abc import Callable
 
 from wd_server.access import issuers
-from wd_server.access.door import Door
+from wd_server.access.authenticator import Authenticator
+from wd_server.access.key_index import DefaultLimits
 from wd_server.access.quotas import LocalCounters
-from wd_server.access.recognition import DoorRules
-from wd_server.access.redis_counters import RedisCounters
-from wd_server.access.redis_store import RedisAccessStore
-from wd_server.access.roster import DefaultLimits
+from wd_server.access.recognition import AuthRules
 from wd_server.access.secret_file import signing_keys
-from wd_server.access.sqlite_store import SqliteAccessStore
 from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens
-from wd_server.redis_link import RedisLink
-from wd_server.settings import InvalidSettings, Settings
+from wd_server.config.settings import InvalidSettings, Settings
+from wd_server.embedded.keys import SqliteAccessStore
+from wd_server.redis.counters import RedisCounters
+from wd_server.redis.keys import RedisAccessStore
+from wd_server.redis.link import RedisLink
 from wd_server.tasks import Tasks
 
 FILE_NAME = "access.db"
@@ -35,13 +35,13 @@ def redis_link(settings: Settings, tasks: Tasks | None = None) -> RedisLink | No
         ) from None
 
 
-def door(
+def authenticator(
     settings: Settings,
     clock: Callable[[], float],
     link: RedisLink | None = None,
     tasks: Tasks | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Door:
+) -> Authenticator:
     """Not open yet; `link` is open before it is, and closed after it. Raises InvalidSettings
     (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and no place to keep one)."""
     keys = signing_keys(settings)
@@ -53,12 +53,12 @@ def door(
         other_issuer=settings.jwt_issuer,
         other_keys=() if path is None else issuers.read(path),
     )
-    return Door(
+    return Authenticator(
         store(settings, link),
         LocalCounters(monotonic) if link is None else RedisCounters(link),
         keys,
         Tokens(keys, rules),
-        DoorRules(
+        AuthRules(
             required=settings.api_key_required,
             limits=DefaultLimits(
                 settings.rate_limit_requests,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from wd_server.settings import InvalidSettings
+from wd_server.config.settings import InvalidSettings
 
 # Issuers have the present key, the last and the next one.
 KEYS_MAX = 16

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from wd_server.access.credentials import Credential, CredentialKind
+from wd_server.access.key_index import DefaultLimits, KeyIndex
 from wd_server.access.principal import Principal
-from wd_server.access.roster import DefaultLimits, Roster
 from wd_server.access.tokens import Claims, Tokens
 from wd_server.access.windows import Windows
 from wd_server.errors import AuthRequired, InvalidKey, RateLimited, TokenExpired
@@ -20,7 +20,7 @@ FAILURES_A_MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
-class DoorRules:
+class AuthRules:
     """`required`: nobody is let in without a key or token."""
 
     required: bool
@@ -33,9 +33,9 @@ class Recognition:
     back."""
 
     def __init__(
-        self, roster: Roster, tokens: Tokens, rules: DoorRules, monotonic: Callable[[], float]
+        self, key_index: KeyIndex, tokens: Tokens, rules: AuthRules, monotonic: Callable[[], float]
     ) -> None:
-        self._roster = roster
+        self._key_index = key_index
         self._tokens = tokens
         self._rules = rules
         self._monotonic = monotonic
@@ -67,7 +67,7 @@ class Recognition:
                 headers=usage.headers(),
             )
         if credential.kind is CredentialKind.KEY:
-            holder = self._roster.find(credential.secret)
+            holder = self._key_index.find(credential.secret)
             principal = None if holder is None else holder.principal
         else:
             principal = self._of_token(credential, address, now)
@@ -83,7 +83,7 @@ class Recognition:
 
     def refuse_ended(self, principal: Principal, now: float) -> None:
         """Raises InvalidKey, TokenExpired if it was let in once and may not any more."""
-        holder = None if principal.key_id is None else self._roster.holder(principal.key_id)
+        holder = None if principal.key_id is None else self._key_index.holder(principal.key_id)
         if principal.key_id is not None and (holder is None or not holder.key.is_live(now)):
             if principal.jti is not None:
                 raise InvalidKey("The API key that this token was made from isn't valid any more.")
@@ -93,7 +93,7 @@ class Recognition:
                 raise InvalidKey("This API key was replaced by a new one. Use that.")
             raise InvalidKey("This API key has expired.")
         if principal.jti is not None:
-            if self._roster.is_token_revoked(principal.jti):
+            if self._key_index.is_token_revoked(principal.jti):
                 raise InvalidKey("This token was revoked.")
             if principal.expires_at is not None and now >= principal.expires_at:
                 raise TokenExpired("The token has expired. Get a new one.")
@@ -127,7 +127,7 @@ class Recognition:
                 jti=claims.jti,
                 wallets_a_minute=limits.wallets_a_minute,
             )
-        holder = self._roster.holder(claims.key)
+        holder = self._key_index.holder(claims.key)
         if holder is None:
             return None
         of_key = holder.principal

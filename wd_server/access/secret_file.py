@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from wd_server.access.keys import SigningKeys
+from wd_server.config.settings import Settings
 from wd_server.errors import StoreUnavailable
 from wd_server.secret import Secret
-from wd_server.settings import Settings
 
 FILE_NAME = "secret-key"
 SECRET_BYTES = 32

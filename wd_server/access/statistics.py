@@ -10,7 +10,7 @@ from wd_server.errors import WalletDoctorError
 
 @dataclass(slots=True)
 class AccessStatistics:
-    """Totals since the start, but for `keys` known, `visits` open, `failing` (the store) and
+    """Totals since the start, but for `keys` known, `slots` open, `failing` (the store) and
     `stale`, which are as of now. `refused` by the error's code, `ended` by the reason of the
     `bye`."""
 
@@ -18,7 +18,7 @@ class AccessStatistics:
     refused: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     keys: int = 0
-    visits: int = 0
+    slots: int = 0
     failing: bool = False
     stale: bool = False
 

@@ -17,7 +17,7 @@ from wd_server.chain.quarantine import FOLDER_NAME, Quarantine
 from wd_server.chain.roll import Roll
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.spool import Spool
-from wd_server.settings import Settings
+from wd_server.config.settings import Settings
 from wd_server.tasks import Tasks
 
 

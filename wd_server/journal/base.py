@@ -1,7 +1,7 @@
 """The contract of a journal: a wallet's events, append-only, stored before they are sent.
 
-One journal serves all wallets. A wallet's journal has a *run* (one life of it) and entries
-numbered from 1 without holes; `<run>-<seq>` is an entry's id on the wire and may stand in Redis
+One journal serves all wallets. A wallet's journal has an *epoch* (one life of it) and entries
+numbered from 1 without holes; `<epoch>-<seq>` is an entry's id on the wire and may stand in Redis
 as a stream id as it is. Every implementation passes `tests/contract/`.
 
 What a journal promises:
@@ -14,22 +14,22 @@ What a journal promises:
 2.  Only the holder of the wallet's live lease appends. A holder that lost it gets `LeaseLost`
     and nothing of its append is stored. Nobody gets a wallet's lease before everything its
     earlier holder handed in is stored or refused.
-3.  `read` gives entries in order, without holes, whoever wrote them, each as it was appended. A
-    run of which that can't be said any more is given up, as in 7 (integrity.py).
-4.  A watcher is told of what is appended after it began to watch, in order, on the event loop,
-    after the entries are stored. Watchers of the journal that appends are told of everything, and
-    before `append` returns. Those on other nodes always learn of the newest entry; what lies
-    between two that they were told of can be read. What a watcher was told of, or an `append`
+3.  `read` gives entries in order, without holes, whoever wrote them, each as it was appended. An
+    epoch of which that can't be said any more is given up, as in 7 (integrity.py).
+4.  A subscriber is told of what is appended after it subscribed, in order, on the event loop,
+    after the entries are stored. Subscribers of the journal that appends are told of everything,
+    and before `append` returns. Those on other nodes always learn of the newest entry; what lies
+    between two that they were told of can be read. What a subscriber was told of, or an `append`
     returned for, `head`, `read` and `checkpoint` see from then on.
 5.  Anything that goes wrong with the store is `StoreUnavailable`, also a journal that isn't open
     (any more). The journal works again when the cause is gone. A store that can't be reached is
     `StoreAway`: what waits for it may go on when it is back.
 6.  `close` waits for what was handed in before it. A journal opened on the same store later goes
     on where that one ended; leases don't outlive the journal that holds them for long.
-7.  A store that lost or altered entries which were told of begins a new run, so that nobody who
+7.  A store that lost or altered entries which were told of begins a new epoch, so that nobody who
     has them takes others for their continuation. Leases on the wallet are over then, and those on
-    its line are told `on_vacant`.
-8.  What is on a wallet's line may get lost, and is never kept. It isn't told before what was
+    its topic are told `on_vacant`.
+8.  What is on a wallet's topic may get lost, and is never kept. It isn't told before what was
     appended before it.
 """
 
@@ -42,30 +42,30 @@ from wd_server.journal.statistics import JournalStatistics
 
 # Both halves must be exact in a JavaScript number (53 bits), since clients parse them.
 EVENT_ID_PART_MAX = 2**53 - 1
-# The low bits of a run tell wallets apart, those above are unix seconds: 51 bits until 2038, 53
+# The low bits of an epoch tell wallets apart, those above are unix seconds: 51 bits until 2038, 53
 # until 2242.
 RUN_WALLET_BITS = 20
 
 
 class EventId(NamedTuple):
-    """A position in a wallet's journal: everything up to and including `seq` of `run`."""
+    """A position in a wallet's journal: everything up to and including `seq` of `epoch`."""
 
-    run: int
+    epoch: int
     seq: int
 
     def __str__(self) -> str:
-        return f"{self.run}-{self.seq}"
+        return f"{self.epoch}-{self.seq}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `<run>-<seq>`. Raises InvalidParameter for anything else."""
-        run, _, seq = text.partition("-")
-        if all(half.isascii() and half.isdigit() and len(half) <= 16 for half in (run, seq)):
-            event_id = cls(int(run), int(seq))
+        """Read `<epoch>-<seq>`. Raises InvalidParameter for anything else."""
+        epoch, _, seq = text.partition("-")
+        if all(half.isascii() and half.isdigit() and len(half) <= 16 for half in (epoch, seq)):
+            event_id = cls(int(epoch), int(seq))
             if max(event_id) <= EVENT_ID_PART_MAX:
                 return event_id
         raise InvalidParameter(
-            "last_event_id is not an id this server sent: <run>-<seq>. Start again without it."
+            "last_event_id is not an id this server sent: <epoch>-<seq>. Start again without it."
         )
 
 
@@ -85,9 +85,9 @@ class Entry(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The newest entry of a wallet's journal. `seq` 0: a run has begun, nothing is in it."""
+    """The newest entry of a wallet's journal. `seq` 0: an epoch has begun, nothing is in it."""
 
-    run: int
+    epoch: int
     seq: int
     kind: str
 
@@ -106,8 +106,8 @@ class Lease(NamedTuple):
     token: int
 
 
-def next_run(wallet: str, earlier: int | None, now: float) -> int:
-    """The run that begins `now` (unix seconds): greater than the earlier one, even if the clock
+def next_epoch(wallet: str, earlier: int | None, now: float) -> int:
+    """The epoch that begins `now` (unix seconds): greater than the earlier one, even if the clock
     went back, and its own for this wallet (two wallets that begin within one second share theirs
     once in a million)."""
     seconds = int(now)
@@ -117,30 +117,30 @@ def next_run(wallet: str, earlier: int | None, now: float) -> int:
 
 
 OnAppend = Callable[[int, Sequence[Entry]], None]
-"""Called with the run and the entries just stored, in order. Must not block or raise."""
+"""Called with the epoch and the entries just stored, in order. Must not block or raise."""
 
 
-class Watch(Protocol):
+class JournalSubscription(Protocol):
     def close(self) -> None:
         """Stop being told. Closing twice is no error."""
 
 
-class Listener(Protocol):
-    """Who has a wallet's line open. Must not block or raise."""
+class TopicListener(Protocol):
+    """Who has a wallet's topic open. Must not block or raise."""
 
     def on_notice(self, notice: bytes) -> None:
-        """Somebody else on the line said this."""
+        """Somebody else on the topic said this."""
 
     def on_vacant(self) -> None:
         """The lease that another had may be free: it was given back, or its holder is gone. Called
         once after an `acquire` that got None, maybe more often."""
 
 
-class Line(Protocol):
+class Topic(Protocol):
     """What those who read one wallet on all nodes tell each other."""
 
     def notify(self, notice: bytes) -> None:
-        """Tell all others on the line, in the order of the calls. Doesn't wait, may get lost."""
+        """Tell all others on the topic, in the order of the calls. Doesn't wait, may get lost."""
 
     def close(self) -> None:
         """Closing twice is no error."""
@@ -160,10 +160,10 @@ class Journal(Protocol):
         """The newest entry; None if this wallet has no journal."""
 
     async def read(
-        self, wallet: str, run: int, after: int, limit: int, max_bytes: int
+        self, wallet: str, epoch: int, after: int, limit: int, max_bytes: int
     ) -> list[Entry]:
-        """Entries of `run` with `seq > after`: at most `limit`, and no more once `max_bytes` of
-        payload are reached (but at least one if there is one). Empty if `run` isn't the current
+        """Entries of `epoch` with `seq > after`: at most `limit`, and no more once `max_bytes` of
+        payload are reached (but at least one if there is one). Empty if `epoch` isn't the current
         one (any more, if it turns out to be damaged), or `after` is the head or beyond."""
 
     async def acquire(self, wallet: str) -> Lease | None:
@@ -180,24 +180,24 @@ class Journal(Protocol):
         then given back as soon as the store answers."""
 
     async def begin(self, lease: Lease, now: float) -> int:
-        """Start a new run: earlier entries and the checkpoint are dropped. Returns the run, which
-        is greater than every earlier one of this wallet (`next_run`). `now` is unix seconds.
-        Watchers learn of it with the first append. Raises LeaseLost."""
+        """Start a new epoch: earlier entries and the checkpoint are dropped. Returns the epoch,
+        which is greater than every earlier one of this wallet (`next_epoch`). `now` is unix
+        seconds. Subscribers learn of it with the first append. Raises LeaseLost."""
 
     async def append(
-        self, lease: Lease, run: int, entries: Sequence[NewEntry], checkpoint: bytes, now: float
+        self, lease: Lease, epoch: int, entries: Sequence[NewEntry], checkpoint: bytes, now: float
     ) -> Head:
         """Store the entries behind the newest one, and the checkpoint, in one transaction.
         `entries` may be empty: only the checkpoint is stored and nobody is told. Returns the
-        newest entry. Raises LeaseLost (also when `run` isn't the current one),
+        newest entry. Raises LeaseLost (also when `epoch` isn't the current one),
         StoreUnavailable."""
 
     async def checkpoint(self, wallet: str) -> bytes | None:
         """What the last append stored beside its entries; None right after `begin`."""
 
-    def watch(self, wallet: str, on_append: OnAppend) -> Watch: ...
+    def subscribe(self, wallet: str, on_append: OnAppend) -> JournalSubscription: ...
 
-    def line(self, wallet: str, listener: Listener) -> Line: ...
+    def topic(self, wallet: str, listener: TopicListener) -> Topic: ...
 
     def statistics(self) -> JournalStatistics:
         """Totals since the start, from memory; the journal goes on counting in it."""

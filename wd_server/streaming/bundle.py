@@ -1,6 +1,6 @@
 """A client of several wallets: a position in the journal of each.
 
-As a `Stream` it holds positions and no queue. Each wallet's channel tells its `Member`, whose
+As a `Stream` it holds positions and no queue. Each wallet's channel tells its `Subscription`, whose
 events are put together with those of others that are due in the same pass, and leave in one write.
 When one write doesn't hold them all, members take turns, a page each, so that a wallet with a long
 history keeps no other waiting. Every event has an id that stands for the positions in all wallets,
@@ -12,28 +12,28 @@ from collections.abc import Sequence
 
 from wd_server.chain.turns import Tenant
 from wd_server.errors import WalletDoctorError
+from wd_server.events import event, sse
 from wd_server.journal.base import EventId
-from wd_server.streaming import event, sse
-from wd_server.streaming.bundle_id import Bookmarks, Places, Seal
+from wd_server.streaming.bundle_id import Bookmarks, Positions, Seal
 from wd_server.streaming.channel import PAGE_BYTES, Channel, Unreadable
-from wd_server.streaming.client import OPEN, Client, Home
 from wd_server.streaming.compression import Frames
+from wd_server.streaming.connection import OPEN, Client, Home
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import NOTHING_YET, NamedView, Page, View
 
 
-class Member:
-    """One wallet of a bundle. `place` is its number there. `run` and `seq` are the position:
+class Subscription:
+    """One wallet of a bundle. `place` is its number there. `epoch` and `seq` are the position:
     everything up to there was written or is about to be. `preview` is the one it has shown."""
 
     __slots__ = (
         "bundle",
         "channel",
+        "epoch",
         "percentage",
         "place",
         "preview",
         "progressed",
-        "run",
         "seq",
         "view",
     )
@@ -43,7 +43,7 @@ class Member:
         self.place = place
         self.channel = channel
         self.view = view
-        self.run, self.seq = channel.run, 0
+        self.epoch, self.seq = channel.epoch, 0
         self.progressed = NOTHING_YET
         self.percentage = -1
         self.preview: Frames | None = None
@@ -106,14 +106,14 @@ class Bundle(Client):
     ) -> None:
         super().__init__(stream_id, view, home, heartbeat_seconds)
         self.members = [
-            Member(self, place, channel, _named(view, channel.wallet))
+            Subscription(self, place, channel, _named(view, channel.wallet))
             for place, channel in enumerate(channels)
         ]
-        self._places = Places(self.wallets, seal)
+        self._places = Positions(self.wallets, seal)
         self._reading = set(self.members)
         # Those whose turn will come, in that order, and those whose next page is being read.
-        self._due: dict[Member, None] = {}
-        self._waiting: set[Member] = set()
+        self._due: dict[Subscription, None] = {}
+        self._waiting: set[Subscription] = set()
         # What the next write has, at most PAGE_BYTES and one page: bytes, and what is in them. Only
         # the first one has the greeting, which is framed already.
         self._greeting = b""
@@ -126,7 +126,7 @@ class Bundle(Client):
         return [member.channel.wallet for member in self.members]
 
     @property
-    def watchers(self) -> Sequence[Member]:
+    def subscribers(self) -> Sequence[Subscription]:
         return list(self._reading)
 
     def reads(self, wallet: str) -> bool:
@@ -135,7 +135,7 @@ class Bundle(Client):
 
     @property
     def lag(self) -> int:
-        return sum(member.channel.behind(member.run, member.seq) for member in self._reading)
+        return sum(member.channel.behind(member.epoch, member.seq) for member in self._reading)
 
     def resume(self, bookmarks: Bookmarks | Unreadable) -> event.GapReason | None:
         """Begin where the client's last id says; wallets that it doesn't know, at their start.
@@ -147,7 +147,7 @@ class Bundle(Client):
             if isinstance(bookmarks, Unreadable):
                 left = bookmarks
             else:
-                left = bookmarks.position(channel.wallet, channel.run)
+                left = bookmarks.position(channel.wallet, channel.epoch)
             gap = channel.gap(left)
             if gap is not None:
                 frame = event.gap_frame(gap, str(left), channel.position)
@@ -193,7 +193,7 @@ class Bundle(Client):
 
     # What members tell.
 
-    def advance(self, member: Member) -> None:
+    def advance(self, member: Subscription) -> None:
         """There is something new for this member."""
         if self.state not in OPEN or member not in self._reading:
             return
@@ -203,7 +203,7 @@ class Bundle(Client):
             self._take(member)
         self._plan()
 
-    def show(self, member: Member, frames: Frames) -> None:
+    def show(self, member: Subscription, frames: Frames) -> None:
         """An event that isn't kept, unless the client is behind with what is."""
         if frames is member.channel.preview:
             self.advance(member)
@@ -213,10 +213,10 @@ class Bundle(Client):
 
     # Its own ways.
 
-    def _take(self, member: Member) -> None:
+    def _take(self, member: Subscription) -> None:
         """Put together what there is for this member, up to a page."""
         channel = member.channel
-        if member.run != channel.run:
+        if member.epoch != channel.epoch:
             self._adopt_run(member)
         if channel.preview is not member.preview:
             member.preview = channel.preview
@@ -240,20 +240,20 @@ class Bundle(Client):
             self._reading.discard(member)
             self.home.leave(member)
 
-    def _adopt_run(self, member: Member) -> None:
+    def _adopt_run(self, member: Subscription) -> None:
         """Go to the start of the channel's run."""
         channel = member.channel
-        left = EventId(member.run, member.seq)
-        member.run, member.seq = channel.run, 0
-        self._places.move(member.place, member.run, 0)
-        if left.run:
+        left = EventId(member.epoch, member.seq)
+        member.epoch, member.seq = channel.epoch, 0
+        self._places.move(member.place, member.epoch, 0)
+        if left.epoch:
             gap = event.gap_frame("reset", str(left), channel.position)
             self._put(event.named(gap, channel.wallet))
 
-    def _put_page(self, member: Member, page: Page) -> None:
-        places, place, run = self._places, member.place, member.run
+    def _put_page(self, member: Subscription, page: Page) -> None:
+        places, place, epoch = self._places, member.place, member.epoch
         for seq, frame in page.pieces:
-            places.move(place, run, seq)
+            places.move(place, epoch, seq)
             self._put(sse.identified(places.id(), frame))
         self._trades += page.trades
         member.seq, member.progressed = page.seq, page.progressed

@@ -71,15 +71,15 @@ class Bookmarks(tuple[Bookmark, ...]):
             raise _refusal()
         return cls(_bookmarks(bookmarks))
 
-    def position(self, wallet: str, run: int) -> EventId | None:
-        """Where the client was in this wallet, whose run is `run` now; None if it has nothing of
+    def position(self, wallet: str, epoch: int) -> EventId | None:
+        """Where the client was in this wallet, whose run is `epoch` now; None if it has nothing of
         it. The run may be another one."""
         tag = _tag(wallet)
         found = [bookmark.position for bookmark in self if bookmark.tag == tag]
-        return next((each for each in found if each.run == run), found[0] if found else None)
+        return next((each for each in found if each.epoch == epoch), found[0] if found else None)
 
 
-class Places:
+class Positions:
     """Positions in these wallets as they move, and the id for each."""
 
     __slots__ = ("_bookmarks", "_seal", "_tags")
@@ -89,9 +89,9 @@ class Places:
         self._tags = [_tag(wallet) for wallet in wallets]
         self._bookmarks = [b""] * len(wallets)
 
-    def move(self, place: int, run: int, seq: int) -> None:
+    def move(self, place: int, epoch: int, seq: int) -> None:
         """The wallet with this number is at another position. `seq` 0: at its beginning."""
-        bookmark = self._tags[place] + run.to_bytes(RUN_BYTES) + _varint(seq) if seq else b""
+        bookmark = self._tags[place] + epoch.to_bytes(RUN_BYTES) + _varint(seq) if seq else b""
         self._bookmarks[place] = bookmark
 
     def id(self) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from wd_server.chain.turns import Tenant
 from wd_server.errors import InternalError, StoreAway, StoreUnavailable, WalletDoctorError
-from wd_server.journal.base import Entry, EventId, Head, Journal, Watch
-from wd_server.streaming import event
+from wd_server.events import event
+from wd_server.journal.base import Entry, EventId, Head, Journal, JournalSubscription
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.statistics import Statistics
 from wd_server.streaming.view import Page, Progressed, View
@@ -56,7 +56,7 @@ class Visited(Protocol):
     def abort(self) -> None: ...
 
 
-class Watcher(Visited, Protocol):
+class Subscriber(Visited, Protocol):
     """Who reads a wallet's events: a stream, or what a bundle has for this one of its wallets.
     `view` is what it asked to see, everything up to `seq` was written."""
 
@@ -92,7 +92,7 @@ class Pump(Protocol):
 
 
 class Channel:
-    """`run` 0: nothing is known of this wallet yet. `settled`: its newest entry is its last for
+    """`epoch` 0: nothing is known of this wallet yet. `settled`: its newest entry is its last for
     now, so a stream that doesn't follow may end there. `progress` and `preview` are events that
     aren't kept; `percentage` -1 and None while there are none."""
 
@@ -108,11 +108,12 @@ class Channel:
         "_rendered",
         "_rendered_bytes",
         "_served",
+        "_subscription",
         "_summary",
         "_summary_at",
         "_summary_timer",
         "_waiting",
-        "_watch",
+        "epoch",
         "head",
         "head_kind",
         "members",
@@ -120,7 +121,6 @@ class Channel:
         "percentage",
         "preview",
         "progress",
-        "run",
         "settled",
         "streams",
         "wallet",
@@ -130,26 +130,26 @@ class Channel:
         self, wallet: str, journal: Journal, pump: Pump, clock: Callable[[], float]
     ) -> None:
         self.wallet = wallet
-        self.run = 0
+        self.epoch = 0
         self.head = 0
         self.head_kind = ""
         self.newest: Head | None = None
         self.settled = False
         self.streams: set[Stream] = set()
-        self.members: set[Watcher] = set()
+        self.members: set[Subscriber] = set()
         self.progress = Frames(b"")
         self.percentage = -1
         self.preview: Frames | None = None
         self._journal = journal
         self._pump = pump
         self._clock = clock
-        self._watch: Watch | None = None
+        self._subscription: JournalSubscription | None = None
         self._announced = False
         self._announced_at = 0.0
         self._recent: list[Entry] = []
         self._fetched: dict[int, list[Entry]] = {}
         self._served: list[int] = []
-        self._waiting: dict[int, set[Watcher]] = {}
+        self._waiting: dict[int, set[Subscriber]] = {}
         self._reads: dict[asyncio.Task[None], None] = {}
         self._rendered: dict[tuple[View, int, Progressed], Page] = {}
         self._rendered_bytes = 0
@@ -159,19 +159,19 @@ class Channel:
 
     async def open(self) -> None:
         """Find the head and be told of everything after it. Raises StoreUnavailable."""
-        self._watch = self._journal.watch(self.wallet, self._on_append)
+        self._subscription = self._journal.subscribe(self.wallet, self._on_append)
         try:
             head = await self._journal.head(self.wallet)
         except BaseException:
             self.close()
             raise
-        if head is not None and (head.run, head.seq) >= (self.run, self.head):
+        if head is not None and (head.epoch, head.seq) >= (self.epoch, self.head):
             self._move(head)
 
     def close(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None  # they refer to each other
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None  # they refer to each other
         if self._summary_timer is not None:
             self._summary_timer.cancel()
         for read in self._reads:
@@ -180,7 +180,7 @@ class Channel:
     @property
     def position(self) -> str | None:
         """The newest entry's id."""
-        return str(EventId(self.run, self.head)) if self.run else None
+        return str(EventId(self.epoch, self.head)) if self.epoch else None
 
     @property
     def finished(self) -> bool:
@@ -200,22 +200,22 @@ class Channel:
         """Why a client can't go on from where it was; None if it can, or wasn't anywhere."""
         if isinstance(last, Unreadable):
             return "unknown_id"
-        if last is None or (last.run == self.run and last.seq <= self.head):
+        if last is None or (last.epoch == self.epoch and last.seq <= self.head):
             return None
-        return "expired" if 0 < last.run < self.run else "unknown_id"
+        return "expired" if 0 < last.epoch < self.epoch else "unknown_id"
 
-    def behind(self, run: int, seq: int) -> int:
+    def behind(self, epoch: int, seq: int) -> int:
         """How many entries come after this position."""
-        return self.head - seq if run == self.run else self.head
+        return self.head - seq if epoch == self.epoch else self.head
 
-    def leave(self, watcher: Watcher) -> None:
-        self.streams -= {watcher}
-        self.members -= {watcher}
+    def leave(self, subscriber: Subscriber) -> None:
+        self.streams -= {subscriber}
+        self.members -= {subscriber}
 
     # What the journal and the analysis tell.
 
-    def _on_append(self, run: int, entries: Sequence[Entry]) -> None:
-        if run != self.run:
+    def _on_append(self, epoch: int, entries: Sequence[Entry]) -> None:
+        if epoch != self.epoch:
             self._recent.clear()
             self._fetched.clear()
         elif self._recent and self._recent[-1].seq + 1 != entries[0].seq:
@@ -224,11 +224,11 @@ class Channel:
         if len(self._recent) > 2 * RECENT_ENTRIES:
             del self._recent[:-RECENT_ENTRIES]
         self.preview = None
-        self._move(Head(run, entries[-1].seq, entries[-1].kind))
+        self._move(Head(epoch, entries[-1].seq, entries[-1].kind))
 
     def _move(self, head: Head) -> None:
         self.newest = head
-        self.run, self.head, self.head_kind = head
+        self.epoch, self.head, self.head_kind = head
         self._forget_rendered()
         self._announce()
 
@@ -237,11 +237,11 @@ class Channel:
         self.progress = Frames(event.frame(progress))
         self.percentage = progress.percentage
         if further:
-            self._pump.visit(self._watchers(), lambda watcher: watcher.show_progress())
+            self._pump.visit(self._subscribers(), lambda subscriber: subscriber.show_progress())
 
     def on_preview(self, preview: event.Preview) -> None:
         self.preview = frames = Frames(event.frame(preview))
-        self._pump.visit(self._watchers(), lambda watcher: watcher.show(frames))
+        self._pump.visit(self._subscribers(), lambda subscriber: subscriber.show(frames))
 
     def on_summary(self, summary: Summary) -> None:
         """The totals after new trades, for those who saw the trades; the newest of a second."""
@@ -258,7 +258,7 @@ class Channel:
         if self._summary is not None:
             frames = Frames(event.summary_frame(self._summary))
             self._summary, self._summary_at = None, monotonic()
-            followers = [watcher for watcher in self._watchers() if watcher.view.follow]
+            followers = [subscriber for subscriber in self._subscribers() if subscriber.view.follow]
             self._pump.visit(followers, lambda follower: follower.show(frames))
 
     def on_unsettled(self) -> None:
@@ -271,8 +271,8 @@ class Channel:
             self._announce()
 
     def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None:
-        told = [each for each in self._watchers() if followers_too or not each.view.follow]
-        self._pump.visit(told, lambda watcher: watcher.fail(error))
+        told = [each for each in self._subscribers() if followers_too or not each.view.follow]
+        self._pump.visit(told, lambda subscriber: subscriber.fail(error))
 
     # What streams ask for.
 
@@ -288,71 +288,73 @@ class Channel:
             while entries[-1].seq > reach:
                 entries.pop()
             now = int(self._clock())
-            page = view.render(self.run, entries, self.head, self.finished, progressed, now)
+            page = view.render(self.epoch, entries, self.head, self.finished, progressed, now)
             if self._rendered_bytes > RENDERED_BYTES:
                 self._forget_rendered()
             self._rendered[key] = page
             self._rendered_bytes += page.size
         return page
 
-    def fetch(self, watcher: Watcher) -> None:
-        """Read the page after the watcher's position and pump the watcher when it is there."""
-        if watcher.seq in self._waiting:
-            self._waiting[watcher.seq].add(watcher)
+    def fetch(self, subscriber: Subscriber) -> None:
+        """Read the page after the subscriber's position, and pump it when the page is there."""
+        if subscriber.seq in self._waiting:
+            self._waiting[subscriber.seq].add(subscriber)
             return
-        self._waiting[watcher.seq] = {watcher}
-        after = watcher.seq
+        self._waiting[subscriber.seq] = {subscriber}
+        after = subscriber.seq
         read = self._pump.tasks.spawn(
             "page",
-            self._read(self.run, after),
+            self._read(self.epoch, after),
             on_failure=lambda: self._fail_waiting(after, InternalError(UNREADABLE)),
             wallet=self.wallet,
         )
         self._reads[read] = None
         read.add_done_callback(self._reads.pop)
 
-    async def _read(self, run: int, after: int) -> None:
+    async def _read(self, epoch: int, after: int) -> None:
         """Once the store is there: meanwhile streams wait and get their heartbeats."""
         while True:
             try:
                 async with self._pump.page_reads:
-                    return await self._read_once(run, after)
+                    return await self._read_once(epoch, after)
             except StoreAway:
                 await asyncio.sleep(AWAY_SECONDS)
 
-    async def _read_once(self, run: int, after: int) -> None:
+    async def _read_once(self, epoch: int, after: int) -> None:
         try:
-            entries = await self._journal.read(self.wallet, run, after, PAGE_ENTRIES, PAGE_BYTES)
-            if run == self.run and not entries:
-                await self._check_over(run)
+            entries = await self._journal.read(self.wallet, epoch, after, PAGE_ENTRIES, PAGE_BYTES)
+            if epoch == self.epoch and not entries:
+                await self._check_over(epoch)
         except StoreAway:
             raise
         except WalletDoctorError as error:
             self._fail_waiting(after, error)
             return
-        if run == self.run and not entries:
+        if epoch == self.epoch and not entries:
             del self._waiting[after]
             return
-        if run == self.run:
+        if epoch == self.epoch:
             self._fetched[after] = entries
             self._pump.counts.replayed += len(entries)
         served = asyncio.get_running_loop().create_future()
-        self._pump.visit(self._serve(after, served), lambda watcher: watcher.pump(), heavy=True)
+        self._pump.visit(
+            self._serve(after, served), lambda subscriber: subscriber.pump(), heavy=True
+        )
         async with asyncio.timeout(SERVED_SECONDS):
             await served
 
     def _fail_waiting(self, after: int, error: WalletDoctorError) -> None:
-        self._pump.visit(self._waiting.pop(after, ()), lambda watcher: watcher.fail(error))
+        self._pump.visit(self._waiting.pop(after, ()), lambda subscriber: subscriber.fail(error))
 
-    async def _check_over(self, run: int) -> None:
+    async def _check_over(self, epoch: int) -> None:
         """Nothing can be read because another run has begun, or will because the store lost this
         one; its first entry will have all streams visited. Raises StoreUnavailable if that isn't
         why."""
         head = await self._journal.head(self.wallet)
-        if head is not None and head.run == run:
+        if head is not None and head.epoch == epoch:
             raise StoreUnavailable("The wallet's stored events can't be read now.")
 
-    def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator[Watcher]:
+    def _serve(self, after: int, served: asyncio.Future[None]) -> Iterator[Subscriber]:
         """Those who wait for the page; it isn't dropped before they have it."""
         yield from self._waiting.pop(after)
         self._served.append(after)
@@ -374,7 +376,7 @@ class Channel:
         fetched = self._fetched.get(after)
         return None if fetched is None else list(fetched)
 
-    def _watchers(self) -> list[Watcher]:
+    def _subscribers(self) -> list[Subscriber]:
         return [*self.streams, *self.members]
 
     def _forget_rendered(self) -> None:

@@ -19,6 +19,6 @@ class Source(Protocol):
     """Who fills the journal of a wallet while somebody is there."""
 
     def attend(
-        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+        self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...

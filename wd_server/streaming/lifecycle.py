@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import get_args
+
+from wd_server.events import event
 
 
 class StreamState(Enum):
@@ -26,16 +29,7 @@ class CloseReason(Enum):
     CLOSED_BY_OWNER = "closed_by_owner"
 
 
-BYE_REASONS = frozenset(
-    {
-        CloseReason.SHUTDOWN,
-        CloseReason.LIFETIME,
-        CloseReason.TOKEN_EXPIRED,
-        CloseReason.REVOKED,
-        CloseReason.SLOW,
-        CloseReason.CLOSED_BY_OWNER,
-    }
-)
+BYE_REASONS = frozenset(CloseReason(reason) for reason in get_args(event.ByeReason))
 
 # When a client that is sent away may be back, in milliseconds: soon, with a new token where that
 # is what it needs; late where coming back is of no use.

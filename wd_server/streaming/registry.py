@@ -12,13 +12,13 @@ from uuid import UUID
 import structlog
 
 from wd_server.errors import AtCapacity, Draining, WalletDoctorError
+from wd_server.events import event
 from wd_server.journal.base import EventId, Journal
-from wd_server.streaming import event
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
-from wd_server.streaming.channel import Channel, T, Unreadable, Watcher
-from wd_server.streaming.client import Client, Limits
+from wd_server.streaming.channel import Channel, Subscriber, T, Unreadable
 from wd_server.streaming.compression import Frames
+from wd_server.streaming.connection import Client, Limits
 from wd_server.streaming.demand import Asked, Source
 from wd_server.streaming.lifecycle import CloseReason
 from wd_server.streaming.statistics import Statistics
@@ -179,7 +179,7 @@ class StreamRegistry:
         self.check_room()
         gap = channel.gap(last_event_id)
         left = last_event_id if isinstance(last_event_id, EventId) and gap is None else None
-        position = left or EventId(channel.run, 0)
+        position = left or EventId(channel.epoch, 0)
         stream = Stream(self._new_id(), view, channel, self, position, heartbeat_seconds)
         stream.greeting = stream.connected(channel.wallet, left is not None)
         if gap is not None:
@@ -222,8 +222,8 @@ class StreamRegistry:
         self.counts.active += 1
         self._empty.clear()
         self.counts.total += 1
-        for watcher in client.watchers:
-            channel = watcher.channel
+        for subscriber in client.subscribers:
+            channel = subscriber.channel
             held = channel.wallet in asked.held
             self._source.attend(
                 channel.wallet, channel, client.view.follow, client.tenant, held=held
@@ -243,11 +243,11 @@ class StreamRegistry:
         if self._second is None:
             self._second = asyncio.get_running_loop().call_later(1, self.on_second)
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, subscriber: Subscriber) -> None:
         """It reads its wallet no further."""
-        channel = watcher.channel
-        channel.leave(watcher)
-        self._source.leave(channel.wallet, watcher.view.follow, watcher.tenant)
+        channel = subscriber.channel
+        channel.leave(subscriber)
+        self._source.leave(channel.wallet, subscriber.view.follow, subscriber.tenant)
         self.drop_unused(channel)
 
     def closed(self, stream: Client) -> None:
@@ -261,8 +261,8 @@ class StreamRegistry:
         self._sent.events += stream.events_sent
         self._sent.trades += stream.trades_sent
         self._sent.bytes += stream.bytes_sent
-        for watcher in stream.watchers:
-            self.leave(watcher)
+        for subscriber in stream.subscribers:
+            self.leave(subscriber)
         duration = monotonic() - (stream.opened_at or stream.asked_at)
         self.counts.closed[stream.reason.value] += 1
         self.counts.errored += stream.errored is not None

@@ -8,19 +8,19 @@ from the journal again later. So live, replay and slow are the same few lines, `
 import asyncio
 from collections.abc import Sequence
 
+from wd_server.events import event
 from wd_server.journal.base import EventId
-from wd_server.streaming import event
 from wd_server.streaming.channel import Channel
-from wd_server.streaming.client import OPEN, Client, Home
 from wd_server.streaming.compression import Frames
+from wd_server.streaming.connection import OPEN, Client, Home
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import NOTHING_YET, Mark, View
 
 
 class Stream(Client):
-    """`run` and `seq` are the position: everything up to there was written."""
+    """`epoch` and `seq` are the position: everything up to there was written."""
 
-    __slots__ = ("channel", "mark", "percentage", "progressed", "run", "seq")
+    __slots__ = ("channel", "epoch", "mark", "percentage", "progressed", "seq")
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Stream(Client):
     ) -> None:
         super().__init__(stream_id, view, home, heartbeat_seconds)
         self.channel = channel
-        self.run, self.seq = position
+        self.epoch, self.seq = position
         # Where it stands, while it is live and follows: others may stand there too.
         self.mark: Mark | None = None
         self.progressed = NOTHING_YET
@@ -44,12 +44,12 @@ class Stream(Client):
         return (self.channel.wallet,)
 
     @property
-    def watchers(self) -> "Sequence[Stream]":
+    def subscribers(self) -> "Sequence[Stream]":
         return (self,)
 
     @property
     def lag(self) -> int:
-        return self.channel.behind(self.run, self.seq)
+        return self.channel.behind(self.epoch, self.seq)
 
     # What the loop tells.
 
@@ -85,7 +85,7 @@ class Stream(Client):
         it; end there if this stream doesn't follow. `first` are so many events that come before
         it, in the same write."""
         channel = self.channel
-        if self.run != channel.run and self.state in OPEN:
+        if self.epoch != channel.epoch and self.state in OPEN:
             gap = self._adopt_run()
             first += gap
             events += bool(gap)
@@ -134,9 +134,9 @@ class Stream(Client):
 
     def _adopt_run(self) -> bytes:
         """Go to the start of the channel's run; what the client is told of that, if anything."""
-        left = EventId(self.run, self.seq)
-        self.run, self.seq, self.mark = self.channel.run, 0, None
-        if not left.run:
+        left = EventId(self.epoch, self.seq)
+        self.epoch, self.seq, self.mark = self.channel.epoch, 0, None
+        if not left.epoch:
             return b""
         return self._private(event.gap_frame("reset", str(left), self.channel.position))
 

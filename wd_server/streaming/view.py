@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from wd_server.events import event, sse
 from wd_server.journal.base import Entry, Head
-from wd_server.streaming import event, sse
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
 
@@ -119,7 +119,7 @@ class View(Struct, frozen=True, cache_hash=True):
 
     def render(
         self,
-        run: int,
+        epoch: int,
         entries: Sequence[Entry],
         head: int,
         finished: bool,
@@ -130,7 +130,7 @@ class View(Struct, frozen=True, cache_hash=True):
         that it is a `complete`, `now` is unix seconds. An overtaken `complete` isn't shown to a
         stream that would end with it."""
         events, trades, progressed = self._events(entries, head, finished, progressed, now)
-        joined = Frames(b"".join([_frame(run, entry) for entry in events]))
+        joined = Frames(b"".join([_frame(epoch, entry) for entry in events]))
         return Page(joined, entries[-1].seq, len(events), trades, progressed, Mark())
 
     def _events(
@@ -187,7 +187,7 @@ class NamedView(View, frozen=True, cache_hash=True):
 
     def render(
         self,
-        run: int,
+        epoch: int,
         entries: Sequence[Entry],
         head: int,
         finished: bool,
@@ -203,8 +203,8 @@ class NamedView(View, frozen=True, cache_hash=True):
         return Page(Frames(b""), seq, len(events), trades, progressed, Mark(), pieces)
 
 
-def _frame(run: int, entry: Entry) -> bytes:
-    return sse.frame(entry.kind, entry.payload, f"{run}-{entry.seq}")
+def _frame(epoch: int, entry: Entry) -> bytes:
+    return sse.frame(entry.kind, entry.payload, f"{epoch}-{entry.seq}")
 
 
 _any_decoder = msgspec.json.Decoder(float_hook=Decimal)

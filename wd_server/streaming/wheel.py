@@ -8,13 +8,13 @@ WHEEL_SECONDS = 64
 NOWHERE = -1
 
 
-class Spoke(Protocol):
+class Timed(Protocol):
     """What stands in the wheel. `slot` is the wheel's own note: NOWHERE, or where it stands."""
 
     slot: int
 
 
-T = TypeVar("T", bound=Spoke)
+T = TypeVar("T", bound=Timed)
 
 
 class TimerWheel(Generic[T]):
@@ -27,16 +27,16 @@ class TimerWheel(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._slots))
 
-    def set(self, spoke: T, seconds: int) -> None:
+    def set(self, timed: T, seconds: int) -> None:
         """Stand where the wheel comes by in `seconds`, instead of anywhere else."""
-        self.discard(spoke)
-        spoke.slot = (self.now + min(max(seconds, 1), WHEEL_SECONDS - 1)) % WHEEL_SECONDS
-        self._slots[spoke.slot].add(spoke)
+        self.discard(timed)
+        timed.slot = (self.now + min(max(seconds, 1), WHEEL_SECONDS - 1)) % WHEEL_SECONDS
+        self._slots[timed.slot].add(timed)
 
-    def discard(self, spoke: T) -> None:
-        if spoke.slot != NOWHERE:
-            self._slots[spoke.slot].discard(spoke)
-            spoke.slot = NOWHERE
+    def discard(self, timed: T) -> None:
+        if timed.slot != NOWHERE:
+            self._slots[timed.slot].discard(timed)
+            timed.slot = NOWHERE
 
     def turn(self) -> list[T]:
         """One second on. Returns who is due; they stand nowhere now."""
@@ -44,6 +44,6 @@ class TimerWheel(Generic[T]):
         slot = self.now % WHEEL_SECONDS
         due = list(self._slots[slot])
         self._slots[slot].clear()
-        for spoke in due:
-            spoke.slot = NOWHERE
+        for timed in due:
+            timed.slot = NOWHERE
         return due

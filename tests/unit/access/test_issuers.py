@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wd_server.access import issuers
-from wd_server.settings import InvalidSettings
+from wd_server.config.settings import InvalidSettings
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])

@@ -8,9 +8,9 @@ import pytest
 
 from wd_server.access.keys import SigningKeys, key_id, new_key
 from wd_server.access.secret_file import signing_keys
+from wd_server.config.settings import Settings
 from wd_server.errors import StoreUnavailable
 from wd_server.secret import Secret
-from wd_server.settings import Settings
 
 CURRENT, OLD = Secret("c" * 32), Secret("o" * 32)
 

@@ -18,10 +18,10 @@ from redis_server import redis_server
 
 from wd_server.access import cli, entrance, key_words
 from wd_server.access.credentials import Credential, CredentialKind
-from wd_server.access.visits import Ending
+from wd_server.access.session_slots import Ending
+from wd_server.config.settings import Settings
 from wd_server.errors import InvalidKey
 from wd_server.secret import Secret
-from wd_server.settings import Settings
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 HOME = "192.0.2.1"
@@ -120,17 +120,19 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         link = entrance.redis_link(settings)
-        door = entrance.door(settings, time, link)
+        authenticator = entrance.authenticator(settings, time, link)
         if link is not None:
             await link.open()
-        await door.open()
-        principal = await door.check(key, HOME, time())
+        await authenticator.open()
+        principal = await authenticator.check(key, HOME, time())
         ended: asyncio.Future[Ending] = loop.create_future()
-        await door.enter(principal, ended.set_result)
-        token = door.issue(principal, time())
-        bearer = await door.check(Credential(CredentialKind.TOKEN, token.token), HOME, time())
+        await authenticator.enter(principal, ended.set_result)
+        token = authenticator.issue(principal, time())
+        bearer = await authenticator.check(
+            Credential(CredentialKind.TOKEN, token.token), HOME, time()
+        )
         of_token: asyncio.Future[Ending] = loop.create_future()
-        await door.enter(bearer, of_token.set_result)
+        await authenticator.enter(bearer, of_token.set_result)
 
         await loop.run_in_executor(None, told, environ, "revoke-token", token.jti)
         async with asyncio.timeout(5):
@@ -140,11 +142,11 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
         async with asyncio.timeout(5):
             assert await ended is Ending.REVOKED
         with pytest.raises(InvalidKey):
-            door.recall(key, HOME, time())
+            authenticator.recall(key, HOME, time())
         # And a key that is made while the door is open works at once.
         new = await loop.run_in_executor(None, told, environ, "create", "--name", "new")
-        assert await door.check(credential(new["key"]), HOME, time())
-        await door.close()
+        assert await authenticator.check(credential(new["key"]), HOME, time())
+        await authenticator.close()
         if link is not None:
             await link.close()
 

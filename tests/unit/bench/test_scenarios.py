@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bench import heartbeats, hundred_thousand, newcomer, nodes, stall, storm, wallets, watched
-from wd_server.load.report import Report
+from wd_tools.load.report import Report
 
 TIMES = {"count": 10, "p50": 1.0, "p99": 8.0, "p999": 9.0, "max": 9.0}
 

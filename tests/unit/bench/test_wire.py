@@ -1,7 +1,7 @@
 import pytest
 
 from bench.rivals import nchan, wire
-from wd_server.streaming import sse
+from wd_server.events import sse
 
 
 def test_an_event_has_the_agreed_size_and_one_mark():

@@ -11,13 +11,13 @@ from linked import linked_budget_store
 from redis_server import RedisServer, redis_server
 from structlog.testing import capture_logs
 
-from wd_server.chain import sqlite_budget
 from wd_server.chain.budget import Budget
 from wd_server.chain.credits import DAY_SECONDS, Credits, Share
-from wd_server.chain.redis_budget import KEPT_SECONDS
-from wd_server.chain.sqlite_budget import SqliteBudgetStore
 from wd_server.chain.turns import Tenant
+from wd_server.embedded import budget as sqlite_budget
+from wd_server.embedded.budget import SqliteBudgetStore
 from wd_server.errors import StoreUnavailable, UpstreamQuota
+from wd_server.redis.budget import KEPT_SECONDS
 
 DAY = 20_783
 KEY = "wd:{credits}:2026-11-26"

@@ -6,8 +6,8 @@ import pytest
 
 from handlers.admission import Entrance
 from wd_server.access.principal import Principal
-from wd_server.access.visits import Ending, Visits
-from wd_server.streaming.client import Client
+from wd_server.access.session_slots import Ending, SessionSlots
+from wd_server.streaming.connection import Client
 from wd_server.streaming.lifecycle import CloseReason
 
 
@@ -26,29 +26,29 @@ ALICE = Principal("key:alice", None, 0, 1, key_id="alice")
 
 
 @pytest.fixture
-def visits() -> Visits:
-    return Visits(lambda principal: None)
+def visits() -> SessionSlots:
+    return SessionSlots(lambda principal: None)
 
 
-def entered(visits: Visits) -> Entrance:
+def entered(visits: SessionSlots) -> Entrance:
     entrance = Entrance()
     entrance.open(visits.add(ALICE, entrance.end))
     return entrance
 
 
-def test_a_place_that_no_stream_took_is_free_again(visits: Visits) -> None:
+def test_a_place_that_no_stream_took_is_free_again(visits: SessionSlots) -> None:
     with entered(visits):
         assert visits.count == 1
     assert visits.count == 0
 
 
-def test_a_place_is_free_again_after_an_error(visits: Visits) -> None:
+def test_a_place_is_free_again_after_an_error(visits: SessionSlots) -> None:
     with pytest.raises(LookupError), entered(visits):
         raise LookupError
     assert visits.count == 0
 
 
-def test_a_stream_keeps_its_place_until_it_is_closed(visits: Visits) -> None:
+def test_a_stream_keeps_its_place_until_it_is_closed(visits: SessionSlots) -> None:
     stream = Sent()
     with entered(visits) as entrance:
         entrance.give(cast(Client, stream))
@@ -66,7 +66,7 @@ def test_a_stream_keeps_its_place_until_it_is_closed(visits: Visits) -> None:
 )
 @pytest.mark.parametrize("first", ["the stream", "the end"])
 def test_a_stream_is_sent_away_even_if_its_key_ended_before_it_was_made(
-    visits: Visits, first: str, ending: Ending, reason: CloseReason
+    visits: SessionSlots, first: str, ending: Ending, reason: CloseReason
 ) -> None:
     stream = Sent()
     with entered(visits) as entrance:

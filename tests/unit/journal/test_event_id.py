@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EVENT_ID_PART_MAX, EventId, next_run
+from wd_server.journal.base import EVENT_ID_PART_MAX, EventId, next_epoch
 
 halves = st.integers(0, EVENT_ID_PART_MAX)
 # Until 2242, when a run no longer fits a JavaScript number.
@@ -13,8 +13,8 @@ moments = st.floats(0, 2**33 - 2**20)
 
 
 @given(halves, halves)
-def test_an_id_reads_back_as_it_was_written(run: int, seq: int) -> None:
-    assert EventId.parse(str(EventId(run, seq))) == EventId(run, seq)
+def test_an_id_reads_back_as_it_was_written(epoch: int, seq: int) -> None:
+    assert EventId.parse(str(EventId(epoch, seq))) == EventId(epoch, seq)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,13 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 def test_a_run_is_greater_than_the_earlier_one_whatever_the_clock_does(
     wallet: str, first: float, second: float
 ) -> None:
-    earlier = next_run(wallet, None, first)
-    run = next_run(wallet, earlier, second)
-    assert earlier < run <= EVENT_ID_PART_MAX
+    earlier = next_epoch(wallet, None, first)
+    epoch = next_epoch(wallet, earlier, second)
+    assert earlier < epoch <= EVENT_ID_PART_MAX
 
 
 def test_runs_of_wallets_that_begin_within_one_second_differ() -> None:
-    runs = {next_run(wallet, None, 1_700_000_000 + part / 10) for part, wallet in enumerate("abc")}
-    assert len(runs) == 3
+    epochs = {
+        next_epoch(wallet, None, 1_700_000_000 + part / 10) for part, wallet in enumerate("abc")
+    }
+    assert len(epochs) == 3

@@ -14,15 +14,15 @@ from test_stream import ASKED, FOLLOW, LIMITS, House, Socket, in_house, settled,
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter, StoreUnavailable, UpstreamRejected
+from wd_server.events import event
 from wd_server.journal.base import Entry, Head, Lease, NewEntry
 from wd_server.secret import Secret
 from wd_server.streaming import bundle as bundles
 from wd_server.streaming import channel as channels
-from wd_server.streaming import event
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, Unreadable
-from wd_server.streaming.client import Limits
+from wd_server.streaming.connection import Limits
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import View
 from wd_server.trading.ledger import Ledger
@@ -42,7 +42,7 @@ class Sent(NamedTuple):
 
 
 class Wallets:
-    """Journals of several wallets. Each entry's payload says which it is: `n` of `run`."""
+    """Journals of several wallets. Each entry's payload says which it is: `n` of `epoch`."""
 
     def __init__(self, house: House) -> None:
         self.house = house
@@ -55,19 +55,19 @@ class Wallets:
             lease = await self.house.journal.acquire(wallet)
             assert lease is not None
             self._leases[wallet] = lease
-        run = await self.house.journal.begin(self._leases[wallet], 1000.0)
-        self.heads[wallet] = Head(run, 0, "")
+        epoch = await self.house.journal.begin(self._leases[wallet], 1000.0)
+        self.heads[wallet] = Head(epoch, 0, "")
 
     async def append(self, wallet: str, *kinds: str) -> None:
         if wallet not in self.heads:
             await self.begin(wallet)
-        run, seq, _ = self.heads[wallet]
+        epoch, seq, _ = self.heads[wallet]
         entries = [
-            NewEntry(kind, b'{"run":%d,"n":%d}' % (run, seq + number))
+            NewEntry(kind, b'{"run":%d,"n":%d}' % (epoch, seq + number))
             for number, kind in enumerate(kinds, 1)
         ]
         journal, lease = self.house.journal, self._leases[wallet]
-        self.heads[wallet] = await journal.append(lease, run, entries, b"", 1000.0)
+        self.heads[wallet] = await journal.append(lease, epoch, entries, b"", 1000.0)
         await settled()
 
     async def admit(
@@ -156,9 +156,9 @@ def test_live_events_of_all_wallets_leave_in_one_write(tmp_path: Path) -> None:
         await until(has(transport, 3))
         before = len(transport.writes)
         for wallet in (A, B, C):  # within one turn of the loop
-            run, seq, _ = wallets.heads[wallet]
+            epoch, seq, _ = wallets.heads[wallet]
             channel = wallets.registry._channels[wallet]
-            channel._on_append(run, [Entry(seq + 1, "trade", b'{"n":%d}' % (seq + 1))])
+            channel._on_append(epoch, [Entry(seq + 1, "trade", b'{"n":%d}' % (seq + 1))])
         await settled()
         assert len(transport.writes) == before + 1
         assert transport.writes[-1].count(b"event: trade") == 3
@@ -309,8 +309,8 @@ def test_an_event_that_is_not_kept_comes_behind_the_trades_it_tells_of(tmp_path:
         channel.on_progress(event.Progress("", 40, "processing_trades", 0, 0, 0, 0))
         await settled()
         await wallets.begin(A)
-        run = wallets.heads[A].run
-        channel._on_append(run, [Entry(1, "trade", b'{"n":1}')])
+        epoch = wallets.heads[A].epoch
+        channel._on_append(epoch, [Entry(1, "trade", b'{"n":1}')])
         channel.on_summary(Ledger("fifo").summary())
         await settled()
         channel.on_progress(event.Progress("", 20, "processing_trades", 0, 0, 0, 0))
@@ -350,8 +350,8 @@ def test_batches_and_filters_are_those_of_one_wallet(tmp_path: Path) -> None:
         rest = [each for batch in batches[2:] for each in batch.data["trades"]]
         await until(has(again, len(rest)))
         for wallet in (A, B):
-            run = wallets.heads[wallet].run
-            assert numbers(sent(again), wallet) == [x["n"] for x in rest if x["run"] == run]
+            epoch = wallets.heads[wallet].epoch
+            assert numbers(sent(again), wallet) == [x["n"] for x in rest if x["run"] == epoch]
 
     with_wallets(tmp_path, scene)
 
@@ -391,7 +391,7 @@ def test_a_wallet_whose_journal_began_anew_has_a_gap_of_its_own(tmp_path: Path) 
         connected, gap, trade = sent(again)
         assert connected.data["resumed"] is False
         assert (gap.wallet, gap.data["reason"]) == (A, "expired")
-        assert gap.data["from"] == f"{old.run}-{old.seq}"
+        assert gap.data["from"] == f"{old.epoch}-{old.seq}"
         assert (trade.wallet, trade.data["n"]) == (A, 1)
         assert wallets.registry.statistics().resumes == {"expired": 1}
         # The newest id knows of the new run.
@@ -414,8 +414,8 @@ def test_an_id_that_cannot_be_read_is_a_gap_for_each_wallet(tmp_path: Path) -> N
         assert {each.data["reason"] for each in gaps} == {"unknown_id"}
         assert {each.data["from"] for each in gaps} == {""}
         assert [each.data["to"] for each in gaps] == [
-            f"{wallets.heads[A].run}-2",
-            f"{wallets.heads[B].run}-1",
+            f"{wallets.heads[A].epoch}-2",
+            f"{wallets.heads[B].epoch}-1",
             None,
         ]
         assert (numbers(sent(transport), A), numbers(sent(transport), B)) == ([1, 2], [1])
@@ -587,7 +587,7 @@ def test_whatever_happens_every_wallets_events_come_once_and_in_order(
                 case "return":
                     await reader.come(count)
         stored = {
-            wallet: [(head.run, n) for n in range(1, head.seq + 1)]
+            wallet: [(head.epoch, n) for n in range(1, head.seq + 1)]
             for wallet, head in wallets.heads.items()
         }
         for _ in range(200):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EVENT_ID_PART_MAX, EventId, next_run
+from wd_server.journal.base import EVENT_ID_PART_MAX, EventId, next_epoch
 from wd_server.secret import Secret
 from wd_server.streaming import bundle_id
 from wd_server.streaming.bundle_id import (
@@ -16,7 +16,7 @@ from wd_server.streaming.bundle_id import (
     PURPOSE,
     WALLETS_MAX,
     Bookmarks,
-    Places,
+    Positions,
     Seal,
 )
 
@@ -31,7 +31,7 @@ positions = st.dictionaries(
 
 
 def id_of(positions: dict[str, EventId], seal: Seal = SEAL) -> str:
-    places = Places(list(positions), seal)
+    places = Positions(list(positions), seal)
     for place, position in enumerate(positions.values()):
         places.move(place, *position)
     return places.id()
@@ -45,11 +45,11 @@ def test_an_id_says_where_the_client_was_in_each_wallet(where: dict[str, EventId
     bookmarks = Bookmarks.parse(id_of(where), SEAL)
     for wallet in WALLETS:
         position = where.get(wallet)
-        assert bookmarks.position(wallet, position.run if position else 1) == position
+        assert bookmarks.position(wallet, position.epoch if position else 1) == position
 
 
 def test_a_wallet_of_which_nothing_was_sent_is_not_in_the_id() -> None:
-    places = Places(WALLETS[:2], SEAL)
+    places = Positions(WALLETS[:2], SEAL)
     places.move(0, 5, 1)
     places.move(1, 6, 2)
     places.move(0, 9, 0)
@@ -132,11 +132,11 @@ def test_wallets_with_the_same_tag_are_told_apart_by_their_runs() -> None:
             for wallet in map(str, range(1000))
             if tags.setdefault(tag := bundle_id._tag(wallet), wallet) != wallet
         )
-        begun = {wallet: EventId(next_run(wallet, None, 1000.0), 7) for wallet in (one, two)}
+        begun = {wallet: EventId(next_epoch(wallet, None, 1000.0), 7) for wallet in (one, two)}
         begun[two] = begun[two]._replace(seq=8)
         bookmarks = Bookmarks.parse(id_of(begun), SEAL)
         for wallet, position in begun.items():
-            assert bookmarks.position(wallet, position.run) == position
+            assert bookmarks.position(wallet, position.epoch) == position
 
 
 def test_the_longest_id_is_accepted_and_ordinary_ones_are_short() -> None:
@@ -145,7 +145,8 @@ def test_the_longest_id_is_accepted_and_ordinary_ones_are_short() -> None:
     assert len(Bookmarks.parse(longest, SEAL)) == WALLETS_MAX
     lengths = {}
     for count in (2, 10, 50):
-        usual = {wallet: EventId(next_run(wallet, None, 1.8e9), 5000) for wallet in WALLETS[:count]}
+        wallets = WALLETS[:count]
+        usual = {each: EventId(next_epoch(each, None, 1.8e9), 5000) for each in wallets}
         lengths[count] = len(id_of(usual))
     print(f"characters of an id, by wallets: {lengths}")
     assert lengths[2] <= 80

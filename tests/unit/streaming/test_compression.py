@@ -7,7 +7,8 @@ from chunks import unchunked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wd_server.streaming import compression, sse
+from wd_server.events import sse
+from wd_server.streaming import compression
 from wd_server.streaming.compression import HEADER, STORED_BYTES, Frames, Gzip, deflated, stored
 from wd_server.streaming.framing import LAST_CHUNK, chunk, content
 

@@ -33,7 +33,7 @@ def test_whoever_comes_stalls_and_goes_on_has_every_event_once_in_order(
                 case "come":
                     after = random.randint(0, stored)
                     view = random.choice((FOLLOW, FOLLOW, View(follow=True, batch=1)))
-                    opened = await house.open(view, EventId(house.run, after) if after else None)
+                    opened = await house.open(view, EventId(house.epoch, after) if after else None)
                     everybody.append((*opened, after))
                 case "stall" if everybody:
                     random.choice(everybody)[1].reading = False

@@ -16,13 +16,13 @@ from chunks import Chunks
 from structlog.testing import capture_logs
 
 from wd_server.chain.turns import Tenant
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUnavailable
+from wd_server.events import event
 from wd_server.journal.base import Entry, EventId, Lease, NewEntry
-from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming import channel as channels
-from wd_server.streaming import event
 from wd_server.streaming.channel import Channel, Unreadable
-from wd_server.streaming.client import Limits
+from wd_server.streaming.connection import Limits
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.registry import PAGE_READS, StreamRegistry
@@ -136,19 +136,19 @@ class House:
         self.source = Nobody()
         self.registry = StreamRegistry(limits, journal, self.source, lambda: 1000.0, Random(1))
         self.lease: Lease | None = None
-        self.run = 0
+        self.epoch = 0
 
     async def begin(self) -> None:
         self.lease = self.lease or await self.journal.acquire(WALLET)
         assert self.lease is not None
-        self.run = await self.journal.begin(self.lease, 1000.0)
+        self.epoch = await self.journal.begin(self.lease, 1000.0)
 
     async def append(self, *kinds: str) -> None:
-        if not self.run:
+        if not self.epoch:
             await self.begin()
         assert self.lease is not None
         entries = [NewEntry(kind, b'{"kind":"%b"}' % kind.encode()) for kind in kinds]
-        await self.journal.append(self.lease, self.run, entries, b"", 1000.0)
+        await self.journal.append(self.lease, self.epoch, entries, b"", 1000.0)
         await settled()
 
     async def admit(self, view: View = FOLLOW, after: EventId | None = None) -> Stream:
@@ -235,7 +235,7 @@ def test_the_first_write_has_the_greeting_and_what_follows_is_in_order(tmp_path:
 def test_a_client_resumes_behind_the_id_it_names(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "trade", "trade")
-        _, transport = await house.open(after=EventId(house.run, 2))
+        _, transport = await house.open(after=EventId(house.epoch, 2))
         await until(lambda: len(transport.ids()) == 1)
         assert transport.ids() == [3]
         assert transport.events()[0][2]["resumed"] is True
@@ -249,11 +249,11 @@ def test_an_id_of_another_run_is_a_gap_and_the_whole_history_follows(
 ) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
-        _, transport = await house.open(after=EventId(house.run - older, seq))
+        _, transport = await house.open(after=EventId(house.epoch - older, seq))
         await until(lambda: len(transport.ids()) == 2)
         (_, _, connected), (name, _, gap), *_ = transport.events()
         assert (name, gap["reason"], connected["resumed"]) == ("gap", reason, False)
-        assert (gap["from"], gap["to"]) == (f"{house.run - older}-{seq}", f"{house.run}-2")
+        assert (gap["from"], gap["to"]) == (f"{house.epoch - older}-{seq}", f"{house.epoch}-2")
 
     in_house(tmp_path, scene)
 
@@ -261,7 +261,7 @@ def test_an_id_of_another_run_is_a_gap_and_the_whole_history_follows(
 def test_an_id_from_the_future_is_a_gap(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
         await house.append("trade")
-        _, transport = await house.open(after=EventId(house.run, 2))
+        _, transport = await house.open(after=EventId(house.epoch, 2))
         await until(lambda: transport.ids() == [1])
         assert transport.events()[1][2]["reason"] == "unknown_id"
 
@@ -273,12 +273,12 @@ def test_a_journal_that_begins_anew_under_a_stream_is_a_gap(tmp_path: Path) -> N
         await house.append("trade", "trade")
         _, transport = await house.open()
         await until(lambda: transport.ids() == [1, 2])
-        before = house.run
+        before = house.epoch
         await house.begin()
         await house.append("trade")
         await until(lambda: transport.ids() == [1, 2, 1])
         gap = next(data for name, _, data in transport.events() if name == "gap")
-        assert gap == {"reason": "reset", "from": f"{before}-2", "to": f"{house.run}-1"}
+        assert gap == {"reason": "reset", "from": f"{before}-2", "to": f"{house.epoch}-1"}
 
     in_house(tmp_path, scene)
 
@@ -383,7 +383,7 @@ def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_pat
 def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path, chunked: bool) -> None:
     async def scene(house: House) -> None:
         await house.append("trade", "trade")
-        after = EventId(house.run + 7, 1)
+        after = EventId(house.epoch + 7, 1)
         stream, transport = await house.open(after=after, chunked=chunked, compressed=True)
         await until(lambda: stream.seq == 2)
         stream.bye(CloseReason.SHUTDOWN, 1500)
@@ -504,7 +504,7 @@ def test_an_id_that_cannot_be_read_is_a_gap_and_the_whole_history_follows(tmp_pa
         await until(lambda: len(transport.ids()) == 2)
         (_, _, connected), (name, _, gap), *_ = transport.events()
         assert (name, connected["resumed"]) == ("gap", False)
-        assert gap == {"reason": "unknown_id", "from": "", "to": f"{house.run}-2"}
+        assert gap == {"reason": "unknown_id", "from": "", "to": f"{house.epoch}-2"}
         assert house.registry.statistics().resumes == {"unknown_id": 1}
 
     in_house(tmp_path, scene)
@@ -722,13 +722,13 @@ def test_many_that_are_behind_at_places_of_their_own_cost_no_read_twice(tmp_path
         reads = []
         read = house.journal.read
 
-        async def counted(wallet: str, run: int, after: int, *limits: int) -> Sequence[Entry]:
+        async def counted(wallet: str, epoch: int, after: int, *limits: int) -> Sequence[Entry]:
             reads.append(after)
-            return await read(wallet, run, after, *limits)
+            return await read(wallet, epoch, after, *limits)
 
         house.journal.read = counted  # type: ignore[method-assign, assignment]
         starts = range(0, 200, 2)
-        streams = [await house.admit(after=EventId(house.run, start)) for start in starts]
+        streams = [await house.admit(after=EventId(house.epoch, start)) for start in starts]
         transports = [Socket(stream) for stream in streams]
         for stream, transport in zip(streams, transports, strict=True):
             stream.connection_made(transport)

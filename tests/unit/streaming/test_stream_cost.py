@@ -10,10 +10,10 @@ from random import Random
 from typing import Any
 
 from wd_server.chain.turns import Tenant
+from wd_server.embedded.journal import SqliteJournal
 from wd_server.journal.base import Lease, NewEntry
-from wd_server.journal.sqlite import SqliteJournal
 from wd_server.streaming.channel import Channel
-from wd_server.streaming.client import Limits
+from wd_server.streaming.connection import Limits
 from wd_server.streaming.demand import Asked
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.streaming.view import View

@@ -1,0 +1,67 @@
+"""Enhanced objects say the same as the raw transactions they are made of."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from wd_server.chain.payloads import EnhancedTransaction, Transaction
+from wd_server.trading.effects import effects_of
+from wd_server.trading.enhanced import effects_of_enhanced
+from wd_tools.simulator.clock import Clock
+from wd_tools.simulator.enhanced import enhanced
+from wd_tools.simulator.market import Market
+from wd_tools.simulator.wallet import SimulatedWallet
+
+RECORDED = Path(__file__).parents[5] / "shared" / "recordings" / "enhanced"
+
+
+@pytest.fixture(scope="module")
+def wallet() -> SimulatedWallet:
+    market = Market(7, [3_000], Clock(1_788_220_800, lambda: 0.0))
+    found = asyncio.run(market.wallet(market.wallets[0].address))
+    assert found is not None
+    return found
+
+
+def test_its_effects_are_those_of_the_raw_transaction(
+    wallet: SimulatedWallet,
+) -> None:
+    for entry in wallet.entries:
+        raw = msgspec.json.decode(b"{" + entry.body, type=Transaction)
+        shown = msgspec.convert(enhanced(entry), EnhancedTransaction, strict=False)
+        assert effects_of_enhanced(shown, wallet.address) == effects_of(raw, wallet.address)
+
+
+def test_what_all_accounts_gained_is_minus_the_fee(wallet: SimulatedWallet) -> None:
+    for entry in wallet.entries:
+        shown = enhanced(entry)
+        gained = sum(one["nativeBalanceChange"] for one in shown["accountData"])
+        assert gained == -shown["fee"]
+
+
+def test_transfers_name_both_parties(wallet: SimulatedWallet) -> None:
+    native = tokens = 0
+    for entry in wallet.entries:
+        shown = enhanced(entry)
+        native += len(shown["nativeTransfers"])
+        for moved in shown["tokenTransfers"]:
+            tokens += 1
+            assert moved["tokenAmount"] > 0
+            assert moved["fromTokenAccount"] != moved["toTokenAccount"]
+    assert native > 1_000
+    assert tokens > 1_000
+
+
+@pytest.mark.recordings
+def test_an_object_has_the_fields_of_real_ones(wallet: SimulatedWallet) -> None:
+    shown = [enhanced(entry) for entry in wallet.entries]
+    lists = ("accountData", "instructions", "nativeTransfers", "tokenTransfers")
+    keys = {name: {frozenset(one) for each in shown for one in each[name]} for name in lists}
+    for path in RECORDED.glob("*.json"):
+        for real in json.loads(path.read_text()):
+            assert real.keys() == shown[0].keys()
+            for name in lists:
+                assert {frozenset(one) for one in real[name]} <= keys[name]

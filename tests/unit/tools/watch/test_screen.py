@@ -1,0 +1,82 @@
+import io
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+from samples import token, trade
+
+from wd_tools.watch import figures
+from wd_tools.watch.board import Board
+from wd_tools.watch.screen import screen
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        ("0", "0.00"),
+        ("0.000004567", "0.00000457"),
+        ("0.0312", "0.0312"),
+        ("1.005", "1.00"),
+        ("-12.345", "-12.34"),
+        ("999.99", "999.99"),
+        ("12345.6", "12,346"),
+        ("1234567", "1.23M"),
+        ("-9876543210", "-9.88B"),
+        ("1e15", "1,000.00T"),
+        ("1e-18", "0.000000000000"),
+    ],
+)
+def test_amounts_are_short_and_never_in_exponents(value: str | None, text: str) -> None:
+    assert figures.amount(None if value is None else Decimal(value)) == text
+
+
+def test_a_gain_has_a_sign_so_that_colour_is_not_needed() -> None:
+    assert [figures.signed(Decimal(value)) for value in ("2", "-2", "0")] == [
+        *("+2.00", "-2.00", "0.00")
+    ]
+
+
+def test_a_symbol_cannot_steer_the_terminal_nor_break_the_table() -> None:
+    assert figures.symbol(token("\x1b]0;x\x07\n[red]")) == "�]0;x��[r…"
+
+
+def drawn(board: Board, width: int, height: int = 24) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=False)
+    console.print(screen(board, width, height, 0.0))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [20, 39, 40, 66, 84, 104, 200])
+def test_every_row_is_one_line_at_every_width(width: int) -> None:
+    board = Board("W" * 44)
+    board.take(trade(token_in=token("A" * 50, "98765432.1"), dex="raydium_concentrated"), 0.0)
+    lines = drawn(board, width)
+    assert len(lines) == 3
+    assert all(len(line) <= width for line in lines)
+    assert "sell" in lines[2]
+
+
+def test_a_wide_terminal_shows_both_tokens_and_a_narrow_one_the_one_that_was_traded() -> None:
+    board = Board("W")
+    board.take(trade(), 0.0)
+    assert "1.23M BONK" in drawn(board, 120)[2]
+    assert "0.250 SOL" in drawn(board, 120)[2]
+    assert "1.23M BONK" in drawn(board, 40)[2]
+    assert "SOL" not in drawn(board, 40)[2]
+
+
+def test_no_more_rows_than_the_terminal_has_and_the_newest_of_them() -> None:
+    board = Board("W")
+    for number in range(100):
+        board.take(trade(timestamp=number), 0.0)
+    lines = drawn(board, 120, height=20)
+    assert len(lines) < 20
+    assert "00:01:39" in lines[-1]
+
+
+def test_markup_in_a_symbol_is_text() -> None:
+    board = Board("W")
+    board.take(trade(token_in=token("[red]x")), 0.0)
+    assert "[red]x" in drawn(board, 120)[2]

@@ -1,0 +1,188 @@
+"""The door: lets in who has a right key or token, and sends away whose right has ended.
+
+All keys are in memory and one task reads once a second what changed, so a check waits for nothing.
+When the store can't be read for some seconds nobody with a key or token is let in any more, since
+nobody could say which of them were revoked; open streams stay.
+"""
+
+from collections.abc import Callable
+
+from wd_server.access import session_slots as slots
+from wd_server.access.credentials import Credential, CredentialKind
+from wd_server.access.key_index import KeyIndex
+from wd_server.access.key_sync import LOOK_SECONDS, KeySync
+from wd_server.access.keys import SigningKeys
+from wd_server.access.principal import Principal
+from wd_server.access.quotas import Counters, Quotas
+from wd_server.access.recognition import AuthRules, Recognition
+from wd_server.access.session_slots import OnEnd, SessionSlot, SessionSlots
+from wd_server.access.statistics import AccessStatistics
+from wd_server.access.store import AccessStore
+from wd_server.access.tokens import ANY_WALLET, STREAMS_MAX, WALLETS_MAX, Issued, Tokens
+from wd_server.access.windows import Usage
+from wd_server.errors import (
+    ForbiddenWallet,
+    InvalidKey,
+    InvalidParameter,
+    StoreUnavailable,
+    WalletDoctorError,
+)
+from wd_server.tasks import Tasks
+
+
+class Authenticator:
+    """`clock` in unix seconds, `monotonic` in seconds of a clock that nobody sets. `signing_keys`
+    also seal what others hand out and get back."""
+
+    def __init__(
+        self,
+        store: AccessStore,
+        counters: Counters,
+        signing_keys: SigningKeys,
+        tokens: Tokens,
+        rules: AuthRules,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        tasks: Tasks,
+    ) -> None:
+        self.signing_keys = signing_keys
+        self._counters = counters
+        self._quotas = Quotas(counters)
+        self._tokens = tokens
+        self._rules = rules
+        self._clock = clock
+        self._key_index = KeyIndex(signing_keys, rules.limits)
+        self._recognition = Recognition(self._key_index, tokens, rules, monotonic)
+        self._slots = SessionSlots(self._quotas.leave)
+        self._key_sync = KeySync(store, self._key_index, self._end_visits, tasks)
+        self._statistics = AccessStatistics()
+
+    async def open(self) -> None:
+        """Raises StoreUnavailable."""
+        try:
+            await self._counters.open()
+            await self._key_sync.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Closing twice is no error."""
+        await self._key_sync.close()
+        await self._counters.close()
+
+    # Who asks
+
+    def recall(self, credential: Credential | None, address: str, now: float) -> Principal | None:
+        """Who asks, without waiting; None where only `check` can say. `address` is what
+        `client_address` gives, `now` unix seconds. Raises AuthRequired, InvalidKey, TokenExpired,
+        RateLimited (too many wrong ones came from there), StoreUnavailable."""
+        if credential is None:
+            return self._recognition.anonymous(address)
+        if self._key_sync.is_stale:
+            raise StoreUnavailable(
+                "Keys can't be checked now, because their store doesn't answer. Try again.",
+                retry_after=LOOK_SECONDS,
+            )
+        principal = self._recognition.recognise(credential, address, now)
+        if principal is not None and credential.kind is CredentialKind.KEY:
+            upgrade = self._key_index.upgrade(credential.secret)
+            if upgrade is not None:
+                self._key_sync.upgrade(upgrade)
+        return principal
+
+    async def check(self, credential: Credential | None, address: str, now: float) -> Principal:
+        """Who asks. Waits only where a key is unknown: 0.1 s or so, since it may be new. Raises
+        what `recall` raises."""
+        self._statistics.checks += 1
+        with self._statistics.refusals():
+            principal = self.recall(credential, address, now)
+            if principal is None and await self._key_sync.look():
+                principal = self.recall(credential, address, now)
+            if principal is None:
+                raise self._recognition.failed("This API key isn't known here.", address)
+            return principal
+
+    # What it may
+
+    async def spend(self, principal: Principal) -> Usage:
+        """Count one request; the answer's headers are in `Usage.headers()`. Raises RateLimited,
+        StoreUnavailable."""
+        with self._statistics.refusals():
+            return await self._quotas.spend(principal)
+
+    async def spend_wallet(self, principal: Principal) -> None:
+        """Count one wallet that has to be read. Raises RateLimited, StoreUnavailable."""
+        with self._statistics.refusals():
+            await self._quotas.spend_wallet(principal)
+
+    async def spend_wallets(self, principal: Principal, wanted: int) -> int:
+        """Count so many wallets of a set, as far as the limit allows. Returns how many it does; the
+        others have to wait. Raises StoreUnavailable."""
+        return await self._quotas.spend_wallets(principal, wanted)
+
+    async def wait_for_wallet(self, principal: Principal) -> None:
+        """Count one wallet as soon as the limit allows."""
+        await self._quotas.wait_for_wallet(principal)
+
+    async def enter(self, principal: Principal, end: OnEnd) -> SessionSlot:
+        """Count one open stream until its `Visit.leave()`, which every way out has to call. `end`
+        is called within 5 seconds after its key or token ended; it still has to leave. Raises
+        TooManyStreams, InvalidKey, TokenExpired, StoreUnavailable."""
+        with self._statistics.refusals():
+            await self._quotas.enter(principal)
+            slot = self._slots.add(principal, end)
+            try:  # it may have ended while the counters were asked
+                self._recognition.refuse_ended(principal, self._clock())
+            except WalletDoctorError:
+                slot.leave()
+                raise
+            return slot
+
+    def issue(
+        self,
+        principal: Principal,
+        now: float,
+        *,
+        wallets: frozenset[str] | None = None,
+        seconds: int | None = None,
+        max_streams: int | None = None,
+    ) -> Issued:
+        """A token for who came with a key. None: all wallets that the key may read; as long as
+        tokens may last; as many streams as the key. Raises InvalidKey (came with a token, or with
+        nothing), InvalidParameter, ForbiddenWallet."""
+        if principal.key_id is None or principal.jti is not None:
+            raise InvalidKey("Only an API key can be exchanged for a token.")
+        longest = self._rules.token_max_seconds
+        seconds = longest if seconds is None else seconds
+        if not 1 <= seconds <= longest:
+            raise InvalidParameter(f"seconds must be a whole number from 1 to {longest}.")
+        if max_streams is not None and not 1 <= max_streams <= STREAMS_MAX:
+            raise InvalidParameter(f"max_streams must be a whole number from 1 to {STREAMS_MAX}.")
+        if wallets is not None and not all(map(principal.may_read, wallets)):
+            raise ForbiddenWallet("The key may not read all of these wallets.")
+        wallets = principal.wallets if wallets is None else wallets
+        if wallets is not None and not 1 <= len(wallets) <= WALLETS_MAX:
+            raise InvalidParameter(f"wallets must be 1 to {WALLETS_MAX} addresses.")
+        return self._tokens.issue(
+            subject=principal.who,
+            key_id=principal.key_id,
+            wallets=(ANY_WALLET,) if wallets is None else wallets,
+            seconds=seconds,
+            max_streams=max_streams,
+            now=now,
+        )
+
+    async def _end_visits(self) -> None:
+        now = self._clock()
+        due = self._slots.due(self._key_index.ended(now), now)
+        self._statistics.ended.update(reason.value for _, reason in due)
+        await slots.end(due)
+
+    def statistics(self) -> AccessStatistics:
+        """Totals since the start, from memory; the door goes on counting in it."""
+        self._statistics.keys = len(self._key_index)
+        self._statistics.slots = self._slots.count
+        self._statistics.failing = self._key_sync.failing
+        self._statistics.stale = self._key_sync.is_stale
+        return self._statistics

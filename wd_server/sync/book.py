@@ -1,0 +1,336 @@
+"""What a run knows of its wallet: how far it read, the ledger, and the counts. Pure.
+
+A book goes into the journal beside the entries it made, so that a run that was killed goes on at
+the transaction after the last one it journaled, with the ledger it had then.
+
+What isn't final on the chain yet is its *tail*: those transactions may leave the chain, others may
+turn up before them. So the ledger is kept as it was before the tail, and what changed is worked out
+by going through the tail again: a trade that is gone, or whose numbers are others now, is
+retracted, and one that is new is entered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from math import inf
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from wd_server.chain.listing import Cursor, Entry
+from wd_server.chain.payloads import AnyTransaction
+from wd_server.errors import InternalError
+from wd_server.events import event
+from wd_server.journal.base import EventId, NewEntry
+from wd_server.sync import checkpoint
+from wd_server.sync.checkpoint import Checkpoint, Counts, Unreadable
+from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read_of
+from wd_server.sync.proof import COUNTED, Proof
+from wd_server.trading.ledger import Ledger, Outcome
+from wd_server.trading.prices import Prices, Value, value_of
+from wd_server.trading.trade import CostBasis, Swap, Trade
+from wd_server.trading.wire import trade_of
+
+# Transactions in a tail: each is stored with every append. A wallet that does more until they are
+# final is read from the chain, and what that has in older slots is taken to be right.
+TAIL_MAX = 1000
+# Retracted trades that JSON pages leave out; of older ones they only tell that they are retracted.
+RETRACTED_MAX = 4096
+
+
+class Recent(Struct, array_like=True, gc=False):
+    """One of the tail. `seq`: of its trade in the journal, 0 if it is none."""
+
+    read: Read
+    value: Value | None = None
+    outcome: Outcome | None = None
+    symbols: dict[str, str] = {}
+    seq: int = 0
+
+
+class _Unsettled(Struct):
+    """`tail` and `loose` of a book."""
+
+    tail: list[Recent]
+    loose: list[Recent]
+
+
+class _Base(Struct):
+    """What the book was before its tail."""
+
+    ledger: bytes
+    counts: Counts
+
+
+class Book:
+    """`complete`: a run has read to the end once, so the trades are the whole history;
+    `truncated`: it began later than the wallet did. `cursor`: the chain is read from there on;
+    what is after it stands in the `tail`. `seq`: of the newest entry of the journal's `epoch`.
+    `proof`: over the entries up to there; `proved` is False while that of an older journal is still
+    to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
+    read it all comes in order."""
+
+    def __init__(self, wallet: str, cost_basis: CostBasis, epoch: int) -> None:
+        self.wallet = wallet
+        self.epoch = epoch
+        self.seq = 0
+        self.proof = Proof()
+        self.proved = True
+        self.cursor: Cursor | None = None
+        self.counts = Counts()
+        self.complete = False
+        self.truncated = False
+        self.ledger = Ledger(cost_basis)
+        self.final_slot: float = inf
+        self.tail: list[Recent] = []
+        self.retracted: list[int] = []
+        self._base: _Base | None = None
+        # Of the tail, and not in their place now: what is entered again, or is gone.
+        self._loose: dict[str, Recent] = {}
+
+    @classmethod
+    def restored(cls, wallet: str, cost_basis: CostBasis, epoch: int, data: bytes) -> Self:
+        """The book as it was stored. Raises Unreadable, also for another cost basis, and
+        WrittenByNewer."""
+        stored = checkpoint.unpack(data)
+        try:
+            ledger = Ledger.from_bytes(stored.ledger)
+            unsettled = msgspec.json.decode(stored.unsettled, type=_Unsettled)
+        except (msgspec.MsgspecError, InternalError):
+            raise Unreadable("its checkpoint holds something else than a ledger") from None
+        if ledger.cost_basis != cost_basis:
+            raise Unreadable(f"its cost basis is {ledger.cost_basis}")
+        if epoch and stored.epoch not in (0, epoch):
+            raise Unreadable(f"its checkpoint is of run {stored.epoch}")
+        book = cls(wallet, cost_basis, epoch)
+        book.seq, book.retracted, book.final_slot = stored.seq, stored.retracted, -inf
+        if stored.digest is None:
+            book.proved = False
+        else:
+            book.proof = Proof(stored.entries, stored.digest)
+        book.cursor, book.counts, book.ledger = stored.cursor, stored.counts, ledger
+        book.complete, book.truncated = stored.complete, stored.truncated
+        if unsettled.tail:
+            book._base = _Base(stored.ledger, copy(stored.counts))
+        for recent in unsettled.tail:
+            book._count(recent)
+            book._replay(recent)
+        book.tail = unsettled.tail
+        book._loose = {recent.read.signature: recent for recent in unsettled.loose}
+        return book
+
+    def checkpoint(self) -> bytes:
+        base = self._base or _Base(self.ledger.to_bytes(), self.counts)
+        unsettled = _Unsettled(self.tail, list(self._loose.values()))
+        # Until a `complete` has told of the chain, the next pass has to make it again.
+        entries, digest = self.proof if self.proved else (0, None)
+        return checkpoint.pack(
+            Checkpoint(
+                checkpoint.VERSION,
+                self.seq,
+                self.retracted,
+                self.cursor,
+                base.counts,
+                self.complete,
+                self.truncated,
+                base.ledger,
+                msgspec.json.encode(unsettled),
+                entries,
+                digest,
+                self.epoch,
+            )
+        )
+
+    def read(self, transactions: Iterable[AnyTransaction], received_at: int) -> list[Read]:
+        """What each transaction meant. `received_at` (unix seconds) dates those without a time."""
+        return [read_of(each, self.wallet, received_at) for each in transactions]
+
+    def entry(self, kind: str, data: event.Event | Trade) -> NewEntry:
+        """The next entry of the journal. Entries are stored in the order in which they are made."""
+        self.seq += 1
+        payload = event.encode(data)
+        if kind in COUNTED:
+            self.proof = self.proof.after(EventId(self.epoch, self.seq), payload)
+        return NewEntry(kind, payload)
+
+    def record(
+        self, read: Sequence[Read], prices: Prices, symbols: Mapping[str, str], now: float
+    ) -> list[NewEntry]:
+        """Enter what was read, in chain order behind what is there, and return what is new for the
+        journal: trades, and before a trade that was sent with other numbers its retraction."""
+        entries: list[NewEntry] = []
+        for each in read:
+            before = self._loose.pop(each.signature, None)
+            recent = self._recent(each, before, prices, symbols)
+            is_final = each.slot <= self.final_slot and not self.tail
+            if not is_final and not self.tail:
+                self._base = _Base(self.ledger.to_bytes(), copy(self.counts))
+            outcome = self._replay(recent)
+            if before is None or before.read != each or before.outcome != outcome:
+                if before is not None:
+                    entries += self._retract(before)
+                if each.swap is not None and recent.value is not None and outcome is not None:
+                    trade = self._trade(each.swap, recent.value, outcome, recent.symbols, now)
+                    entries.append(self.entry(event.TRADE, trade))
+                    recent.seq = self.seq
+            recent.outcome = outcome
+            self._count(recent)
+            if is_final:
+                self.cursor = Cursor(each.slot, each.signature)
+            else:
+                self.tail.append(recent)
+        if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
+            self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].read.slot - 1)
+        return entries
+
+    # The tail.
+
+    @property
+    def is_full(self) -> bool:
+        """The chain has to be read before more of what is told of is recorded."""
+        return len(self.tail) > TAIL_MAX
+
+    def unknown(self, read: Iterable[Read]) -> list[Read]:
+        """Those that aren't in the book yet."""
+        known = self.recent()
+        after = -1 if self.cursor is None else self.cursor.slot
+        return [
+            each
+            for each in {one.signature: one for one in read}.values()
+            if each.slot > after and each.signature not in known
+        ]
+
+    def inserted(self, read: Iterable[Read]) -> list[Read]:
+        """Take out of the tail what comes after the first of these on the chain. Returns what is to
+        be recorded now: these, and what was taken out."""
+        order = sorted(read, key=lambda each: each.slot)
+        at = len(self.tail)
+        while order and at and any(each.precedes(self.tail[at - 1].read) for each in order):
+            at -= 1
+        recorded = [recent.read for recent in self.tail[at:]]
+        self._cut(at)
+        for each in order:
+            place = len(recorded)
+            while place and each.precedes(recorded[place - 1]):
+                place -= 1
+            recorded.insert(place, each)
+        return recorded
+
+    def compared(self, chain: Sequence[Entry]) -> tuple[list[NewEntry], dict[str, Read]]:
+        """Hold the tail against what the chain has after the cursor. What is right stays; of the
+        rest, what is on the chain is returned by signature, to be recorded again in its order, and
+        what the chain has taken back is retracted. What is in another slot now was executed anew,
+        so it has to be read anew."""
+        at = 0
+        while at < min(len(self.tail), len(chain)):
+            read, entry = self.tail[at].read, chain[at]
+            if read.signature != entry.signature or not read.agrees(entry):
+                break
+            at += 1
+        entries: list[NewEntry] = []
+        self._cut(at)
+        on_chain = {entry.signature: entry for entry in chain}
+        again = {}
+        for signature, recent in list(self._loose.items()):
+            if signature in on_chain:
+                known, entry = recent.read, on_chain[signature]
+                if known.slot == entry.slot:
+                    again[signature] = known.as_in(entry)
+            elif recent.read.slot <= self.final_slot:
+                del self._loose[signature]
+                entries += self._retract(recent)
+        return entries, again
+
+    def recent(self) -> dict[str, int]:
+        """Signatures of the tail, and their slots."""
+        reads = [recent.read for recent in (*self.tail, *self._loose.values())]
+        return {read.signature: read.slot for read in reads}
+
+    def loose(self) -> list[Read]:
+        """What was taken out of the tail and isn't recorded again, in chain order."""
+        return sorted((each.read for each in self._loose.values()), key=lambda each: each.slot)
+
+    def settle(self) -> None:
+        """The chain was read to its end. What is told of from now on may be anywhere on it."""
+        self._settle(self.final_slot)
+        self.final_slot = -inf
+
+    def settle_all(self) -> None:
+        """The tail is taken to be right."""
+        self._settle(inf)
+        self._loose.clear()
+
+    def _settle(self, final_slot: float) -> None:
+        count = 0
+        while count < len(self.tail) and self.tail[count].read.slot <= final_slot:
+            count += 1
+        if not count or self._base is None:
+            return
+        settled, self.tail = self.tail[:count], self.tail[count:]
+        last = settled[-1].read
+        self.cursor = Cursor(last.slot, last.signature)
+        if not self.tail:
+            self._base = None
+            return
+        ledger, counts = self.ledger, self.counts
+        self.ledger, self.counts = Ledger.from_bytes(self._base.ledger), self._base.counts
+        for recent in settled:
+            self._count(recent)
+            self._replay(recent)
+        self._base = _Base(self.ledger.to_bytes(), self.counts)
+        self.ledger, self.counts = ledger, counts
+
+    def _cut(self, at: int) -> None:
+        """Take what is in the tail from there on out of it."""
+        if at == len(self.tail) or self._base is None:
+            return
+        self._loose.update((recent.read.signature, recent) for recent in self.tail[at:])
+        del self.tail[at:]
+        self.ledger = Ledger.from_bytes(self._base.ledger)
+        self.counts = copy(self._base.counts)
+        for recent in self.tail:
+            self._count(recent)
+            self._replay(recent)
+        if not self.tail:
+            self._base = None
+
+    def _recent(
+        self, read: Read, before: Recent | None, prices: Prices, symbols: Mapping[str, str]
+    ) -> Recent:
+        swap, was = read.swap, None if before is None else before.read.swap
+        if swap is None:
+            return Recent(read)
+        if before is not None and was is not None and legs_of(was) == legs_of(swap):
+            return Recent(read, before.value, None, before.symbols, before.seq)
+        named = {mint: symbols[mint] for mint in mints_in(swap) if mint in symbols}
+        return Recent(read, value_of(swap, prices), None, named)
+
+    def _replay(self, recent: Recent) -> Outcome | None:
+        outcome = None
+        reading = recent.read.reading
+        if reading.swap is not None and recent.value is not None:
+            outcome = self.ledger.record_swap(reading.swap, recent.value)
+        for transfer in reading.transfers:
+            self.ledger.record_transfer(transfer.mint, transfer.decimals, transfer.raw)
+        return outcome
+
+    def _count(self, recent: Recent) -> None:
+        counts, value = self.counts, recent.value
+        counts.transactions += 1
+        counts.failed += recent.read.failed
+        counts.trades += value is not None
+        counts.unpriced += value is not None and value.nanousd is None
+
+    def _retract(self, recent: Recent) -> list[NewEntry]:
+        if not recent.seq:
+            return []
+        self.retracted.append(recent.seq)
+        del self.retracted[:-RETRACTED_MAX]
+        retract = event.Retract(recent.read.signature, self.proof.entries + 1)
+        return [self.entry(event.RETRACT, retract)]
+
+    def _trade(
+        self, swap: Swap, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
+    ) -> Trade:
+        basis, number = self.ledger.cost_basis, self.proof.entries + 1
+        return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)

@@ -1,0 +1,36 @@
+"""A book's tail held against what the chain has: what is fetched takes its place among what is
+known. Pure."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from wd_server.chain.listing import Entry
+from wd_server.sync.book import Book
+from wd_server.sync.interpreted import Read
+
+
+class Comparison:
+    """`chain` is everything after the book's cursor, oldest first. `entries`: for the journal."""
+
+    def __init__(self, book: Book, chain: Sequence[Entry]) -> None:
+        self.entries, self._again = book.compared(chain)
+        self._order = deque(chain)
+        self._in_place = {recent.read.signature for recent in book.tail}
+
+    def merged(self, read: Sequence[Read]) -> list[Read]:
+        """The next that were fetched, with what was known and comes before them on the chain."""
+        merged = []
+        for each in read:
+            if each.signature in self._in_place:
+                continue
+            while self._order and (entry := self._order.popleft()).signature != each.signature:
+                if entry.signature in self._again:
+                    merged.append(self._again.pop(entry.signature))
+            # What was fetched beside others is what was known, but for a time that was close.
+            merged.append(self._again.pop(each.signature, each))
+        return merged
+
+    def rest(self) -> list[Read]:
+        """What was known and comes after all that was fetched."""
+        known = [entry.signature for entry in self._order if entry.signature in self._again]
+        return [self._again[signature] for signature in known]

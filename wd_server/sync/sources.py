@@ -1,0 +1,84 @@
+"""Where a run reads and writes, by contract."""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
+from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import AnyTransaction
+from wd_server.chain.quotes import Quotes
+from wd_server.chain.turns import SERVER, Turn
+from wd_server.journal.base import Journal
+from wd_server.sync.book import Book
+from wd_server.sync.interpreted import Read
+from wd_server.tasks import Tasks
+from wd_server.trading.trade import CostBasis
+
+Steps = AsyncGenerator[Listed | Newest | Fetched, None]
+
+
+async def led_by(first: Listed | Newest | Fetched, steps: Steps) -> Steps:
+    """The steps with one before them that was taken already."""
+    yield first
+    async for step in steps:
+        yield step
+
+
+class Histories(Protocol):
+    def read(
+        self,
+        wallet: str,
+        after: Cursor | None,
+        limit: int,
+        known: Mapping[str, int] = NOTHING_KNOWN,
+        turn: Turn | None = None,
+    ) -> Steps:
+        """A wallet's transactions after the cursor, oldest first (chain/history.py)."""
+
+    async def final_slot(self, *, first: bool) -> float:
+        """The newest slot that isn't taken back any more, or for a wallet's `first` read one that
+        is a bit older."""
+
+
+class Symbols(Protocol):
+    async def symbols(
+        self,
+        mints: Collection[str],
+        timeout: float,  # noqa: ASYNC109
+        turn: Turn | None = None,
+    ) -> dict[str, str]:
+        """Names of tokens, as far as they are known in time (chain/assets.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a run reads and writes. `clock` gives unix seconds, `tasks` counts transactions that
+    can't be read. `turn`: whose turn it takes at the upstream, the server's own unless somebody
+    else's is given."""
+
+    journal: Journal
+    history: Histories
+    quotes: Quotes
+    assets: Symbols
+    clock: Callable[[], float]
+    cost_basis: CostBasis
+    max_wallet_size: int
+    turn: Turn = field(default_factory=lambda: Turn(SERVER))
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def read(self, book: Book, transactions: Sequence[AnyTransaction]) -> list[Read]:
+        """What each transaction meant. One whose parts contradict each other is logged with its
+        signature, counted and left out: it is nothing to the wallet's others."""
+        read: list[Read] = []
+        now = int(self.clock())
+        for each in transactions:
+            meant = partial(_extend, read, book, each, now)
+            signature, wallet = each.signature, book.wallet
+            self.tasks.attempt("reading", meant, signature=signature, wallet=wallet)
+        return read
+
+
+def _extend(read: list[Read], book: Book, transaction: AnyTransaction, now: int) -> None:
+    read += book.read((transaction,), now)

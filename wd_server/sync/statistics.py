@@ -1,0 +1,50 @@
+"""What the analysis counts."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import inf
+
+import structlog
+
+from wd_server.errors import WalletDoctorError
+from wd_server.histogram import Histogram
+from wd_server.journal.base import Head
+from wd_server.sync.sync_pass import SyncPass
+
+# First passes by the most transactions they read, and the upper ends of their buckets in seconds.
+PASS_SIZES = {"100": 100.0, "1000": 1_000.0, "10000": 10_000.0, "more": inf}
+PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+_log = structlog.get_logger("analysis")
+
+
+@dataclass
+class Statistics:
+    """`running` is now, the rest since the start. `pushed`: transactions that were taken without a
+    pass; `outcomes`: passes by what they ended with; `first_pass_seconds`: whole first passes by
+    the size of the wallet, in transactions."""
+
+    running: int = 0
+    pushed: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    first_pass_seconds: dict[str, Histogram] = field(
+        default_factory=lambda: {size: Histogram(PASS_BUCKETS) for size in PASS_SIZES}
+    )
+
+    def failed(self, wallet: str, error: WalletDoctorError) -> None:
+        self.outcomes[error.code] += 1
+        _log.warning("analysis failed", wallet=wallet, code=error.code, error=str(error))
+
+    def passed(self, wallet: str, sync_pass: SyncPass, head: Head, seconds: float) -> None:
+        self.outcomes["complete"] += 1
+        if sync_pass.transactions:
+            _log.info(
+                "wallet read",
+                wallet=wallet,
+                transactions=sync_pass.transactions,
+                position=f"{head.epoch}-{head.seq}",
+                seconds=round(seconds, 3),
+            )
+        if sync_pass.first:
+            size = next(size for size, most in PASS_SIZES.items() if sync_pass.transactions <= most)
+            self.first_pass_seconds[size].observe(seconds)

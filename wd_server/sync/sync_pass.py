@@ -1,0 +1,374 @@
+"""One pass over a wallet: what is new on the chain becomes trades in its journal."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
+from wd_server.chain.listing import Cursor
+from wd_server.chain.payloads import AnyTransaction, Transaction
+from wd_server.events import event
+from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
+from wd_server.sync import interpreted as reading
+from wd_server.sync.book import Book
+from wd_server.sync.comparison import Comparison
+from wd_server.sync.interpreted import Read
+from wd_server.sync.opening import ENTRIES_MAX, opened, prove
+from wd_server.sync.progress import ProgressReport
+from wd_server.sync.sources import Sources, Steps, led_by
+from wd_server.trading.prices import Prices
+from wd_server.trading.summary import Summary
+
+# Seconds of work at a time between two turns for others on the loop.
+SLICE_SECONDS = 0.004
+# Transactions looked at between two looks at the clock: about half a millisecond.
+SLICE_TRANSACTIONS = 10
+# Transactions whose quotes and names are asked for together: one request for most of them.
+LOOKED_UP_TOGETHER = 100
+# Entries stored together: enough that a commit and a checkpoint cost little each, few enough that
+# a client sees the first ones soon.
+APPEND_ENTRIES = 1000
+# Seconds after which what is there is stored, however little.
+APPEND_SECONDS = 0.25
+# Trades in a preview, by contract.
+PREVIEW_TRADES = 25
+# Seconds a whole run waits for names of tokens; then their mints stand in.
+SYMBOL_SECONDS = 1.0
+# Seconds that pushed transactions wait for a token's name that was never asked for, and for a price
+# of this minute: both are there at once for all but the first.
+PUSHED_SYMBOL_SECONDS = 0.3
+PUSHED_PRICE_SECONDS = 1.0
+
+
+class PassObserver(Protocol):
+    """Whom a run tells what isn't kept in the journal. Must not block or raise."""
+
+    def on_progress(self, progress: event.Progress) -> None: ...
+    def on_preview(self, preview: event.Preview) -> None: ...
+    def on_summary(self, summary: Summary) -> None: ...
+
+
+class Known(NamedTuple):
+    """What one pass over a complete wallet leaves to the next. As long as nobody else may write,
+    that one needs no more to see that nothing is new. `book`: only while there is a tail."""
+
+    cursor: Cursor | None
+    head: Head
+    book: Book | None
+
+
+class SyncPass:
+    """One wallet, one pass. Raises what its sources raise; what it stored stays.
+
+    `known`: what the pass before left, and then what this one leaves. `first`: the wallet was
+    never read to its end before; `transactions`: read in this pass.
+    """
+
+    def __init__(
+        self, sources: Sources, lease: Lease, observer: PassObserver, known: Known | None = None
+    ) -> None:
+        self.observer = observer
+        self.known = known
+        self.report = ProgressReport()
+        self.first = known is None
+        self.transactions = 0
+        self._sources = sources
+        self._symbols = partial(sources.assets.symbols, turn=sources.turn)
+        self._lease = lease
+        self._signatures = 0
+        self._symbol_seconds = SYMBOL_SECONDS
+        self._read: list[Read] = []
+        self._newest: list[list[Read]] = []
+        self._mints: set[str] = set()
+        self._entries: list[NewEntry] = []
+        self._head = Head(0, 0, "")
+        # The seq that the newest entry has when what was handed to the journal is stored.
+        self._due_seq = 0
+        self._worked_since = monotonic()
+        self._turn = asyncio.Lock()
+        self._storing: asyncio.Task[Head] | None = None
+        self._comparison: Comparison | None = None
+
+    async def execute(self, close: Callable[[], bool]) -> Head:
+        """Read what is new and journal it. At the end of a first pass, or if `close` says so
+        then, a `complete` is the newest entry. Returns the journal's head."""
+        known, self.known = self.known, None
+        if known is None or known.book is not None:
+            book = await self._open_book() if known is None else self._kept_book(known)
+            async with aclosing(self._history(book.cursor, book.recent())) as steps:
+                return await self._read_on(book, steps, close)
+        async with aclosing(self._history(known.cursor)) as steps:
+            step = await anext(steps)
+            if _is_nothing(step) and (known.head.kind == event.COMPLETE or not close()):
+                self.known = known
+                return known.head
+            book = await self._same_book(known)
+            async with aclosing(led_by(step, steps)) as all_steps:
+                return await self._read_on(book, all_steps, close)
+
+    async def take(self, pushed: Sequence[AnyTransaction]) -> Head:
+        """Journal what was pushed and isn't there yet. Returns the journal's head."""
+        assert self.known is not None, "a wallet that wasn't read to its end has no place for it"
+        known, self.known = self.known, None
+        self._symbol_seconds = PUSHED_SYMBOL_SECONDS
+        book = await self._same_book(known) if known.book is None else self._kept_book(known)
+        read = book.unknown(self._sources.read(book, pushed))
+        if read:
+            prices: Prices = {}
+            symbols: Mapping[str, str] = {}
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PUSHED_PRICE_SECONDS):
+                    prices, symbols = await self._looked_up(read)
+            order = book.inserted(read)
+            self._entries = book.record(order, prices, symbols, self._sources.clock())
+            self.transactions = len(read)
+            if self._entries:  # what is no trade costs no write: a pass would find it again
+                await self._store(book)
+                await self._stored()
+                self._tell(book)
+        self.known = Known(book.cursor, self._head, book if book.tail else None)
+        return self._head
+
+    async def _same_book(self, known: Known) -> Book:
+        """The book of a wallet that was read to its end. Raises LeaseLost if the journal has
+        another one: a new run has no place for what comes after `known`."""
+        book = await self._open_book()
+        if not book.complete or book.cursor != known.cursor:
+            raise LeaseLost("This wallet's events were changed or are begun anew.")
+        return book
+
+    def _kept_book(self, known: Known) -> Book:
+        assert known.book is not None
+        self._head = known.head
+        return known.book
+
+    def _history(self, after: Cursor | None, known: Mapping[str, int] = NOTHING_KNOWN) -> Steps:
+        sources, wallet = self._sources, self._lease.wallet
+        return sources.history.read(wallet, after, sources.max_wallet_size, known, sources.turn)
+
+    async def _read_on(self, book: Book, steps: Steps, close: Callable[[], bool]) -> Head:
+        sources = self._sources
+        started = sources.clock()
+        self.first = sources.turn.first = not book.complete
+        cursor, seq = book.cursor, book.seq
+        self._say("initializing", book)
+        proved = book.proved
+        if not proved:
+            await prove(book, sources.journal)
+        book.final_slot = await sources.history.final_slot(first=self.first)
+        try:
+            await self._read_history(book, steps)
+            await self._enter(book)
+            self._enter_rest(book)
+            self._say("processing_trades", book)
+            if self.first or self._entries or book.seq > seq or book.cursor != cursor:
+                book.complete = True
+                await self._store(book)
+            self._say("calculating_pnl", book)
+            head = await self._stored()
+            self._say("complete", book)
+            if not proved or (head.kind != event.COMPLETE and (self.first or close())):
+                self._entries.append(self._complete(book, sources.clock() - started))
+                book.proved = True
+                await self._store(book)
+                head = await self._stored()
+            elif book.seq > seq:
+                self._tell(book)
+            self.known = Known(book.cursor, head, book if book.tail else None)
+            return head
+        finally:
+            if self._storing is not None:
+                await asyncio.wait((self._storing,))
+
+    def _tell(self, book: Book) -> None:
+        self.observer.on_summary(book.ledger.summary())
+
+    async def _open_book(self) -> Book:
+        book, self._head = await opened(self._sources, self._lease)
+        return book
+
+    async def _read_history(self, book: Book, steps: Steps) -> None:
+        done = book.counts.transactions
+        self._signatures = done
+        storing = asyncio.get_running_loop().create_task(self._store_in_time(book))
+        try:
+            async for step in steps:
+                if isinstance(step, Listed):
+                    self._compare(book, step)
+                    self._signatures = done + step.signatures_found
+                    book.truncated |= step.truncated
+                    self._say("fetching_signatures", book)
+                    if step.finished and self._mints:
+                        await self._breathe()
+                        # They are looked up while what comes first is read.
+                        await self._symbols(self._mints, 0)
+                elif isinstance(step, Newest):
+                    await self._take_ahead(book, step.transactions)
+                else:
+                    async with self._turn:
+                        await self._take(book, step.transactions)
+                    self._say("fetching_transactions", book)
+                if storing.done():
+                    storing.result()
+            async with self._turn:  # not while it has half of what was read entered
+                storing.cancel()
+            while self._newest:
+                self.transactions += len(self._newest[-1])
+                self._read += self._newest.pop()
+                if len(self._read) >= LOOKED_UP_TOGETHER:
+                    await self._enter(book)
+                    self._say("fetching_transactions", book)
+        finally:
+            storing.cancel()
+            await asyncio.wait((storing,))
+
+    async def _store_in_time(self, book: Book) -> None:
+        """What was read is stored soon, also while the upstream keeps the run waiting for more."""
+        while True:
+            await asyncio.sleep(APPEND_SECONDS)
+            async with self._turn:
+                if self._read or self._entries:
+                    await self._enter(book)
+                    await self._store(book)
+
+    async def _take(self, book: Book, transactions: Sequence[Transaction]) -> None:
+        self.transactions += len(transactions)
+        self._read += self._sources.read(book, transactions)
+        if len(self._read) >= LOOKED_UP_TOGETHER:
+            await self._enter(book)
+        await self._breathe()
+
+    async def _take_ahead(self, book: Book, transactions: Sequence[Transaction]) -> None:
+        """Read them, to be entered when all that come before them on the chain are."""
+        read = self._sources.read(book, transactions)
+        self._newest.append(read)
+        self._mints |= reading.mints_of(read)
+        if len(self._newest) == 1:
+            await self._preview(book, read)
+        await self._breathe()
+
+    async def _enter(self, book: Book) -> None:
+        """Enter what was read into the book, and store the trades if they are many."""
+        read, self._read = self._read, []
+        if self._comparison is not None:
+            read = self._comparison.merged(read)
+        prices, symbols = await self._looked_up(read)
+        for start in range(0, len(read), SLICE_TRANSACTIONS):
+            part = read[start : start + SLICE_TRANSACTIONS]
+            self._entries += book.record(part, prices, symbols, self._sources.clock())
+            await self._breathe()
+        if len(self._entries) >= APPEND_ENTRIES:
+            await self._store(book)
+
+    def _compare(self, book: Book, listed: Listed) -> None:
+        """Hold the book's tail against the whole listing."""
+        if not listed.finished or not book.recent():
+            return
+        if listed.truncated:  # the tail is older than what is read at all
+            book.settle_all()
+            return
+        self._comparison = Comparison(book, listed.entries)
+        self._entries += self._comparison.entries
+
+    def _enter_rest(self, book: Book) -> None:
+        """What was in the tail and comes after all that was fetched needs no quotes."""
+        now = self._sources.clock()
+        if self._comparison is not None:
+            self._entries += book.record(self._comparison.rest(), {}, {}, now)
+        self._entries += book.record(book.loose(), {}, {}, now)
+        book.settle()
+
+    async def _looked_up(self, read: Sequence[Read]) -> tuple[Prices, Mapping[str, str]]:
+        """Quotes and names for these trades, as far as they can be had in time."""
+        wanted, mints = reading.prices_for(read), reading.mints_of(read)
+        prices = await self._sources.quotes.prices(wanted) if wanted else {}
+        if not mints:
+            return prices, {}
+        asked = monotonic()
+        symbols = await self._symbols(mints, max(self._symbol_seconds, 0))
+        self._symbol_seconds -= monotonic() - asked
+        return prices, symbols
+
+    async def _preview(self, book: Book, read: Sequence[Read]) -> None:
+        """Show the newest trades at once, and again if there are names and prices soon after."""
+        now = self._sources.clock()
+        newest = [each for each in read if each.reading.swap][-PREVIEW_TRADES:]
+        if not newest:
+            return
+        basis = book.ledger.cost_basis
+        known = await self._symbols(reading.mints_of(newest), 0)
+        trades = reading.previewed(newest, {}, known, basis, now)
+        self.observer.on_preview(event.Preview(trades, int(now)))
+        prices, symbols = await self._looked_up(newest)
+        if prices or symbols != known:
+            trades = reading.previewed(newest, prices, symbols, basis, now)
+            self.observer.on_preview(event.Preview(trades, int(now)))
+
+    async def _store(self, book: Book) -> None:
+        """Hand what is there to the journal as it is now, behind what was handed to it before."""
+        await self._stored()
+        if self._head.seq >= ENTRIES_MAX:
+            raise LeaseLost("The journal is as long as one may be: a new run has to begin.")
+        entries, self._entries = self._entries, []
+        self._due_seq = book.seq
+        self._storing = asyncio.get_running_loop().create_task(
+            self._sources.journal.append(
+                self._lease, self._head.epoch, entries, book.checkpoint(), self._sources.clock()
+            )
+        )
+
+    async def _stored(self) -> Head:
+        """Wait until what was handed to the journal is stored."""
+        if self._storing is not None:
+            storing, self._storing = self._storing, None
+            self._head = await storing
+            if self._head.seq != self._due_seq:
+                raise LeaseLost("The store has other events of this wallet than were stored.")
+        return self._head
+
+    async def _breathe(self) -> None:
+        """Let others on the loop have their turn after SLICE_SECONDS of work."""
+        if monotonic() - self._worked_since >= SLICE_SECONDS:
+            await asyncio.sleep(0)
+            self._worked_since = monotonic()
+
+    def _complete(self, book: Book, duration: float) -> NewEntry:
+        counts = book.counts
+        complete = event.Complete(
+            status="complete",
+            trades_found=counts.trades,
+            duration=round(duration, 3),
+            summary=book.ledger.summary(),
+            metrics=event.RunMetrics(
+                signatures_found=self._signatures,
+                transactions=counts.transactions,
+                failed_transactions=counts.failed,
+                unpriced_trades=counts.unpriced,
+            ),
+            truncated=book.truncated,
+            timestamp=int(self._sources.clock()),
+            entries=book.proof.entries,
+            digest=book.proof.digest.hex(),
+        )
+        return book.entry(event.COMPLETE, complete)
+
+    def _say(self, step: event.Step, book: Book) -> None:
+        """Tell the progress; of a pass that only looks for news, no more than that it ended."""
+        if not self.first and step != "complete":
+            return
+        progress = self.report.update(
+            step,
+            self._sources.clock(),
+            signatures=self._signatures,
+            done=book.counts.transactions,
+            trades=book.counts.trades,
+        )
+        if progress is not None:
+            self.observer.on_progress(progress)
+
+
+def _is_nothing(step: Listed | Newest | Fetched) -> bool:
+    return isinstance(step, Listed) and step.finished and not step.signatures_found

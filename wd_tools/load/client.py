@@ -1,0 +1,321 @@
+"""One stream of a load test, over all its connections."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+from wd_client.backoff import LONGEST_SECONDS
+from wd_client.frame import END, EVENT_BYTES, cut
+from wd_client.response import BadResponse, Body, Head, body_of, read_head
+
+from wd_tools.load.continuity import Breach, Continuity
+from wd_tools.load.frames import Block, Blocks, Item
+from wd_tools.load.job import Habits
+from wd_tools.load.plan import Assignment
+from wd_tools.load.tally import Tally, bump
+
+NEVER = math.inf
+# Milliseconds to wait before connecting again where the server named none.
+RETRY_MS = 1000
+# Seconds to wait where a refusal worth another try has no Retry-After.
+REFUSED_SECONDS = 2.0
+# Statuses that another try may change: too many requests, and what proxies and full or draining
+# servers answer.
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+OK, NO_CONTENT = 200, 204
+
+# Why a stream ends that has had all it was to have.
+FINISHED = frozenset({"complete", "enough", "nothing new"})
+
+T = TypeVar("T")
+
+
+class Crowd(Protocol):
+    """What a client needs of the process it is in. The clock is unix seconds, the timer any."""
+
+    habits: Habits
+    tally: Tally
+    blocks: Blocks
+    clock: Callable[[], float]
+    timer: Callable[[], float]
+
+    def answered(self, client: "Client") -> None: ...
+    def closed(self, client: "Client") -> None: ...
+
+
+class _Gap(Struct):
+    reason: str = "unknown"
+
+
+class _Complete(Struct):
+    trades_found: int = 0
+    entries: int | None = None
+    digest: str | None = None
+
+
+class _Details(Struct):
+    retry_after: float | None = None
+
+
+class _Error(Struct):
+    code: str = "unknown"
+    details: _Details = msgspec.field(default_factory=_Details)
+
+
+class _Bye(Struct):
+    reason: str = "unknown"
+    reconnect_after_ms: int | None = None
+
+
+class Client(asyncio.Protocol):
+    """`retry_ms`: when to come back after this connection, None: not at all. `ending`: why it
+    ends, empty while nothing said that it will. Waits are told apart by `streaming` (the head
+    was read) and `due` (its first event wasn't)."""
+
+    __slots__ = (
+        "_body",
+        "_rest",
+        "_since",
+        "asked_at",
+        "assignment",
+        "crowd",
+        "due",
+        "ending",
+        "failures",
+        "heard",
+        "left_at",
+        "opened",
+        "position",
+        "request",
+        "resuming",
+        "retry_ms",
+        "streaming",
+        "trades",
+        "transport",
+    )
+
+    def __init__(self, crowd: Crowd, assignment: Assignment) -> None:
+        self.crowd = crowd
+        self.assignment = assignment
+        habits = crowd.habits
+        self.position = Continuity(follow=habits.follow, history=habits.history)
+        self.transport: asyncio.Transport | None = None
+        self.request = b""
+        self.trades = 0
+        self.failures = 0  # attempts in a row
+        self.left_at = 0.0
+        self.opened = False
+        self.prepare(b"", 0.0)
+
+    def prepare(self, request: bytes, asked_at: float) -> None:
+        """A new connection is about to be made."""
+        self.request = request
+        self.asked_at = asked_at
+        self.resuming = bool(self.position.run)
+        self.streaming = False
+        self.due = True
+        self.ending = ""
+        self.retry_ms: int | None = RETRY_MS
+        self.heard = 0.0
+        self._rest = b""
+        self._body: Body | None = None
+        self._since = NEVER
+
+    # What the loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.heard = self.crowd.clock()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        crowd = self.crowd
+        tally = crowd.tally
+        tally.bytes += len(data)
+        if self.assignment.slow:
+            self._rest_a_while(len(data))
+        if not self.streaming:
+            data = self._open(data)
+        elif self._body is not None:
+            data = self._unframe(data)
+        if self._rest or not data.endswith(END):
+            data, self._rest = cut(self._rest + data)
+            if len(self._rest) > EVENT_BYTES:
+                self._broken()
+        if not data:
+            return
+        block = crowd.blocks[data]
+        self.heard = now = crowd.clock()
+        now *= 1000
+        tally.events.add(now, block.events)
+        tally.trades += block.trades
+        position = self.position
+        if block.run and block.run == position.run and block.before == position.count:
+            position.advance(block)
+        elif block.items:
+            self._look_at(block)
+        if block.newest >= self._since and not self.assignment.slow:
+            tally.note_live(block, self._since, now)
+        if self.due and block.events:
+            self._note_first(now)
+        if crowd.habits.trades:
+            self._count_down(block)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        if self.streaming:
+            self.left_at = self.crowd.timer()
+        if not self.ending:
+            self.ending = self._how_it_ended()
+        self.crowd.closed(self)
+
+    def _how_it_ended(self) -> str:
+        """Of a connection that nothing said the end of."""
+        if not self.streaming:
+            return "closed before the answer"
+        if self._body is None:
+            return "dropped"
+        return "ended" if self._body.ended else "cut"
+
+    # What the process wants.
+
+    def leave(self, reason: str, retry_ms: int | None) -> None:
+        """End the connection from this side."""
+        if not self.ending:
+            self.ending, self.retry_ms = reason, retry_ms
+        if self.transport is not None:
+            self.transport.close()
+
+    # Its own ways.
+
+    def _open(self, data: bytes) -> bytes:
+        """Read the response's head; what follows it, once it is there."""
+        try:
+            read = read_head(self._rest + data)
+            if read is None:
+                self._rest += data
+                return b""
+            head, self._rest = read[0], b""
+            if head.status != OK:
+                self._refused(head)
+                return b""
+            self._body = body_of(head)
+        except BadResponse:
+            self._broken()
+            return b""
+        self.streaming = True
+        if not self.opened:
+            self.opened = True
+            self.crowd.tally.opened.add(self.crowd.clock() * 1000)
+        self.crowd.answered(self)
+        return read[1] if self._body is None else self._unframe(read[1])
+
+    def _unframe(self, data: bytes) -> bytes:
+        assert self._body is not None
+        try:
+            data = self._body.feed(data)
+        except BadResponse:
+            self._broken()
+            return b""
+        if self._body.ended and self.transport is not None:
+            self.transport.close()
+        return data
+
+    def _refused(self, head: Head) -> None:
+        if head.status == NO_CONTENT:
+            self.leave("nothing new", None)
+            return
+        wait = head.headers.get("retry-after", "")
+        seconds = float(wait) if wait.isascii() and wait.isdigit() else REFUSED_SECONDS
+        again = head.status in PASSING
+        self.leave(f"status {head.status}", _milliseconds(seconds) if again else None)
+
+    def _broken(self) -> None:
+        self.leave("not HTTP", None)
+
+    def _note_first(self, now: float) -> None:
+        """From here on, what is stored reaches a stream that is there."""
+        self.due = False
+        self.failures = 0
+        self._since = now
+        tally, timer = self.crowd.tally, self.crowd.timer()
+        taken = (timer - self.asked_at) * 1000
+        if not self.left_at:
+            tally.first_event.add(taken)
+        else:
+            tally.away.add((timer - self.left_at) * 1000)
+            if self.resuming:
+                tally.resumes += 1
+                tally.resumed_event.add(taken)
+
+    def _look_at(self, block: Block) -> None:
+        for item in block.items:
+            if item.retry is not None:
+                self.retry_ms = item.retry
+            if item.run or item.seq:
+                for breach in self.position.take(item):
+                    self.crowd.tally.note_breach(self.assignment.wallet, breach)
+            if item.data:
+                self._steer(item)
+
+    def _steer(self, item: Item) -> None:
+        if item.name == "gap":
+            bump(self.crowd.tally.gaps, _read(item.data, _Gap()).reason)
+            self.position.gap()
+        elif item.name == "complete":
+            self._complete(_read(item.data, _Complete()))
+        elif item.name == "error":
+            error = _read(item.data, _Error())
+            wait = error.details.retry_after
+            self.ending = f"error {error.code}"
+            self.retry_ms = None if wait is None else _milliseconds(wait)
+        elif item.name == "bye":
+            bye = _read(item.data, _Bye())
+            self.ending = f"bye {bye.reason}"
+            if bye.reconnect_after_ms is not None:
+                self.retry_ms = bye.reconnect_after_ms
+
+    def _complete(self, complete: _Complete) -> None:
+        tally, position = self.crowd.tally, self.position
+        breaches = []
+        if not self.crowd.habits.follow:
+            breaches = position.complete(complete.trades_found)
+            self.ending, self.retry_ms = "complete", None
+        proof = position.proves(complete.entries, complete.digest)
+        tally.verified += proof is True
+        if proof is False:
+            breaches.append(Breach("mismatch", 1, "", position.last_event_id))
+        for breach in breaches:
+            tally.note_breach(self.assignment.wallet, breach)
+
+    def _count_down(self, block: Block) -> None:
+        self.trades += block.trades
+        if self.trades >= self.crowd.habits.trades:
+            self.leave("enough", None)
+
+    def _rest_a_while(self, received: int) -> None:
+        """A slow reader's next read is due when these bytes have taken their time."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+            seconds = received / self.crowd.habits.slow_rate
+            asyncio.get_running_loop().call_later(seconds, self._read_on, self.transport)
+
+    def _read_on(self, transport: asyncio.Transport) -> None:
+        if transport is self.transport and not transport.is_closing():
+            transport.resume_reading()
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(min(max(0.0, seconds), LONGEST_SECONDS) * 1000)
+
+
+def _read(data: bytes, otherwise: T) -> T:
+    """Data of an event; what it lacks, and all of what is no JSON, is as in `otherwise`."""
+    try:
+        return msgspec.json.decode(data, type=type(otherwise))
+    except msgspec.DecodeError:
+        return otherwise

@@ -1,0 +1,214 @@
+"""Bytes of an event stream -> what a load tester has to know of them.
+
+Thousands of clients that follow one wallet are sent the very same bytes, so `Blocks` remembers what
+it read: for most of what arrives, reading is one look into a table.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from wd_client.chain import ENTRIES, link
+from wd_client.frame import END, fields
+
+_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE = b"connected", b"gap", b"complete", b"error", b"bye"
+_TRADE, _TRADES, _RETRACT = b"trade", b"trades", b"retract"
+_WITH_TRADES = frozenset({_TRADE, _TRADES})
+_NUMBERED = _WITH_TRADES | {_RETRACT}
+_STEERING = frozenset({_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE})
+# A quote in JSON text is escaped, so no value can look like one of these keys. Eighteen digits are
+# more than any number here has, and few enough to be read at once.
+_EMITTED = re.compile(rb'"emitted_at": *(\d{1,18})')
+_NUMBER = re.compile(rb'"number": *(\d{1,18})')
+_ENTRIES = re.compile(rb'"entries": *(\d{1,18})')
+_ID = re.compile(rb"(\d{1,20})-(\d{1,18})")
+
+# What `Blocks` keeps: bytes longer than a few events are hardly ever the same twice, and so many
+# blocks are what all wallets together send at one moment. Frames are those of a few histories, of
+# about 800 bytes each.
+REMEMBERED_BYTES = 8 * 1024
+REMEMBERED_BLOCKS = 512
+REMEMBERED_FRAMES = 16 * 1024
+
+
+@dataclass(slots=True)
+class Link:
+    """An entry as a link of the hash chain. The streams of one wallet come by with the same digest,
+    so the last result is kept."""
+
+    event_id: bytes
+    payload: bytes
+    _before: bytes = field(default=b"", compare=False, repr=False)
+    _after: bytes = field(default=b"", compare=False, repr=False)
+
+    def after(self, digest: bytes) -> bytes:
+        if digest != self._before:
+            self._before, self._after = digest, link(digest, self.event_id, self.payload)
+        return self._after
+
+
+class Item(NamedTuple):
+    """One event that a client has to look at.
+
+    `run`: empty without a usable id.
+    `seq`: of the id; 0 without any, -1 for one that can't be read.
+    `entries`: how many it stands for of those that are counted.
+    `trades`: how many of them are trades.
+    `data`: kept of events that steer a client.
+    `retry`: milliseconds.
+    `number`: of the last trade or retract in it; of a `complete`, how many came before. None from a
+    server that counts none.
+    `link`: of an entry that is sent as it is stored.
+    """
+
+    name: str
+    run: bytes = b""
+    seq: int = 0
+    entries: int = 0
+    trades: int = 0
+    data: bytes = b""
+    retry: int | None = None
+    number: int | None = None
+    link: Link | None = None
+
+    @property
+    def ordinal(self) -> int:
+        """What losses are judged by: the number, or with an older server the id."""
+        return self.seq if self.number is None else self.number
+
+
+class Block(NamedTuple):
+    """Whole events that came together.
+
+    `items` are those that move or steer a client. When they are nothing but trades in a row,
+    `run` is theirs, and a client whose count is `before` is at `last` afterwards, and at the id
+    `seq`; otherwise `run` is empty.
+    `emitted`: which `emitted_at` (unix milliseconds) how many trades carry; `newest` the latest of
+    these, -1 for none.
+    """
+
+    events: int
+    trades: int
+    items: tuple[Item, ...]
+    run: bytes
+    before: int
+    last: int
+    seq: int
+    emitted: tuple[tuple[float, int], ...]
+    newest: float
+
+
+class Frame(NamedTuple):
+    """One event: what it adds to its block. `events` is 0 for what is none, such as a comment."""
+
+    events: int
+    trades: int
+    item: Item | None
+    emitted: tuple[float, ...]
+
+
+class Frames(dict[bytes, Frame]):
+    """Frames by their bytes: streams that replay one wallet get the same ones, cut differently."""
+
+    def __missing__(self, text: bytes) -> Frame:
+        frame = read(text)
+        if len(text) <= REMEMBERED_BYTES:
+            if len(self) >= REMEMBERED_FRAMES:
+                self.clear()
+            self[text] = frame
+        return frame
+
+
+class Blocks(dict[bytes, Block]):
+    """Blocks by their bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = Frames()
+
+    def __missing__(self, data: bytes) -> Block:
+        block = parse(data, self._frames)
+        if len(data) <= REMEMBERED_BYTES:
+            if len(self) >= REMEMBERED_BLOCKS:
+                self.clear()
+            self[data] = block
+        return block
+
+
+def parse(data: bytes, frames: Frames) -> Block:
+    """`data` is whole events (WHATWG HTML, section 9.2.6), their lines ended by LF."""
+    events = trades = 0
+    items: list[Item] = []
+    emitted: dict[float, int] = {}
+    for text in data.split(END):
+        one, inside, item, moments = frames[text]
+        events += one
+        trades += inside
+        if item is not None:
+            items.append(item)
+        for moment in moments:
+            emitted[moment] = emitted.get(moment, 0) + 1
+    newest = max(emitted) if emitted else -1
+    return Block(events, trades, tuple(items), *_row(items), tuple(emitted.items()), newest)
+
+
+def read(text: bytes) -> Frame:
+    """A frame without the blank line that ends it."""
+    name, event_id, payload, retry = fields(text)
+    if payload is None:
+        return Frame(0, 0, None if retry is None else Item("", retry=retry), ())
+    moments = tuple(map(float, _EMITTED.findall(payload))) if name in _WITH_TRADES else ()
+    trades = 1 if name == _TRADE else len(moments)
+    moves = event_id or retry is not None or name in _STEERING
+    item = _item(name, event_id or b"", trades, payload, retry) if moves else None
+    return Frame(1, trades, item, moments)
+
+
+def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
+    run, seq, entries, trades = b"", 0, 0, inside
+    found = _ID.fullmatch(event_id)
+    if found is not None:
+        run, seq, entries = found[1], int(found[2]), max(inside, 1)
+    elif event_id:
+        seq = -1  # an id that is none of ours
+    if event_id and name == _RETRACT:
+        trades = -1
+    number = _number(name, payload) if run else None
+    if name == _COMPLETE and number is not None:
+        entries = 0
+    return Item(
+        name.decode(errors="replace"),
+        run,
+        seq,
+        entries,
+        trades,
+        data=payload if name in _STEERING else b"",
+        retry=retry,
+        number=number,
+        link=Link(event_id, payload) if run and name in ENTRIES else None,
+    )
+
+
+def _number(name: bytes, payload: bytes) -> int | None:
+    if name == _COMPLETE:
+        found = _ENTRIES.search(payload)
+        return None if found is None else int(found[1])
+    numbers = _NUMBER.findall(payload) if name in _NUMBERED else ()
+    return int(numbers[-1]) if numbers else None
+
+
+def _row(items: list[Item]) -> tuple[bytes, int, int, int]:
+    """The run, the count before and the one after, and the last id's `seq`, of trades in a row."""
+    nothing = b"", 0, 0, 0
+    if not items:
+        return nothing
+    run, seq = items[0].run, items[0].seq - 1
+    before = last = items[0].ordinal - items[0].entries
+    for item in items:
+        last += item.entries
+        if item.run != run or item.ordinal != last or item.seq <= seq:
+            return nothing
+        if item.trades != item.entries or item.data or item.retry is not None:
+            return nothing
+        seq = item.seq
+    return run, before, last, seq

@@ -1,0 +1,139 @@
+"""The whole simulated chain: wallets by address, transactions by signature."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from wd_tools.simulator.addresses import Addresses
+from wd_tools.simulator.clock import Clock
+from wd_tools.simulator.entry import Entry
+from wd_tools.simulator.mints import Mints
+from wd_tools.simulator.scene import World
+from wd_tools.simulator.truth import Truth
+from wd_tools.simulator.wallet import SLICE, SimulatedWallet
+
+# Of a fork's transactions so many never land again, and of its wallets so many in another order.
+LOST: Final = 0.25
+REORDERED: Final = 0.5
+LATEST_LANDING: Final = 3  # slots after the fork
+
+
+class WalletSize(NamedTuple):
+    address: str
+    size: int
+
+
+class Fork(NamedTuple):
+    """Signatures of what landed again, and of what is gone for ever."""
+
+    landed: list[str]
+    lost: list[str]
+
+
+class Market:
+    def __init__(self, seed: int, sizes: Sequence[int], clock: Clock) -> None:
+        self.mints = Mints(seed)
+        self.clock = clock
+        self._addresses = Addresses(seed)
+        world = World(self._addresses, self.mints)
+        self._wallets: dict[str, SimulatedWallet] = {}
+        self._by_signature: dict[str, Entry] = {}
+        self._warm = False
+        self._watchers: list[Callable[[Sequence[Entry]], None]] = []
+        self._rng = random.Random(f"market/{seed}")
+        for number, size in enumerate(sizes):
+            address = self._addresses.of("wallet", str(number))
+            self._wallets[address] = SimulatedWallet(world, address, size, seed, clock)
+        self._active = [one.address for one in self._wallets.values() if one.size]
+
+    @property
+    def wallets(self) -> list[WalletSize]:
+        return [WalletSize(one.address, one.size) for one in self._wallets.values()]
+
+    async def wallet(self, address: str) -> SimulatedWallet | None:
+        """The wallet with its history made; None if the simulation has no such wallet."""
+        wallet = self._wallets.get(address)
+        if wallet is not None and not wallet.complete:
+            self._index(await wallet.ready())
+        return wallet
+
+    async def entry(self, signature: str) -> Entry | None:
+        """The transaction. One that isn't made yet may be known from an earlier life of the
+        simulator, so every history is made before it is said not to exist."""
+        if signature not in self._by_signature and not self._warm:
+            await self.warm()
+        return self._by_signature.get(signature)
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the transaction is (still) in the chain, and there."""
+        return self._by_signature.get(entry.signature) is entry
+
+    def watch(self, watcher: Callable[[Sequence[Entry]], None]) -> None:
+        """`watcher` is called with what wallets do after their history."""
+        self._watchers.append(watcher)
+
+    async def append(
+        self, address: str, count: int, moment: float | None = None
+    ) -> Sequence[Entry]:
+        """Let the wallet do `count` more transactions, now or at a moment that the clock has
+        passed. Raises KeyError for an unknown one."""
+        wallet = await self.wallet(address)
+        if wallet is None:
+            raise KeyError(address)
+        made: list[Entry] = []
+        while len(made) < count:
+            if made:
+                await asyncio.sleep(0)
+            entries = wallet.append(min(SLICE, count - len(made)), moment)
+            self._index(entries)
+            self._tell(entries)
+            made += entries
+        return made
+
+    async def append_anywhere(self, moment: float | None = None) -> None:
+        """One more transaction by some wallet that has traded before."""
+        if self._active:
+            await self.append(self._rng.choice(self._active), 1, moment)
+
+    def fork(self, slot: int) -> Fork:
+        """Abandon all that came after `slot`. Some of it lands again in the slots to come, here
+        and there in another order; some of it never does."""
+        tip = self.clock.slot()
+        lost: list[str] = []
+        landed: list[Entry] = []
+        for wallet in self._wallets.values():
+            abandoned = wallet.abandon(slot)
+            for entry, _ in abandoned:
+                del self._by_signature[entry.signature]
+            if self._rng.random() < REORDERED:
+                self._rng.shuffle(abandoned)
+            place = (tip + self._rng.randint(1, LATEST_LANDING), 0)
+            for entry, truth in abandoned:
+                place = (place[0], place[1] + self._rng.randint(1, 9))
+                again = wallet.land(entry, truth, *place) if self._rng.random() >= LOST else None
+                if again is None:
+                    lost.append(entry.signature)
+                else:
+                    landed.append(again)
+        self._index(landed)
+        self._tell(landed)
+        return Fork([entry.signature for entry in landed], lost)
+
+    async def warm(self) -> None:
+        for address in self._wallets:
+            await self.wallet(address)
+        self._warm = True
+
+    async def truth(self, address: str) -> list[Truth]:
+        """What every transaction of the wallet did, oldest first; empty for an unknown one."""
+        wallet = await self.wallet(address)
+        return wallet.truths if wallet else []
+
+    def _index(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._by_signature[entry.signature] = entry
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        for watcher in self._watchers:
+            watcher(entries)
