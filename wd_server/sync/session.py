@@ -20,9 +20,9 @@ class WalletSession:
     on another node, until a `complete` is there, and `guests` are who. `turn`: whose it is at the
     upstream. `settled`: the observer knows that nothing is newer. `task` works for them,
     `sync_pass` is its pass under way. `lease` is kept between two passes, and so is `known`, which
-    the next one goes on from. `failures`: passes in a row that failed; `interrupted`: tries in a row that lost
-    the lease or the store. `epoch`: the journal's after the last pass, `anew`: passes in a row
-    that began another. `due`: which of the poll's calls is meant.
+    the next one goes on from. `failures`: passes in a row that failed; `interrupted`: tries in a
+    row that lost the lease or the store. `epoch`: the journal's after the last pass, `anew`: passes
+    in a row that began another. `due`: which of the poll's calls is meant.
     """
 
     wallet: str
