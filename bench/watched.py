@@ -44,11 +44,11 @@ class OthersAnalysed:
     def __init__(self, analysis: Sessions) -> None:
         self._analysis = analysis
 
-    def attend(
+    def join(
         self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None:
         if wallet != WALLET:
-            self._analysis.attend(wallet, audience, follow, tenant, held=held)
+            self._analysis.join(wallet, audience, follow, tenant, held=held)
 
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
         if wallet != WALLET:

@@ -25,9 +25,9 @@ from wd_server.errors import (
 )
 from wd_server.events import event
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import Channel, Unreadable
-from wd_server.streaming.connection import Client
-from wd_server.streaming.demand import Asked
+from wd_server.streaming.channel import Channel, UnreadableId
+from wd_server.streaming.connection import Connection
+from wd_server.streaming.demand import StreamRequest
 from wd_server.streaming.lifecycle import CloseReason
 
 _STREAM_HEADERS = {
@@ -45,7 +45,7 @@ class Entrance:
 
     def __init__(self) -> None:
         self._visit: SessionSlot | None = None
-        self._stream: Client | None = None
+        self._stream: Connection | None = None
         self._ending: Ending | None = None
         self._kept: asyncio.Task[None] | None = None
 
@@ -64,7 +64,7 @@ class Entrance:
     def open(self, visit: SessionSlot) -> None:
         self._visit = visit
 
-    def give(self, stream: Client) -> None:
+    def give(self, stream: Connection) -> None:
         assert self._visit is not None
         stream.on_closed = self.leave
         self._stream = stream
@@ -126,12 +126,12 @@ class StreamingHandler(GuardedHandler):
         entrance.open(await services.authenticator.enter(self.identified(), entrance.end))
         return entrance
 
-    def asked(self, held: frozenset[str] = frozenset()) -> Asked:
+    def asked(self, held: frozenset[str] = frozenset()) -> StreamRequest:
         """The caller and the time; `held`: wallets that aren't read for it yet."""
         principal = self.identified()
-        return Asked(Tenant(principal.who, principal.credits), self.asked_at, held)
+        return StreamRequest(Tenant(principal.who, principal.credits), self.asked_at, held)
 
-    async def has_to_be_read(self, channel: Channel, last: EventId | Unreadable | None) -> bool:
+    async def has_to_be_read(self, channel: Channel, last: EventId | UnreadableId | None) -> bool:
         """Whether this wallet counts against RATE_LIMIT_WALLETS. Who goes on where it was doesn't
         count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
         if not self.identified().wallets_a_minute:
@@ -140,7 +140,7 @@ class StreamingHandler(GuardedHandler):
             return False
         return not await self.services.analysis.keeps(channel.wallet)
 
-    async def hand_over(self, stream: Client) -> None:
+    async def hand_over(self, stream: Connection) -> None:
         """Answer with this stream: take the connection from Tornado and give it to the loop."""
         encoding = self.encoding()
         chunked = self.request.version != "HTTP/1.0"

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import Unreadable
+from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View
 from wd_server.trading.trade import Action
 from wd_server.trading.wallet import WalletAddress
@@ -47,7 +47,7 @@ class StreamQuery(NamedTuple):
 
 def last_id(
     query: Mapping[str, str], header: str | None, parse: Callable[[str], T]
-) -> T | Unreadable | None:
+) -> T | UnreadableId | None:
     """The id of the last event that a client saw; None if it saw none. Of several the newest
     counts: the header and then the ALIASES are written at each reconnect, `last_event_id` once, by
     whoever made the URL. Only there an id that `parse` refuses is an error, since a client can't
@@ -58,7 +58,7 @@ def last_id(
         return parse(text) if text else None
     except InvalidParameter:
         if reconnected:
-            return Unreadable()
+            return UnreadableId()
         raise
 
 

@@ -8,7 +8,7 @@ from handlers.query import errors_as_events, last_id, stream_query
 from wd_server.errors import InvalidParameter, WalletDoctorError
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
-from wd_server.streaming.channel import Channel, Unreadable
+from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.trading.wallet import WalletAddress
 
 
@@ -42,7 +42,7 @@ class SeveralHandler(StreamingHandler):
         await self.hand_over(bundle)
 
     async def _count(
-        self, channels: list[Channel], bookmarks: Bookmarks | Unreadable | None
+        self, channels: list[Channel], bookmarks: Bookmarks | UnreadableId | None
     ) -> list[str]:
         """Count the wallets that have to be read, in the order of the request. Returns those that
         the limit holds back; one that is asked for alone is refused instead. Raises RateLimited,
@@ -92,7 +92,7 @@ class SeveralHandler(StreamingHandler):
             )
         return [str(WalletAddress.parse(text)) for text in asked]
 
-    def _bookmarks(self, query: Mapping[str, str], seal: Seal) -> Bookmarks | Unreadable | None:
+    def _bookmarks(self, query: Mapping[str, str], seal: Seal) -> Bookmarks | UnreadableId | None:
         """Where the client was. Raises InvalidParameter."""
         header = self.request.headers.get("Last-Event-ID")
         return last_id(query, header, lambda text: Bookmarks.parse(text, seal))
@@ -105,7 +105,7 @@ class SeveralHandler(StreamingHandler):
         return Seal(self.services.authenticator.signing_keys, subject)
 
 
-def _has_everything(channels: list[Channel], bookmarks: Bookmarks | Unreadable | None) -> bool:
+def _has_everything(channels: list[Channel], bookmarks: Bookmarks | UnreadableId | None) -> bool:
     """The client saw every wallet's `complete`."""
     return isinstance(bookmarks, Bookmarks) and all(
         channel.finished

@@ -3,7 +3,7 @@
 from handlers.admission import StreamingHandler
 from handlers.query import errors_as_events, last_id, stream_query
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import Channel, Unreadable
+from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.trading.wallet import WalletAddress
 
 
@@ -36,6 +36,6 @@ class StreamHandler(StreamingHandler):
         self.send_head()
 
 
-def _has_everything(channel: Channel, last: EventId | Unreadable | None) -> bool:
+def _has_everything(channel: Channel, last: EventId | UnreadableId | None) -> bool:
     """The client saw the wallet's `complete`."""
     return channel.finished and last == (channel.epoch, channel.head)

@@ -8,7 +8,7 @@ from tornado.web import HTTPError
 from handlers.base import GuardedHandler
 from wd_server.access.principal import Principal
 from wd_server.errors import AuthRequired, InvalidKey
-from wd_server.streaming.connection import Client
+from wd_server.streaming.connection import Connection
 from wd_server.streaming.lifecycle import CloseReason
 
 # Streams in one answer, 200 bytes each; whoever has more is told how many.
@@ -47,7 +47,7 @@ def _owner(principal: Principal) -> str:
     return principal.who
 
 
-def _shown(stream: Client, now: float) -> dict[str, Any]:
+def _shown(stream: Connection, now: float) -> dict[str, Any]:
     """`age` in seconds; `lag` in events that are stored and not sent yet. `wallet` is None for a
     stream of several."""
     wallets = list(stream.wallets)

@@ -5,7 +5,7 @@ from typing import ClassVar, cast
 from tornado.web import HTTPError, stream_request_body
 
 from handlers.base import BaseHandler, Services
-from wd_server.http_exchange import Exchange
+from wd_server.http_exchange import HttpExchange
 from wd_server.secret import Secret
 
 # Bytes of a delivery. One of 100 of the largest transactions has 10 MB.
@@ -34,7 +34,7 @@ class WebhookHandler(BaseHandler):
             # Not 401: Helius would deliver it three times more.
             raise HTTPError(403, reason="This is not the secret that deliveries carry.")
         # Other paths and methods take 64 KB, and so does this one from those without the secret.
-        cast(Exchange, self.request.connection).set_max_body_size(DROPPED_BYTES)
+        cast(HttpExchange, self.request.connection).set_max_body_size(DROPPED_BYTES)
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)

@@ -768,7 +768,7 @@ class TestReconnection:
         self._assert_replayed(api, history, _ids(api.read(NOBODY))[-1])
 
     @pytest.mark.parametrize("shift", [-1, 1])
-    def test_an_id_of_another_run_is_a_gap_and_a_full_replay(
+    def test_an_id_of_another_epoch_is_a_gap_and_a_full_replay(
         self, api: Api, history: list[Event], shift: int
     ) -> None:
         epoch, _ = _position(_ids(history)[0])

@@ -1,8 +1,8 @@
 """A connection that speaks HTTP/1.0 and 1.1: what `Reader` reads goes to Tornado's handlers.
 
 It speaks Tornado's public interface: each request meets the `Application` by its message delegate,
-and is answered by an `Exchange`, which is Tornado's `HTTPConnection`. A connection has one exchange
-at a time; the next request is read when the answer has left.
+and is answered by an `HttpExchange`, which is Tornado's `HTTPConnection`. A connection has one
+exchange at a time; the next request is read when the answer has left.
 
 | waiting for | then | or |
 |---|---|---|
@@ -30,8 +30,8 @@ from tornado.httputil import (
 )
 
 from wd_server import http_exchange
-from wd_server.http_exchange import Context, Exchange
-from wd_server.http_reader import Reader, Refused
+from wd_server.http_exchange import Context, HttpExchange
+from wd_server.http_reader import Reader, RequestRefused
 
 # Bytes that may wait behind a request that isn't answered yet. Whoever sends more is answered once
 # and asks again on another connection.
@@ -61,7 +61,7 @@ class Waiting:
         return [connection for connection, _ in over]
 
 
-class Home(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection needs of the listener. `closing`: every answer is the last one on its
     connection. The others are who waits for a request, for an answer to be taken, and for the
     client to close."""
@@ -74,7 +74,7 @@ class Home(Protocol):
     def arrived(self, connection: "Http1") -> None: ...
     def asked(self, connection: "Http1", target: str) -> None: ...
     def left(self, connection: "Http1") -> None: ...
-    def start_request(self, exchange: "Exchange") -> HTTPMessageDelegate: ...
+    def start_request(self, exchange: "HttpExchange") -> HTTPMessageDelegate: ...
     def refusal(self, status: int) -> bytes: ...
 
 
@@ -84,9 +84,9 @@ class Http1(asyncio.Protocol):
         "_delivered",
         "_ended",
         "_exchange",
-        "_home",
         "_linger_left",
         "_overrun",
+        "_owner",
         "_reader",
         "_reading",
         "_ready",
@@ -98,13 +98,13 @@ class Http1(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
         # What it waits for from its client.
         self._waiting: Waiting | None = None
         self._reader = Reader()
         # From a whole head to the end of its answer.
-        self._exchange: Exchange | None = None
+        self._exchange: HttpExchange | None = None
         # Who handles it, from its turn on; whether they have all of the request; what they
         # want to wait for before they are given more.
         self._delegate: HTTPMessageDelegate | None = None
@@ -125,8 +125,8 @@ class Http1(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         # No buffer before it counts as full: the next request waits until an answer is taken.
         self.transport.set_write_buffer_limits(high=0)
-        self._wait(self._home.requests)
-        self._home.arrived(self)
+        self._wait(self._owner.requests)
+        self._owner.arrived(self)
 
     def data_received(self, data: bytes) -> None:
         if self._linger_left is not None:
@@ -155,11 +155,11 @@ class Http1(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._stalled = True
-        self._wait(self._home.taking)
+        self._wait(self._owner.taking)
 
     def resume_writing(self) -> None:
         self._stalled = False
-        self._wait(None if self._delivered else self._home.requests)
+        self._wait(None if self._delivered else self._owner.requests)
         writes, self._writes = self._writes, []
         for write in writes:
             if not write.done():
@@ -190,8 +190,8 @@ class Http1(asyncio.Protocol):
         head = exchange.head
         exchange.context = Context(peer[0])
         if not self._reader.whole:
-            self._wait(self._home.requests)
-        self._delegate = delegate = self._home.start_request(exchange)
+            self._wait(self._owner.requests)
+        self._delegate = delegate = self._owner.start_request(exchange)
         line = RequestStartLine(head.method, head.target, head.version)
         self._tell(lambda: delegate.headers_received(line, _headers(head.fields)))
 
@@ -208,9 +208,9 @@ class Http1(asyncio.Protocol):
             write.set_result(None)
         return write
 
-    def ends_with(self, exchange: "Exchange") -> bool:
+    def ends_with(self, exchange: "HttpExchange") -> bool:
         """Whether nothing will be read behind what this exchange asked."""
-        if self._home.closing or self._overrun or not self._delivered:
+        if self._owner.closing or self._overrun or not self._delivered:
             return True
         return not exchange.head.keep_alive or (self._ended and not self._reader.unread)
 
@@ -235,13 +235,13 @@ class Http1(asyncio.Protocol):
     def _read_head(self) -> None:
         try:
             head = self._reader.head()
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused.status, str(refused))
             return
         if head is not None:
-            self._exchange = Exchange(self, head)
+            self._exchange = HttpExchange(self, head)
             self._wait(None)
-            self._home.asked(self, head.target)
+            self._owner.asked(self, head.target)
         elif self._ended:
             self._end()
 
@@ -251,7 +251,7 @@ class Http1(asyncio.Protocol):
         assert delegate is not None
         try:
             part = self._reader.body(exchange.body_most)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused.status, str(refused))
             return
         if part:
@@ -305,7 +305,7 @@ class Http1(asyncio.Protocol):
             if exchange.begun:
                 self.transport.abort()
                 return
-        answer = self._home.refusal(status)
+        answer = self._owner.refusal(status)
         if exchange is not None and exchange.head.method == "HEAD":
             answer = answer[: answer.index(b"\r\n\r\n") + 4]
         self.transport.write(answer)
@@ -314,7 +314,7 @@ class Http1(asyncio.Protocol):
     def _next(self) -> None:
         self._delivered = False
         self._reader.renew()
-        self._wait(self._home.requests)
+        self._wait(self._owner.requests)
         self._resume()
         self._read_head()
 
@@ -335,7 +335,7 @@ class Http1(asyncio.Protocol):
         if self._ended:
             self.transport.close()
         elif not self.transport.is_closing():
-            self._wait(self._home.lingering)
+            self._wait(self._owner.lingering)
             self.transport.write_eof()
             self._resume()
 
@@ -349,7 +349,7 @@ class Http1(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._wait(None)
-        self._home.left(self)
+        self._owner.left(self)
 
     def _forget(self) -> None:
         """Nothing more is read. What refers to this connection and is referred to by it would

@@ -15,7 +15,7 @@ from tornado.httputil import (
 )
 from tornado.iostream import StreamClosedError
 
-from wd_server.http_reader import Head
+from wd_server.http_reader import RequestHead
 
 # Bytes of a request's body, if its handler doesn't say otherwise: most take a few fields.
 BODY_BYTES = 64 * 1024
@@ -37,19 +37,19 @@ class Wire(Protocol):
     @property
     def transport(self) -> asyncio.Transport: ...
     def write(self, data: bytes) -> "asyncio.Future[None]": ...
-    def ends_with(self, exchange: "Exchange") -> bool: ...
+    def ends_with(self, exchange: "HttpExchange") -> bool: ...
     def answered(self, last: bool) -> None: ...
     def detach(self) -> None: ...
 
 
-class Exchange(HTTPConnection):
+class HttpExchange(HTTPConnection):
     """One request and its answer. `begun`: a part of the answer is written. `body_most`: bytes
     that the request's body may have. `awaits_word`: the client sends no body before it is told
     that somebody wants it."""
 
     context: Context
 
-    def __init__(self, connection: Wire, head: Head) -> None:
+    def __init__(self, connection: Wire, head: RequestHead) -> None:
         self.head = head
         self.body_most = BODY_BYTES
         self.begun = False

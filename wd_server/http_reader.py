@@ -39,7 +39,7 @@ _EMPTY_LINE: Final = b"\r\n\r\n"
 _SPACE: Final = ord(" ")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """What was sent is no request that is read here. `status` is what to answer."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -47,7 +47,7 @@ class Refused(Exception):
         self.status = status
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """`fields` as they came, without the white space around values. `keep_alive`: the client goes
     on behind the answer. `expects`: it sends no body before it is told to go on."""
 
@@ -133,7 +133,7 @@ class Reader:
         self.drop()
         self._parser = None
 
-    def head(self) -> Head | None:
+    def head(self) -> RequestHead | None:
         """The request's head, or None until all of it has arrived. Raises Refused."""
         while self.unread and not self._head_whole:
             if self._head_read >= HEAD_BYTES:
@@ -147,7 +147,7 @@ class Reader:
     def body(self, most: int) -> bytes:
         """What has arrived of the body, which may have `most` bytes. Raises Refused."""
         if self._body_left is not None and self._body_size + self._body_left > most:
-            raise Refused(413, "a larger body is announced than may be sent")
+            raise RequestRefused(413, "a larger body is announced than may be sent")
         if self._body_most != most:
             # Framing may take as much as a body, so that chunks may be small.
             self._body_most, self._framed_left = most, 2 * most
@@ -204,14 +204,14 @@ class Reader:
         if not self.unread:
             return
         if not self._method or self._data[self._at] != _SPACE:
-            raise Refused(400, "the method is no token, or too long")
+            raise RequestRefused(400, "the method is no token, or too long")
         self._take(1)
         self._method_whole = True
 
     def _read_head(self) -> None:
         first = not self._tail
         if first and self._data[self._at] == _SPACE:
-            raise Refused(400, "two spaces stand behind the method")
+            raise RequestRefused(400, "two spaces stand behind the method")
         piece = self._take(self._to_empty_line(HEAD_BYTES - self._head_read))
         self._tell(_COMMON_METHOD + piece if first else piece)
 
@@ -223,7 +223,7 @@ class Reader:
             size = self._to_empty_line(self._framed_left)
             self._framed_left -= size
         else:
-            raise Refused(413, "the chunks are too small for their number")
+            raise RequestRefused(413, "the chunks are too small for their number")
         piece = self._take(size)
         if self._body_left is None and (self._tail + piece).endswith(_EMPTY_LINE):
             self._framed_left -= EMPTY_LINE_COST
@@ -256,27 +256,27 @@ class Reader:
             self._repeat_body()
         except HttpParserError as error:
             self._check_limits()
-            raise Refused(400, str(error)) from None
+            raise RequestRefused(400, str(error)) from None
         self._check_limits()
 
     def _check_limits(self) -> None:
         """Raises Refused."""
         if len(self._fields) > HEAD_FIELDS:
-            raise Refused(431, "there are too many header fields")
+            raise RequestRefused(431, "there are too many header fields")
         if self._body_size > self._body_most:
-            raise Refused(413, "the body is too large")
+            raise RequestRefused(413, "the body is too large")
         if self._trailer:
-            raise Refused(400, "there is a trailer")
+            raise RequestRefused(400, "there is a trailer")
 
-    def _checked_head(self) -> Head:
+    def _checked_head(self) -> RequestHead:
         """What llhttp takes and nobody needs is refused here. Raises Refused."""
         if self._version not in ("1.0", "1.1"):
-            raise Refused(400, f"HTTP/{self._version} isn't spoken here")
+            raise RequestRefused(400, f"HTTP/{self._version} isn't spoken here")
         if self._transfer_coding is not None and self._version == "1.0":
-            raise Refused(400, "HTTP/1.0 has no chunks")
+            raise RequestRefused(400, "HTTP/1.0 has no chunks")
         if (self._transfer_coding or "chunked").lower() != "chunked":
-            raise Refused(400, "the only transfer coding understood here is chunked")
-        return Head(
+            raise RequestRefused(400, "the only transfer coding understood here is chunked")
+        return RequestHead(
             self._method.decode("ascii"),
             b"".join(self._target).decode("ascii"),
             f"HTTP/{self._version}",
@@ -285,11 +285,11 @@ class Reader:
             self._expects,
         )
 
-    def _too_large_head(self) -> Refused:
+    def _too_large_head(self) -> RequestRefused:
         """Whichever takes more than half of what there may be is the one that is too large."""
         if sum(map(len, self._target)) > HEAD_BYTES // 2:
-            return Refused(414, "the target is too long")
-        return Refused(431, "the header is too large")
+            return RequestRefused(414, "the target is too long")
+        return RequestRefused(431, "the header is too large")
 
     def _repeat_body(self) -> None:
         """Tell llhttp of the body that it leaves to the protocol which the client wishes for."""

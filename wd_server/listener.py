@@ -15,7 +15,7 @@ from tornado.httputil import HTTPMessageDelegate
 from tornado.web import Application
 
 from wd_server.http1 import Http1, Waiting
-from wd_server.http_exchange import Exchange
+from wd_server.http_exchange import HttpExchange
 
 # Connections the kernel holds until they are accepted: one second of a reconnect storm.
 BACKLOG = 4096
@@ -127,7 +127,7 @@ class Listener:
         self._connections.pop(connection, None)
         self._look_if_settled()
 
-    def start_request(self, exchange: Exchange) -> HTTPMessageDelegate:
+    def start_request(self, exchange: HttpExchange) -> HTTPMessageDelegate:
         return self._application.start_request(self, exchange)
 
     # Its own ways.

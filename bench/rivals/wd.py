@@ -29,7 +29,7 @@ WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 class Silence:
     """In the place of the analysis: nobody fills a wallet's journal because somebody watches."""
 
-    def attend(
+    def join(
         self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
 

@@ -49,7 +49,7 @@ def undisturbed(slow_chain: Simulator, tmp_path_factory: pytest.TempPathFactory)
     return Undisturbed(_trades(events), _totals(events[-1]), monotonic() - first)
 
 
-def test_a_run_killed_at_random_moments_loses_no_trade_and_repeats_none(
+def test_a_pass_killed_at_random_moments_loses_no_trade_and_repeats_none(
     slow_chain: Simulator, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     assert len(undisturbed.trades) >= 5000

@@ -84,7 +84,7 @@ def test_a_second_sigterm_ends_the_drain(
         assert not started.logged("stopped")
 
 
-def test_a_client_sent_away_within_a_run_goes_on_after_the_restart_without_loss(
+def test_a_client_sent_away_within_a_pass_goes_on_after_the_restart_without_loss(
     chain: Simulator, large_wallet: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, chain.url) as started:

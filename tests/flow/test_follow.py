@@ -113,7 +113,7 @@ def test_a_finished_wallet_costs_only_what_is_new(
         assert everything[-1].data["trades_found"] == len(_signatures(everything))
 
 
-def test_a_run_that_nobody_waits_for_any_more_goes_on_for_a_while(
+def test_a_pass_that_nobody_waits_for_any_more_goes_on_for_a_while(
     counting_chain: Simulator, counted: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, counting_chain.url, RUN_LINGER=600) as started:
@@ -126,7 +126,7 @@ def test_a_run_that_nobody_waits_for_any_more_goes_on_for_a_while(
         assert started.get(f"/v4/wallet/{counted}")["status"] == "complete"
 
 
-def test_a_deserted_run_stops_and_the_next_client_continues_it(
+def test_a_deserted_pass_stops_and_the_next_client_continues_it(
     counting_chain: Simulator, counted: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, counting_chain.url, RUN_LINGER=LINGER_SECONDS) as started:

@@ -53,7 +53,7 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
 
-def test_two_thousand_clients_ten_times_leave_no_memory_stream_channel_or_run_behind(
+def test_two_thousand_clients_ten_times_leave_no_memory_stream_channel_or_pass_behind(
     chain: Simulator, wallet: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, chain.url) as started:

@@ -54,7 +54,9 @@ def curl(url: str, *arguments: str) -> Iterator[Got]:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--compressed"], ["--http1.0"]])
-def test_curl_shows_a_whole_run_and_ends(served: Server, wallet: str, arguments: list[str]) -> None:
+def test_curl_shows_a_whole_history_and_ends(
+    served: Server, wallet: str, arguments: list[str]
+) -> None:
     events = list(curl(served.stream(wallet), *arguments))
     assert events[-1].name == "complete"
     assert [event.id for event in events if event.id] == sent(served.stream(wallet))
@@ -134,7 +136,7 @@ def test_a_loop_around_them_loses_nothing_when_the_server_is_killed(
 # httpx-sse
 
 
-def test_httpx_sse_shows_a_whole_run_and_says_so_when_there_is_nothing(
+def test_httpx_sse_shows_a_whole_history_and_says_so_when_there_is_nothing(
     served: Server, wallet: str
 ) -> None:
     events = list(by_httpx_sse(served.stream(wallet), ""))

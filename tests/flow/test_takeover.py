@@ -38,7 +38,7 @@ def redis() -> Iterator[RedisServer]:
 LOOKS = 2
 
 
-def test_one_run_reads_each_page_once_for_followers_on_all_nodes(
+def test_one_pass_reads_each_page_once_for_followers_on_all_nodes(
     chain: Simulator, redis: RedisServer, tmp_path: Path
 ) -> None:
     wallet = chain.wallet(MEDIUM)

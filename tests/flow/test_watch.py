@@ -96,7 +96,7 @@ def test_a_history_that_a_proxy_alters_is_an_error_that_says_what_to_do(
     assert re.search(r"wd-watch: The history .* not the one that the server proves: .*anew", error)
 
 
-def test_a_later_run_goes_on_after_the_id_of_an_earlier_one(served: Server, wallet: str) -> None:
+def test_a_later_pass_goes_on_after_the_id_of_an_earlier_one(served: Server, wallet: str) -> None:
     ids = [event.id for event in sent(served, wallet) if event.id]
     out, _ = watch(served.url, wallet, "--json", "--last-event-id", ids[4])
     found = [json.loads(line).get("id") for line in out.splitlines()]

@@ -15,7 +15,7 @@ from processes import Server, server, simulator
 from wire import Connection
 
 from wd_server.http_exchange import BODY_BYTES
-from wd_server.http_reader import Head, Reader, Refused
+from wd_server.http_reader import Reader, RequestHead, RequestRefused
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 OWN_SIZE = 5
@@ -79,10 +79,10 @@ requests = st.builds(
 )
 
 
-def _read(*pieces: bytes) -> tuple[list[tuple[Head, bytes]], int | None]:
+def _read(*pieces: bytes) -> tuple[list[tuple[RequestHead, bytes]], int | None]:
     """The whole requests in it with their bodies, and the status of what is refused behind them."""
-    reader, found = Reader(), list[tuple[Head, bytes]]()
-    head: Head | None = None
+    reader, found = Reader(), list[tuple[RequestHead, bytes]]()
+    head: RequestHead | None = None
     body = b""
     try:
         for piece in pieces:
@@ -94,7 +94,7 @@ def _read(*pieces: bytes) -> tuple[list[tuple[Head, bytes]], int | None]:
                 found.append((head, body))
                 head, body = None, b""
                 reader.renew()
-    except Refused as refused:
+    except RequestRefused as refused:
         return found, refused.status
     finally:
         reader.close()

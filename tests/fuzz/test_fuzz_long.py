@@ -24,7 +24,7 @@ from wd_server.access.addresses import client_address
 from wd_server.access.credentials import presented
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import WalletDoctorError
-from wd_server.http_reader import Reader, Refused
+from wd_server.http_reader import Reader, RequestRefused
 from wd_server.journal.base import EventId
 from wd_server.logs import Scrubber
 from wd_server.secret import Secret
@@ -61,7 +61,7 @@ def _request(target: str, host: str = "x") -> None:
 def _head(text: str) -> None:
     for start in ("GET /", "GET / HTTP/1.1\r\nX: ", "GET / HTTP/1.1\r\n"):
         reader = Reader()
-        with suppress(Refused):
+        with suppress(RequestRefused):
             reader.add((start + text).encode("latin-1"))
             reader.head()
 

@@ -25,7 +25,7 @@ from handlers.query import (
 )
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import Unreadable
+from wd_server.streaming.channel import UnreadableId
 from wd_server.trading.wallet import WalletAddress
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
@@ -89,7 +89,7 @@ def test_a_position_is_read_or_unreadable_and_refused_only_as_our_own_parameter(
         assert query["last_event_id"]
         assert not reconnected
         return
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableId):
         assert reconnected
     elif reconnected:
         assert found == EventId.parse(reconnected[0])

@@ -5,7 +5,14 @@ from time import process_time
 
 import pytest
 
-from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS, METHOD_BYTES, Head, Reader, Refused
+from wd_server.http_reader import (
+    HEAD_BYTES,
+    HEAD_FIELDS,
+    METHOD_BYTES,
+    Reader,
+    RequestHead,
+    RequestRefused,
+)
 
 # Bytes of a body that are taken here.
 MOST = 100
@@ -117,7 +124,7 @@ class Found:
     """What a reader has found: whole requests with their bodies, then perhaps a refusal, and
     whether something is left."""
 
-    requests: list[tuple[Head, bytes]] = field(default_factory=list)
+    requests: list[tuple[RequestHead, bytes]] = field(default_factory=list)
     refused: int | None = None
     begun: bool = False
 
@@ -125,7 +132,7 @@ class Found:
 def read(*pieces: bytes) -> Found:
     """What a reader finds that is asked as soon as there is anything new."""
     reader, found = Reader(), Found()
-    head: Head | None = None
+    head: RequestHead | None = None
     body = b""
     try:
         for piece in pieces:
@@ -139,7 +146,7 @@ def read(*pieces: bytes) -> Found:
                 found.requests.append((head, body))
                 head, body = None, b""
                 reader.renew()
-    except Refused as refused:
+    except RequestRefused as refused:
         found.refused = refused.status
     else:
         found.begun = reader.begun
@@ -175,7 +182,7 @@ def test_a_refusal_is_the_same_in_whichever_pieces_the_request_comes(
 
 def test_a_head_says_what_was_sent() -> None:
     ((head, body),) = read(ACCEPTED["white space around a value"]).requests
-    assert head == Head(
+    assert head == RequestHead(
         "GET",
         "/a",
         "HTTP/1.1",

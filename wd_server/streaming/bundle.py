@@ -1,11 +1,11 @@
-"""A client of several wallets: a position in the journal of each.
+"""A connection that is sent several wallets' events: a position in the journal of each.
 
 As a `Stream` it holds positions and no queue. Each wallet's channel tells its `Subscription`, whose
 events are put together with those of others that are due in the same pass, and leave in one write.
-When one write doesn't hold them all, members take turns, a page each, so that a wallet with a long
-history keeps no other waiting. Every event has an id that stands for the positions in all wallets,
-so no two clients get the same bytes: they are put together here, from pieces that bundles at the
-same position share.
+When one write doesn't hold them all, subscriptions take turns, a page each, so that a wallet with a
+long history keeps no other waiting. Every event has an id that stands for the positions in all
+wallets, so no two clients get the same bytes: they are put together here, from pieces that bundles
+at the same position share.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from wd_server.errors import WalletDoctorError
 from wd_server.events import event, sse
 from wd_server.journal.base import EventId
 from wd_server.streaming.bundle_id import Bookmarks, Positions, Seal
-from wd_server.streaming.channel import PAGE_BYTES, Channel, Unreadable
+from wd_server.streaming.channel import PAGE_BYTES, Channel, UnreadableId
 from wd_server.streaming.compression import Frames
-from wd_server.streaming.connection import OPEN, Client, Home
+from wd_server.streaming.connection import OPEN, Connection, StreamOwner
 from wd_server.streaming.lifecycle import CloseReason, StreamState
-from wd_server.streaming.view import NOTHING_YET, NamedView, Page, View
+from wd_server.streaming.view import NOTHING_YET, NamedView, RenderedPage, View
 
 
 class Subscription:
@@ -72,45 +72,45 @@ class Subscription:
 
     def fail(self, error: WalletDoctorError) -> None:
         """One wallet's failure ends the whole, so that its silence isn't taken for calm."""
-        frame = event.error_frame(error, self.bundle.home.now())
+        frame = event.error_frame(error, self.bundle.owner.now())
         self.bundle.end_with(error, event.named(frame, self.channel.wallet))
 
 
-class Bundle(Client):
-    """Made by `StreamRegistry.admit_bundle`. `members` are all of its wallets, in the order of the
-    request; those that have shown their `complete` and are followed no further have left their
-    channels."""
+class Bundle(Connection):
+    """Made by `StreamRegistry.admit_bundle`. `subscriptions` has one for each of its wallets, in
+    the order of the request. Those that have shown their `complete`, and are followed no further,
+    have left their channels."""
 
     __slots__ = (
         "_due",
         "_events",
         "_greeting",
         "_out",
-        "_places",
         "_planned",
+        "_positions",
         "_reading",
         "_size",
         "_trades",
         "_waiting",
-        "members",
+        "subscriptions",
     )
 
     def __init__(
         self,
         stream_id: str,
         view: View,
-        home: Home,
+        owner: StreamOwner,
         channels: Sequence[Channel],
         seal: Seal,
         heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home, heartbeat_seconds)
-        self.members = [
+        super().__init__(stream_id, view, owner, heartbeat_seconds)
+        self.subscriptions = [
             Subscription(self, place, channel, _named(view, channel.wallet))
             for place, channel in enumerate(channels)
         ]
-        self._places = Positions(self.wallets, seal)
-        self._reading = set(self.members)
+        self._positions = Positions(self.wallets, seal)
+        self._reading = set(self.subscriptions)
         # Those whose turn will come, in that order, and those whose next page is being read.
         self._due: dict[Subscription, None] = {}
         self._waiting: set[Subscription] = set()
@@ -123,7 +123,7 @@ class Bundle(Client):
 
     @property
     def wallets(self) -> Sequence[str]:
-        return [member.channel.wallet for member in self.members]
+        return [subscription.channel.wallet for subscription in self.subscriptions]
 
     @property
     def subscribers(self) -> Sequence[Subscription]:
@@ -131,20 +131,23 @@ class Bundle(Client):
 
     def reads(self, wallet: str) -> bool:
         """Whether it is still shown what happens to this wallet."""
-        return any(member.channel.wallet == wallet for member in self._reading)
+        return any(subscription.channel.wallet == wallet for subscription in self._reading)
 
     @property
     def lag(self) -> int:
-        return sum(member.channel.behind(member.epoch, member.seq) for member in self._reading)
+        return sum(
+            subscription.channel.behind(subscription.epoch, subscription.seq)
+            for subscription in self._reading
+        )
 
-    def resume(self, bookmarks: Bookmarks | Unreadable) -> event.GapReason | None:
+    def resume(self, bookmarks: Bookmarks | UnreadableId) -> event.GapReason | None:
         """Begin where the client's last id says; wallets that it doesn't know, at their start.
         Returns why that can't be done for a wallet, if there is one."""
         reason = None
-        for member in self.members:
-            channel = member.channel
-            left: EventId | Unreadable | None
-            if isinstance(bookmarks, Unreadable):
+        for subscription in self.subscriptions:
+            channel = subscription.channel
+            left: EventId | UnreadableId | None
+            if isinstance(bookmarks, UnreadableId):
                 left = bookmarks
             else:
                 left = bookmarks.position(channel.wallet, channel.epoch)
@@ -154,8 +157,8 @@ class Bundle(Client):
                 self.greeting += event.named(frame, channel.wallet)
                 reason = reason or gap
             elif isinstance(left, EventId):
-                member.seq = left.seq
-                self._places.move(member.place, *left)
+                subscription.seq = left.seq
+                self._positions.move(subscription.place, *left)
         return reason
 
     # What the loop tells.
@@ -163,7 +166,7 @@ class Bundle(Client):
     def start(self, greeting: bytes) -> None:
         self._greeting = greeting
         self._events = 1
-        self._due = dict.fromkeys(self.members)
+        self._due = dict.fromkeys(self.subscriptions)
         self.pump()
 
     def pump(self) -> None:
@@ -171,9 +174,9 @@ class Bundle(Client):
         if self.state not in OPEN or self.paused:
             return
         while self._due and self._size < PAGE_BYTES:
-            member = next(iter(self._due))
-            del self._due[member]
-            self._take(member)
+            subscription = next(iter(self._due))
+            del self._due[subscription]
+            self._take(subscription)
         self._flush()
         if self.state not in OPEN or self.paused:
             return
@@ -191,72 +194,72 @@ class Bundle(Client):
             self._flush()
         super().close(reason, last_words)
 
-    # What members tell.
+    # What subscriptions tell.
 
-    def advance(self, member: Subscription) -> None:
-        """There is something new for this member."""
-        if self.state not in OPEN or member not in self._reading:
+    def advance(self, subscription: Subscription) -> None:
+        """There is something new for this subscription."""
+        if self.state not in OPEN or subscription not in self._reading:
             return
         if self.paused or self._due or self._size >= PAGE_BYTES:
-            self._due[member] = None
+            self._due[subscription] = None
         else:
-            self._take(member)
+            self._take(subscription)
         self._plan()
 
-    def show(self, member: Subscription, frames: Frames) -> None:
+    def show(self, subscription: Subscription, frames: Frames) -> None:
         """An event that isn't kept, unless the client is behind with what is."""
-        if frames is member.channel.preview:
-            self.advance(member)
-        elif self.state in OPEN and not self.paused and member not in self._due:
-            self._put(event.named(frames.plain, member.channel.wallet))
+        if frames is subscription.channel.preview:
+            self.advance(subscription)
+        elif self.state in OPEN and not self.paused and subscription not in self._due:
+            self._put(event.named(frames.plain, subscription.channel.wallet))
             self._plan()
 
     # Its own ways.
 
-    def _take(self, member: Subscription) -> None:
-        """Put together what there is for this member, up to a page."""
-        channel = member.channel
-        if member.epoch != channel.epoch:
-            self._adopt_run(member)
-        if channel.preview is not member.preview:
-            member.preview = channel.preview
-            if channel.preview is not None and member.seq == 0:
+    def _take(self, subscription: Subscription) -> None:
+        """Put together what there is for this subscription, up to a page."""
+        channel = subscription.channel
+        if subscription.epoch != channel.epoch:
+            self._adopt_epoch(subscription)
+        if channel.preview is not subscription.preview:
+            subscription.preview = channel.preview
+            if channel.preview is not None and subscription.seq == 0:
                 self._put(event.named(channel.preview.plain, channel.wallet))
-        if channel.percentage > member.percentage:
-            member.percentage = channel.percentage
+        if channel.percentage > subscription.percentage:
+            subscription.percentage = channel.percentage
             self._put(event.named(channel.progress.plain, channel.wallet))
         reach = channel.head if self.view.follow else channel.reach()
-        if member.seq < reach:
-            page = channel.page(member.view, member.seq, member.progressed)
+        if subscription.seq < reach:
+            page = channel.page(subscription.view, subscription.seq, subscription.progressed)
             if page is None:
-                self._waiting.add(member)
-                channel.fetch(member)
+                self._waiting.add(subscription)
+                channel.fetch(subscription)
                 return
-            self._put_page(member, page)
-        self._waiting.discard(member)
-        if member.seq < reach:
-            self._due[member] = None
+            self._put_page(subscription, page)
+        self._waiting.discard(subscription)
+        if subscription.seq < reach:
+            self._due[subscription] = None
         elif not self.view.follow and channel.settled and channel.finished:
-            self._reading.discard(member)
-            self.home.leave(member)
+            self._reading.discard(subscription)
+            self.owner.leave(subscription)
 
-    def _adopt_run(self, member: Subscription) -> None:
-        """Go to the start of the channel's run."""
-        channel = member.channel
-        left = EventId(member.epoch, member.seq)
-        member.epoch, member.seq = channel.epoch, 0
-        self._places.move(member.place, member.epoch, 0)
+    def _adopt_epoch(self, subscription: Subscription) -> None:
+        """Go to the start of the channel's epoch."""
+        channel = subscription.channel
+        left = EventId(subscription.epoch, subscription.seq)
+        subscription.epoch, subscription.seq = channel.epoch, 0
+        self._positions.move(subscription.place, subscription.epoch, 0)
         if left.epoch:
             gap = event.gap_frame("reset", str(left), channel.position)
             self._put(event.named(gap, channel.wallet))
 
-    def _put_page(self, member: Subscription, page: Page) -> None:
-        places, place, epoch = self._places, member.place, member.epoch
+    def _put_page(self, subscription: Subscription, page: RenderedPage) -> None:
+        places, place, epoch = self._positions, subscription.place, subscription.epoch
         for seq, frame in page.pieces:
             places.move(place, epoch, seq)
             self._put(sse.identified(places.id(), frame))
         self._trades += page.trades
-        member.seq, member.progressed = page.seq, page.progressed
+        subscription.seq, subscription.progressed = page.seq, page.progressed
 
     def _put(self, frame: bytes) -> None:
         self._out.append(frame)
@@ -276,11 +279,11 @@ class Bundle(Client):
         """Write when everything that is announced now is put together."""
         if not self._planned and not self.paused:
             self._planned = True
-            self.home.visit((self,), lambda bundle: bundle.pump(), heavy=True)
+            self.owner.visit((self,), lambda bundle: bundle.pump(), heavy=True)
 
     def _end(self, reason: CloseReason) -> None:
         super()._end(reason)
-        self.members = []  # they refer to each other
+        self.subscriptions = []  # they refer to each other
         self._reading.clear()
         self._due.clear()
         self._waiting.clear()

@@ -1,11 +1,11 @@
 """One text for the positions in several wallets, which only this server can have made.
 
 An id is base64url, without padding, of bookmarks and a seal. There is a bookmark for each wallet of
-which something was sent: 3 bytes of the wallet's hash, 7 bytes of the run, and the sequence number
-in as few bytes as it needs (LEB128). The seal is an HMAC over the bookmarks and whom they are for,
-so that nobody can write a position or use another tenant's.
+which something was sent: 3 bytes of the wallet's hash, 7 bytes of the epoch, and the sequence
+number in as few bytes as it needs (LEB128). The seal is an HMAC over the bookmarks and whom they
+are for, so that nobody can write a position or use another tenant's.
 
-Of wallets that are watched together, two have the same 3 bytes once in 14,000 times; their runs,
+Of wallets that are watched together, two have the same 3 bytes once in 14,000 times; their epochs,
 which have 20 more bits of each wallet, then tell them apart.
 """
 
@@ -72,8 +72,8 @@ class Bookmarks(tuple[Bookmark, ...]):
         return cls(_bookmarks(bookmarks))
 
     def position(self, wallet: str, epoch: int) -> EventId | None:
-        """Where the client was in this wallet, whose run is `epoch` now; None if it has nothing of
-        it. The run may be another one."""
+        """Where the client was in this wallet, whose epoch is `epoch` now; None if it has nothing
+        of it. That epoch may be another one."""
         tag = _tag(wallet)
         found = [bookmark.position for bookmark in self if bookmark.tag == tag]
         return next((each for each in found if each.epoch == epoch), found[0] if found else None)

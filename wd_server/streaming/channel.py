@@ -1,4 +1,4 @@
-"""One wallet on this node: its newest entries, the streams that watch it, and what they share."""
+"""One wallet on this node: its newest entries, its subscribers, and what they share."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ from wd_server.errors import InternalError, StoreAway, StoreUnavailable, WalletD
 from wd_server.events import event
 from wd_server.journal.base import Entry, EventId, Head, Journal, JournalSubscription
 from wd_server.streaming.compression import Frames
-from wd_server.streaming.statistics import Statistics
-from wd_server.streaming.view import Page, Progressed, View
+from wd_server.streaming.statistics import StreamStatistics
+from wd_server.streaming.view import Progressed, RenderedPage, View
 from wd_server.tasks import Tasks
 from wd_server.trading.summary import Summary
 
@@ -38,7 +38,7 @@ SUMMARY_SECONDS = 1.0
 RENDERED_BYTES = 1024 * 1024
 
 
-class Unreadable:
+class UnreadableId:
     """What a client sent as its last id, and what is none. It is told back to nobody: it may be a
     key that got into the wrong place."""
 
@@ -81,7 +81,7 @@ class Pump(Protocol):
     """Visits streams in slices short enough that the loop stays free for others. Visits that may
     take long are `heavy`."""
 
-    counts: Statistics
+    counts: StreamStatistics
     page_reads: asyncio.Semaphore
     tasks: Tasks
 
@@ -116,13 +116,13 @@ class Channel:
         "epoch",
         "head",
         "head_kind",
-        "members",
         "newest",
         "percentage",
         "preview",
         "progress",
         "settled",
         "streams",
+        "subscriptions",
         "wallet",
     )
 
@@ -136,7 +136,7 @@ class Channel:
         self.newest: Head | None = None
         self.settled = False
         self.streams: set[Stream] = set()
-        self.members: set[Subscriber] = set()
+        self.subscriptions: set[Subscriber] = set()
         self.progress = Frames(b"")
         self.percentage = -1
         self.preview: Frames | None = None
@@ -151,7 +151,7 @@ class Channel:
         self._served: list[int] = []
         self._waiting: dict[int, set[Subscriber]] = {}
         self._reads: dict[asyncio.Task[None], None] = {}
-        self._rendered: dict[tuple[View, int, Progressed], Page] = {}
+        self._rendered: dict[tuple[View, int, Progressed], RenderedPage] = {}
         self._rendered_bytes = 0
         self._summary: Summary | None = None
         self._summary_at = -SUMMARY_SECONDS
@@ -194,11 +194,11 @@ class Channel:
 
     @property
     def is_deserted(self) -> bool:
-        return not (self.streams or self.members)
+        return not (self.streams or self.subscriptions)
 
-    def gap(self, last: EventId | Unreadable | None) -> event.GapReason | None:
+    def gap(self, last: EventId | UnreadableId | None) -> event.GapReason | None:
         """Why a client can't go on from where it was; None if it can, or wasn't anywhere."""
-        if isinstance(last, Unreadable):
+        if isinstance(last, UnreadableId):
             return "unknown_id"
         if last is None or (last.epoch == self.epoch and last.seq <= self.head):
             return None
@@ -210,9 +210,9 @@ class Channel:
 
     def leave(self, subscriber: Subscriber) -> None:
         self.streams -= {subscriber}
-        self.members -= {subscriber}
+        self.subscriptions -= {subscriber}
 
-    # What the journal and the analysis tell.
+    # What the journal and the wallet's session tell.
 
     def _on_append(self, epoch: int, entries: Sequence[Entry]) -> None:
         if epoch != self.epoch:
@@ -276,7 +276,7 @@ class Channel:
 
     # What streams ask for.
 
-    def page(self, view: View, after: int, progressed: Progressed) -> Page | None:
+    def page(self, view: View, after: int, progressed: Progressed) -> RenderedPage | None:
         """What follows this position, ready to be written; None if it has to be fetched first."""
         key = (view, after, progressed)
         page = self._rendered.get(key)
@@ -347,7 +347,7 @@ class Channel:
         self._pump.visit(self._waiting.pop(after, ()), lambda subscriber: subscriber.fail(error))
 
     async def _check_over(self, epoch: int) -> None:
-        """Nothing can be read because another run has begun, or will because the store lost this
+        """Nothing can be read because another epoch has begun, or will because the store lost this
         one; its first entry will have all streams visited. Raises StoreUnavailable if that isn't
         why."""
         head = await self._journal.head(self.wallet)
@@ -377,7 +377,7 @@ class Channel:
         return None if fetched is None else list(fetched)
 
     def _subscribers(self) -> list[Subscriber]:
-        return [*self.streams, *self.members]
+        return [*self.streams, *self.subscriptions]
 
     def _forget_rendered(self) -> None:
         self._rendered.clear()
@@ -388,11 +388,13 @@ class Channel:
         if not self._announced and not self.is_deserted:
             self._announced = True
             self._announced_at = monotonic()
-            self._pump.pump(self._audience())
-            if self.members:
-                self._pump.visit(list(self.members), lambda member: member.pump(), heavy=True)
+            self._pump.pump(self._visited())
+            if self.subscriptions:
+                self._pump.visit(
+                    list(self.subscriptions), lambda subscription: subscription.pump(), heavy=True
+                )
 
-    def _audience(self) -> Iterator["Stream"]:
+    def _visited(self) -> Iterator["Stream"]:
         self._announced = False
         since = self._announced_at
         yield from list(self.streams)

@@ -1,4 +1,4 @@
-"""One client: its connection and its life, whatever it is sent."""
+"""One client's connection and its life, whatever it is sent."""
 
 import asyncio
 import fcntl
@@ -21,7 +21,7 @@ from wd_server.streaming.channel import Subscriber, T
 from wd_server.streaming.compression import HEADER, Frames, Gzip
 from wd_server.streaming.framing import LAST_CHUNK, chunk, content
 from wd_server.streaming.lifecycle import RECONNECT_MS, TRANSITIONS, CloseReason, StreamState
-from wd_server.streaming.statistics import Statistics
+from wd_server.streaming.statistics import StreamStatistics
 from wd_server.streaming.view import View
 from wd_server.streaming.wheel import NOWHERE, TimerWheel
 
@@ -51,25 +51,25 @@ class Limits:
     max_streams: int
 
 
-class Home(Protocol):
-    """What a client needs of the registry it lives in."""
+class StreamOwner(Protocol):
+    """What a connection needs of the registry that holds it."""
 
-    wheel: TimerWheel["Client"]
+    wheel: TimerWheel["Connection"]
     limits: Limits
     random: Random
     heartbeat: Frames
-    counts: Statistics
+    counts: StreamStatistics
 
     def now(self) -> int: ...
     def visit(
         self, visited: Iterable[T], visit: Callable[[T], None], *, heavy: bool = False
     ) -> None: ...
     def leave(self, subscriber: Subscriber) -> None: ...
-    def opened(self, client: "Client") -> None: ...
-    def closed(self, client: "Client") -> None: ...
+    def opened(self, connection: "Connection") -> None: ...
+    def closed(self, connection: "Connection") -> None: ...
 
 
-class Client(asyncio.Protocol, ABC):
+class Connection(asyncio.Protocol, ABC):
     """Made by `StreamRegistry`; `connection_made` by the loop starts it.
 
     `greeting` is what is written first: the response's head and everything before the first
@@ -86,9 +86,9 @@ class Client(asyncio.Protocol, ABC):
         "greeting",
         "gzip",
         "heartbeat_seconds",
-        "home",
         "on_closed",
         "opened_at",
+        "owner",
         "paused",
         "pending",
         "reason",
@@ -104,17 +104,17 @@ class Client(asyncio.Protocol, ABC):
     )
 
     def __init__(
-        self, stream_id: str, view: View, home: Home, heartbeat_seconds: int | None
+        self, stream_id: str, view: View, owner: StreamOwner, heartbeat_seconds: int | None
     ) -> None:
         self.stream_id = stream_id
         self.view = view
-        self.home = home
+        self.owner = owner
         self.state = StreamState.OPENING
         self.reason: CloseReason | None = None
         self.errored: str | None = None
         self.transport: asyncio.Transport | None = None
         self.greeting = b""
-        self.heartbeat_seconds = heartbeat_seconds or home.limits.heartbeat_seconds
+        self.heartbeat_seconds = heartbeat_seconds or owner.limits.heartbeat_seconds
         # Until `answer`, the greeting has neither chunks nor compression.
         self.chunked = False
         self.gzip: Gzip | None = None
@@ -169,7 +169,7 @@ class Client(asyncio.Protocol, ABC):
         connected = event.Connected(
             stream_id=self.stream_id,
             wallet=wallet,
-            timestamp=self.home.now(),
+            timestamp=self.owner.now(),
             resumed=resumed,
             heartbeat_seconds=self.heartbeat_seconds,
             follow=self.view.follow,
@@ -188,8 +188,8 @@ class Client(asyncio.Protocol, ABC):
         # No buffer before it counts as full: bytes the socket doesn't take pause the stream.
         self.transport.set_write_buffer_limits(high=0)
         self._move(StreamState.REPLAYING)
-        self.written = self.home.wheel.now
-        self.home.opened(self)
+        self.written = self.owner.wheel.now
+        self.owner.opened(self)
         greeting, self.greeting = self.greeting, b""
         if self.reason is not None:
             self._close(self.transport, greeting, 1)
@@ -206,13 +206,13 @@ class Client(asyncio.Protocol, ABC):
 
     def pause_writing(self) -> None:
         self.paused = True
-        self.stalled = self.home.wheel.now
+        self.stalled = self.owner.wheel.now
         self.pending = self._pending()
         if self.state is StreamState.LIVE:
             self._move(StreamState.REPLAYING)
-            self.home.counts.demotions += 1
+            self.owner.counts.demotions += 1
         if self.state in OPEN:
-            self.home.wheel.set(self, 1)
+            self.owner.wheel.set(self, 1)
 
     def resume_writing(self) -> None:
         self.paused = False
@@ -225,7 +225,7 @@ class Client(asyncio.Protocol, ABC):
 
     def fail(self, error: WalletDoctorError) -> None:
         """Tell the client what went wrong and end."""
-        self.end_with(error, event.error_frame(error, self.home.now()))
+        self.end_with(error, event.error_frame(error, self.owner.now()))
 
     def end_with(self, error: WalletDoctorError, frame: bytes) -> None:
         """End with this frame that tells of the error."""
@@ -235,7 +235,7 @@ class Client(asyncio.Protocol, ABC):
 
     def send_away(self, reason: CloseReason) -> None:
         """`bye`, to come back when that is of use."""
-        self.bye(reason, self.home.random.randrange(*RECONNECT_MS[reason]))
+        self.bye(reason, self.owner.random.randrange(*RECONNECT_MS[reason]))
 
     def bye(self, reason: CloseReason, reconnect_after_ms: int) -> None:
         """Tell the client why it is sent away and when to come back, and end."""
@@ -264,7 +264,7 @@ class Client(asyncio.Protocol, ABC):
 
     def on_second(self) -> None:
         """The wheel came by: a heartbeat, an end, or nothing yet."""
-        now = self.home.wheel.now
+        now = self.owner.wheel.now
         if self.state is StreamState.CLOSED:
             return  # since it was found due
         if self.state is StreamState.CLOSING:
@@ -275,7 +275,7 @@ class Client(asyncio.Protocol, ABC):
             self._on_stalled_second(now)
         else:
             if now - self.written >= self.heartbeat_seconds:
-                self._write(self._shared(self.home.heartbeat), 1)
+                self._write(self._shared(self.owner.heartbeat), 1)
             self.await_due()
 
     def await_due(self) -> None:
@@ -283,14 +283,14 @@ class Client(asyncio.Protocol, ABC):
         due = self.written + self.heartbeat_seconds
         if self.expires:
             due = min(due, self.expires)
-        self.home.wheel.set(self, due - self.home.wheel.now)
+        self.owner.wheel.set(self, due - self.owner.wheel.now)
 
     def _on_stalled_second(self, now: int) -> None:
         pending = self._pending()
         if pending < self.pending:
             self.pending, self.stalled = pending, now
-        if now - self.stalled < self.home.limits.write_timeout:
-            self.home.wheel.set(self, 1)
+        if now - self.stalled < self.owner.limits.write_timeout:
+            self.owner.wheel.set(self, 1)
         else:
             self.send_away(CloseReason.SLOW)
 
@@ -319,14 +319,14 @@ class Client(asyncio.Protocol, ABC):
         self.events_sent += events
         self.trades_sent += trades
         self.bytes_sent += len(data)
-        self.written = self.home.wheel.now
+        self.written = self.owner.wheel.now
         self.transport.write(data)
 
     def _close(self, transport: asyncio.Transport, last_words: bytes, events: int) -> None:
         """`last_words` are so many events, as they go out. What comes behind them says that the
         stream was ended; a stream that is aborted goes without it."""
         self._move(StreamState.CLOSING)
-        self.home.wheel.set(self, CLOSE_SECONDS)
+        self.owner.wheel.set(self, CLOSE_SECONDS)
         if self.gzip is not None:
             last_words += self._framed(self.gzip.end())
         if self.chunked:
@@ -345,7 +345,7 @@ class Client(asyncio.Protocol, ABC):
             if self.reason is None:
                 self.reason = reason
             self._move(StreamState.CLOSED)
-            self.home.closed(self)
+            self.owner.closed(self)
             self.transport = None
 
     def _pending(self) -> int:

@@ -6,7 +6,7 @@ from wd_server.chain.turns import Tenant
 from wd_server.streaming.channel import Channel
 
 
-class Asked(NamedTuple):
+class StreamRequest(NamedTuple):
     """What a request says beside what it asks to see: who asks, when by the monotonic clock, and
     which of the wallets aren't read for it yet."""
 
@@ -15,10 +15,10 @@ class Asked(NamedTuple):
     held: frozenset[str] = frozenset()
 
 
-class Source(Protocol):
+class WalletSessions(Protocol):
     """Who fills the journal of a wallet while somebody is there."""
 
-    def attend(
+    def join(
         self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...

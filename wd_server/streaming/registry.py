@@ -16,12 +16,12 @@ from wd_server.events import event
 from wd_server.journal.base import EventId, Journal
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
-from wd_server.streaming.channel import Channel, Subscriber, T, Unreadable
+from wd_server.streaming.channel import Channel, Subscriber, T, UnreadableId
 from wd_server.streaming.compression import Frames
-from wd_server.streaming.connection import Client, Limits
-from wd_server.streaming.demand import Asked, Source
+from wd_server.streaming.connection import Connection, Limits
+from wd_server.streaming.demand import StreamRequest, WalletSessions
 from wd_server.streaming.lifecycle import CloseReason
-from wd_server.streaming.statistics import Statistics
+from wd_server.streaming.statistics import StreamStatistics
 from wd_server.streaming.stream import Stream
 from wd_server.streaming.view import View
 from wd_server.streaming.wheel import TimerWheel
@@ -55,7 +55,7 @@ class StreamRegistry:
         self,
         limits: Limits,
         journal: Journal,
-        source: Source,
+        sessions: WalletSessions,
         clock: Callable[[], float],
         random: Random,
         tasks: Tasks | None = None,
@@ -63,17 +63,17 @@ class StreamRegistry:
         self.limits = limits
         self.random = random
         self.tasks = tasks or Tasks()
-        self.wheel: TimerWheel[Client] = TimerWheel()
+        self.wheel: TimerWheel[Connection] = TimerWheel()
         self.heartbeat = Frames(b"")
         self.draining = False
-        self.counts = Statistics()
+        self.counts = StreamStatistics()
         # What streams that are closed have sent.
-        self._sent = Statistics()
+        self._sent = StreamStatistics()
         self.page_reads = asyncio.Semaphore(PAGE_READS)
         self._journal = journal
-        self._source = source
+        self._sessions = sessions
         self._clock = clock
-        self._streams: dict[str, Client] = {}
+        self._streams: dict[str, Connection] = {}
         self._channels: dict[str, Channel] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         # Who is visited, how, and after how many visits the clock is looked at.
@@ -86,7 +86,7 @@ class StreamRegistry:
     def now(self) -> int:
         return int(self._clock())
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StreamStatistics:
         """Everything counted; what open streams have sent is added up for it."""
         counts, streams = self.counts, self._streams.values()
         counts.channels = len(self._channels)
@@ -95,10 +95,10 @@ class StreamRegistry:
         counts.bytes = self._sent.bytes + sum(map(attrgetter("bytes_sent"), streams))
         return counts
 
-    def find(self, stream_id: str) -> Client | None:
+    def find(self, stream_id: str) -> Connection | None:
         return self._streams.get(stream_id)
 
-    def owned_by(self, who: str) -> list[Client]:
+    def owned_by(self, who: str) -> list[Connection]:
         """Takes 3 ms for 100,000 streams."""
         return [stream for stream in self._streams.values() if stream.tenant.name == who]
 
@@ -170,8 +170,8 @@ class StreamRegistry:
         self,
         channel: Channel,
         view: View,
-        last_event_id: EventId | Unreadable | None,
-        asked: Asked,
+        last_event_id: EventId | UnreadableId | None,
+        asked: StreamRequest,
         heartbeat_seconds: int | None = None,
     ) -> Stream:
         """A stream that waits for its socket; without `heartbeat_seconds` it has those of the
@@ -194,9 +194,9 @@ class StreamRegistry:
         self,
         channels: Sequence[Channel],
         view: View,
-        bookmarks: Bookmarks | Unreadable | None,
+        bookmarks: Bookmarks | UnreadableId | None,
         seal: Seal,
-        asked: Asked,
+        asked: StreamRequest,
         heartbeat_seconds: int | None = None,
     ) -> Bundle:
         """The same for several wallets. `bookmarks` are what the client's last id says, `seal` goes
@@ -208,30 +208,30 @@ class StreamRegistry:
         bundle.greeting = bundle.connected(None, resumed, bundle.wallets) + bundle.greeting
         if bookmarks is not None:
             self.counts.resumes[gap or "resumed"] += 1
-        for member in bundle.members:
-            member.channel.members.add(member)
+        for subscription in bundle.subscriptions:
+            subscription.channel.subscriptions.add(subscription)
         self._take_in(bundle, asked)
         return bundle
 
     def _new_id(self) -> str:
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
-    def _take_in(self, client: Client, asked: Asked) -> None:
-        client.asked_at, client.tenant = asked.at, asked.tenant
-        self._streams[client.stream_id] = client
+    def _take_in(self, connection: Connection, asked: StreamRequest) -> None:
+        connection.asked_at, connection.tenant = asked.at, asked.tenant
+        self._streams[connection.stream_id] = connection
         self.counts.active += 1
         self._empty.clear()
         self.counts.total += 1
-        for subscriber in client.subscribers:
+        for subscriber in connection.subscribers:
             channel = subscriber.channel
             held = channel.wallet in asked.held
-            self._source.attend(
-                channel.wallet, channel, client.view.follow, client.tenant, held=held
+            self._sessions.join(
+                channel.wallet, channel, connection.view.follow, connection.tenant, held=held
             )
 
-    # What clients tell (client.Home).
+    # What connections tell (connection.StreamOwner).
 
-    def opened(self, stream: Client) -> None:
+    def opened(self, stream: Connection) -> None:
         stream.opened_at = monotonic()
         self.counts.first_event_seconds.observe(stream.opened_at - stream.asked_at)
         if self.limits.stream_seconds:
@@ -247,10 +247,10 @@ class StreamRegistry:
         """It reads its wallet no further."""
         channel = subscriber.channel
         channel.leave(subscriber)
-        self._source.leave(channel.wallet, subscriber.view.follow, subscriber.tenant)
+        self._sessions.leave(channel.wallet, subscriber.view.follow, subscriber.tenant)
         self.drop_unused(channel)
 
-    def closed(self, stream: Client) -> None:
+    def closed(self, stream: Connection) -> None:
         assert stream.reason is not None
         on_closed, stream.on_closed = stream.on_closed, None
         if on_closed is not None:

@@ -7,7 +7,7 @@ from wd_server.histogram import Histogram
 
 
 @dataclass
-class Statistics:
+class StreamStatistics:
     """Totals since the start; `active` and `channels` are now. `demotions`: times a client that
     was live fell behind; `replayed`: events read from the journal for those behind."""
 

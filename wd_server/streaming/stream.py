@@ -1,4 +1,4 @@
-"""A client of one wallet: its position in the wallet's journal.
+"""A connection that is sent one wallet's events: its position in the wallet's journal.
 
 A stream holds a position, not a queue. What lies between the position and the channel's head is
 written while the socket takes it; when it doesn't, nothing is kept for the client and it is read
@@ -12,12 +12,12 @@ from wd_server.events import event
 from wd_server.journal.base import EventId
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.compression import Frames
-from wd_server.streaming.connection import OPEN, Client, Home
+from wd_server.streaming.connection import OPEN, Connection, StreamOwner
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import NOTHING_YET, Mark, View
 
 
-class Stream(Client):
+class Stream(Connection):
     """`epoch` and `seq` are the position: everything up to there was written."""
 
     __slots__ = ("channel", "epoch", "mark", "percentage", "progressed", "seq")
@@ -27,11 +27,11 @@ class Stream(Client):
         stream_id: str,
         view: View,
         channel: Channel,
-        home: Home,
+        owner: StreamOwner,
         position: EventId,
         heartbeat_seconds: int | None = None,
     ) -> None:
-        super().__init__(stream_id, view, home, heartbeat_seconds)
+        super().__init__(stream_id, view, owner, heartbeat_seconds)
         self.channel = channel
         self.epoch, self.seq = position
         # Where it stands, while it is live and follows: others may stand there too.
@@ -73,7 +73,7 @@ class Stream(Client):
             return
         page = mark.page
         self.mark, self.seq, self.progressed = page.mark, page.seq, page.progressed
-        self.written = self.home.wheel.now
+        self.written = self.owner.wheel.now
         self.events_sent += page.events
         self.trades_sent += page.trades
         self.bytes_sent += len(page.frames.chunk)
@@ -86,7 +86,7 @@ class Stream(Client):
         it, in the same write."""
         channel = self.channel
         if self.epoch != channel.epoch and self.state in OPEN:
-            gap = self._adopt_run()
+            gap = self._adopt_epoch()
             first += gap
             events += bool(gap)
         if channel.percentage > self.percentage and self.state in OPEN and not self.paused:
@@ -125,15 +125,15 @@ class Stream(Client):
             self._write(self._shared(frames), 1)
 
     def show_progress(self) -> None:
-        """Never goes back, also when the run that it tells of begins anew. What a client was too
+        """Never goes back, also when the pass that it tells of begins anew. What a client was too
         slow for it gets when it is back, so that it sees 100 % before the end."""
         if self.channel.percentage > self.percentage and self.state in OPEN and not self.paused:
             self._write(self._progress(), 1)
 
     # Its own ways.
 
-    def _adopt_run(self) -> bytes:
-        """Go to the start of the channel's run; what the client is told of that, if anything."""
+    def _adopt_epoch(self) -> bytes:
+        """Go to the start of the channel's epoch; what the client is told of that, if anything."""
         left = EventId(self.epoch, self.seq)
         self.epoch, self.seq, self.mark = self.channel.epoch, 0, None
         if not left.epoch:

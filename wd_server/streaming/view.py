@@ -80,7 +80,7 @@ class Mark:
     __slots__ = ("head", "page")
 
     def __init__(self) -> None:
-        self.page: Page | None = None
+        self.page: RenderedPage | None = None
         self.head: Head | None = None
 
 
@@ -91,7 +91,7 @@ class Piece(NamedTuple):
     frame: bytes
 
 
-class Page(NamedTuple):
+class RenderedPage(NamedTuple):
     """Events ready to be written and what they stand for. `seq` is the position after them.
     `pieces`: the events of a `NamedView`, one by one; `frames` is empty then."""
 
@@ -125,13 +125,13 @@ class View(Struct, frozen=True, cache_hash=True):
         finished: bool,
         progressed: Progressed,
         now: int,
-    ) -> Page:
+    ) -> RenderedPage:
         """The bytes for these entries. `head` is the newest sequence number stored, `finished` says
         that it is a `complete`, `now` is unix seconds. An overtaken `complete` isn't shown to a
         stream that would end with it."""
         events, trades, progressed = self._events(entries, head, finished, progressed, now)
         joined = Frames(b"".join([_frame(epoch, entry) for entry in events]))
-        return Page(joined, entries[-1].seq, len(events), trades, progressed, Mark())
+        return RenderedPage(joined, entries[-1].seq, len(events), trades, progressed, Mark())
 
     def _events(
         self, entries: Sequence[Entry], head: int, finished: bool, progressed: Progressed, now: int
@@ -193,14 +193,14 @@ class NamedView(View, frozen=True, cache_hash=True):
         finished: bool,
         progressed: Progressed,
         now: int,
-    ) -> Page:
+    ) -> RenderedPage:
         events, trades, progressed = self._events(entries, head, finished, progressed, now)
         pieces = [
             Piece(entry.seq, event.named(sse.frame(entry.kind, entry.payload), self.wallet))
             for entry in events
         ]
         seq = entries[-1].seq
-        return Page(Frames(b""), seq, len(events), trades, progressed, Mark(), pieces)
+        return RenderedPage(Frames(b""), seq, len(events), trades, progressed, Mark(), pieces)
 
 
 def _frame(epoch: int, entry: Entry) -> bytes:

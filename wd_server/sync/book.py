@@ -1,6 +1,6 @@
-"""What a run knows of its wallet: how far it read, the ledger, and the counts. Pure.
+"""What a sync pass knows of its wallet: how far it read, the ledger, and the counts. Pure.
 
-A book goes into the journal beside the entries it made, so that a run that was killed goes on at
+A book goes into the journal beside the entries it made, so that a pass that was killed goes on at
 the transaction after the last one it journaled, with the ledger it had then.
 
 What isn't final on the chain yet is its *tail*: those transactions may leave the chain, others may
@@ -23,7 +23,7 @@ from wd_server.errors import InternalError
 from wd_server.events import event
 from wd_server.journal.base import EventId, NewEntry
 from wd_server.sync import checkpoint
-from wd_server.sync.checkpoint import Checkpoint, Counts, Unreadable
+from wd_server.sync.checkpoint import Checkpoint, Counts, UnreadableCheckpoint
 from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read_of
 from wd_server.sync.proof import COUNTED, Proof
 from wd_server.trading.ledger import Ledger, Outcome
@@ -63,7 +63,7 @@ class _Base(Struct):
 
 
 class Book:
-    """`complete`: a run has read to the end once, so the trades are the whole history;
+    """`complete`: a pass has read to the end once, so the trades are the whole history;
     `truncated`: it began later than the wallet did. `cursor`: the chain is read from there on;
     what is after it stands in the `tail`. `seq`: of the newest entry of the journal's `epoch`.
     `proof`: over the entries up to there; `proved` is False while that of an older journal is still
@@ -97,11 +97,13 @@ class Book:
             ledger = Ledger.from_bytes(stored.ledger)
             unsettled = msgspec.json.decode(stored.unsettled, type=_Unsettled)
         except (msgspec.MsgspecError, InternalError):
-            raise Unreadable("its checkpoint holds something else than a ledger") from None
+            raise UnreadableCheckpoint(
+                "its checkpoint holds something else than a ledger"
+            ) from None
         if ledger.cost_basis != cost_basis:
-            raise Unreadable(f"its cost basis is {ledger.cost_basis}")
+            raise UnreadableCheckpoint(f"its cost basis is {ledger.cost_basis}")
         if epoch and stored.epoch not in (0, epoch):
-            raise Unreadable(f"its checkpoint is of run {stored.epoch}")
+            raise UnreadableCheckpoint(f"its checkpoint is of epoch {stored.epoch}")
         book = cls(wallet, cost_basis, epoch)
         book.seq, book.retracted, book.final_slot = stored.seq, stored.retracted, -inf
         if stored.digest is None:

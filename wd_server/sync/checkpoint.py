@@ -25,7 +25,7 @@ _BARE: Final = 0x80
 _CRC_BYTES: Final = 4
 
 
-class Unreadable(Exception):
+class UnreadableCheckpoint(Exception):
     """This checkpoint can't serve; the wallet's journal has to be begun anew. Its text is the
     reason, for the log."""
 
@@ -71,22 +71,22 @@ def _crc(version: int, body: bytes) -> bytes:
 def unpack(data: bytes) -> Checkpoint:
     """Raises WrittenByNewer, Unreadable."""
     if not data:
-        raise Unreadable("its checkpoint is empty")
+        raise UnreadableCheckpoint("its checkpoint is empty")
     version, body = data[0], data
     if version < _BARE:
         crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
         if _crc(version, body) != crc:
-            raise Unreadable("its checkpoint is damaged")
+            raise UnreadableCheckpoint("its checkpoint is damaged")
         if version > VERSION:
             raise WrittenByNewer
         if version < VERSION:
-            raise Unreadable(f"its checkpoint is of version {version}")
+            raise UnreadableCheckpoint(f"its checkpoint is of version {version}")
     try:
         checkpoint = msgspec.msgpack.decode(body, type=Checkpoint)
     except msgspec.MsgspecError:
-        raise Unreadable("its checkpoint is damaged") from None
+        raise UnreadableCheckpoint("its checkpoint is damaged") from None
     if checkpoint.version not in (VERSION - 1, VERSION):
-        raise Unreadable(f"its checkpoint is of version {checkpoint.version}")
+        raise UnreadableCheckpoint(f"its checkpoint is of version {checkpoint.version}")
     return checkpoint
 
 
@@ -94,5 +94,5 @@ def retracted_in(data: bytes) -> frozenset[int]:
     """Sequence numbers of trades that were retracted, by a checkpoint."""
     try:
         return frozenset(unpack(data).retracted)
-    except (Unreadable, WrittenByNewer):
+    except (UnreadableCheckpoint, WrittenByNewer):
         return frozenset()

@@ -77,7 +77,7 @@ class Following:
             if session.task is None:
                 session.due = self._polls.set(wallet, self._poll_seconds)
 
-    # What the analysis tells.
+    # What the sessions tell.
 
     def begin(self, session: WalletSession) -> None:
         """Have it pushed from now on, if it is followed and this node is the one that reads it."""
@@ -101,7 +101,7 @@ class Following:
 
 async def take(session: WalletSession, sync_pass: SyncPass) -> int:
     """Journal what was pushed of a wallet that was read to its end. Returns how many transactions
-    were new. Raises what a run raises."""
+    were new. Raises what a pass raises."""
     await asyncio.sleep(HOLD_SECONDS)
     if session.news:  # something was missed meanwhile, and comes first
         return 0

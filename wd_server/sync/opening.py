@@ -1,4 +1,4 @@
-"""How a pass gets its wallet's book: as the journal has it, or a new one in a new run."""
+"""How a pass gets its wallet's book: as the journal has it, or a new one in a new epoch."""
 
 import asyncio
 
@@ -6,12 +6,12 @@ import structlog
 
 from wd_server.journal.base import EventId, Head, Journal, Lease, LeaseLost
 from wd_server.sync.book import Book
-from wd_server.sync.checkpoint import Unreadable
+from wd_server.sync.checkpoint import UnreadableCheckpoint
 from wd_server.sync.proof import COUNTED
 from wd_server.sync.sources import Sources
 
-# Entries of a journal that is continued; then a new run begins, with the newest transactions of the
-# wallet. Twice as many as the largest MAX_WALLET_SIZE can make, about 1.5 GB.
+# Entries of a journal that is continued; then a new epoch begins, with the newest transactions of
+# the wallet. Twice as many as the largest MAX_WALLET_SIZE can make, about 1.5 GB.
 ENTRIES_MAX = 2_000_000
 # One read of a journal that gets its chain, hashed in half a millisecond.
 PROVED_ENTRIES = 256
@@ -28,7 +28,7 @@ async def opened(sources: Sources, lease: Lease) -> tuple[Book, Head]:
     if stored is not None and head is not None:
         try:
             return _restored(sources, wallet, head, stored), head
-        except Unreadable as reason:
+        except UnreadableCheckpoint as reason:
             _log.warning("journal begun anew", wallet=wallet, epoch=head.epoch, reason=str(reason))
     if head is None or head.seq:
         head = Head(await journal.begin(lease, sources.clock()), 0, "")
@@ -39,9 +39,11 @@ def _restored(sources: Sources, wallet: str, head: Head, stored: bytes) -> Book:
     """Raises Unreadable, WrittenByNewer."""
     book = Book.restored(wallet, sources.cost_basis, head.epoch, stored)
     if book.seq != head.seq:  # they are stored together
-        raise Unreadable(f"its checkpoint is of entry {book.seq}, its newest is {head.seq}")
+        raise UnreadableCheckpoint(
+            f"its checkpoint is of entry {book.seq}, its newest is {head.seq}"
+        )
     if head.seq >= ENTRIES_MAX:
-        raise Unreadable("it is as long as one may be")
+        raise UnreadableCheckpoint("it is as long as one may be")
     return book
 
 

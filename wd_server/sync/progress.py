@@ -1,4 +1,4 @@
-"""How far a run is, said rarely enough and never backwards. Pure."""
+"""How far a sync pass is, said rarely enough and never backwards. Pure."""
 
 from collections import deque
 

@@ -26,7 +26,7 @@ from wd_server.journal.base import Journal, Topic
 from wd_server.sync.sync_pass import PassObserver
 from wd_server.trading.summary import Summary
 
-# What a run can fail with.
+# The errors that a sync pass ends with.
 _ERRORS: Final[dict[str, type[WalletDoctorError]]] = {
     error.code: error
     for error in (
@@ -114,7 +114,7 @@ class Relay:
     def close(self) -> None:
         self._topic.close()
 
-    # What this node's run tells.
+    # What this node's pass tells.
 
     def on_progress(self, progress: event.Progress) -> None:
         self.observer.on_progress(progress)

@@ -1,4 +1,4 @@
-"""A wallet as JSON: what is stored of it, and how far its analysis is."""
+"""A wallet as JSON: what is stored of it, and how far its first sync pass is."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from msgspec import Struct
 from wd_server.chain.quotes import present_prices
 from wd_server.events import event
 from wd_server.sync.book import Book
-from wd_server.sync.checkpoint import Unreadable
+from wd_server.sync.checkpoint import UnreadableCheckpoint
 from wd_server.sync.progress import ProgressReport
 from wd_server.sync.sources import Sources
 from wd_server.trading.summary import Position, Summary
@@ -20,7 +20,7 @@ Status = Literal["running", "incomplete", "complete"]
 
 
 class WalletReport(Struct):
-    """A wallet as JSON. `running`: the first analysis is under way, `progress` tells how far;
+    """A wallet as JSON. `running`: the first sync pass is under way, `progress` tells how far;
     `incomplete`: it was interrupted and goes on with the next stream."""
 
     wallet: str
@@ -54,7 +54,7 @@ def restored(wallet: str, cost_basis: CostBasis, stored: bytes | None) -> Book |
     """None if nothing is stored that can be read. Raises WrittenByNewer."""
     try:
         return None if stored is None else Book.restored(wallet, cost_basis, 0, stored)
-    except Unreadable:
+    except UnreadableCheckpoint:
         return None
 
 

@@ -1,4 +1,4 @@
-"""Which wallets are analysed, for whom, and for how long.
+"""The sessions of all wallets on this node: which wallets are read, for whom, and for how long.
 
 One task a wallet, however many streams ask. It reads the wallet to its end, and another does so
 again whenever a newcomer wants the newest or, for those who follow, every few seconds. When nobody
@@ -36,7 +36,7 @@ from wd_server.sync.relay import Relay, WalletObserver
 from wd_server.sync.report import WalletReport, read_report
 from wd_server.sync.session import WalletSession
 from wd_server.sync.sources import Sources
-from wd_server.sync.statistics import Statistics
+from wd_server.sync.statistics import SyncStatistics
 from wd_server.sync.sync_pass import SyncPass
 from wd_server.tasks import Tasks
 
@@ -89,15 +89,15 @@ class Sessions:
         self._tasks = tasks or Tasks()
         self._closed = False
         self._places = Places()
-        self._statistics = Statistics()
+        self._statistics = SyncStatistics()
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> SyncStatistics:
         self._statistics.running = sum(
             each.sync_pass is not None for each in self._sessions.values()
         )
         return self._statistics
 
-    def attend(
+    def join(
         self,
         wallet: str,
         observer: WalletObserver,
@@ -124,8 +124,8 @@ class Sessions:
             self.go_on(wallet, follow)
 
     def go_on(self, wallet: str, follow: bool) -> None:
-        """Have the wallet read for one who attends, or say that nothing is newer. One that nobody
-        attends any more is no error."""
+        """Have the wallet read for one who joined, or say that nothing is newer. A wallet that
+        everybody left is no error."""
         session = self._sessions.get(wallet)
         if session is None or session.sync_pass is not None:
             return
@@ -143,7 +143,7 @@ class Sessions:
         self._work(session)
 
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
-        """One who attended is gone."""
+        """One who joined is gone."""
         session = self._sessions[wallet]
         session.leave(tenant, follow)
         if follow and not session.followers:
@@ -198,13 +198,13 @@ class Sessions:
         )
 
     async def keeps(self, wallet: str) -> bool:
-        """Somebody attends it and it was read to its end, or another node has it: one more costs
+        """Somebody joined it and it was read to its end, or another node has it: one more costs
         next to nothing. Raises StoreUnavailable."""
         session = self._sessions.get(wallet)
         return session.is_read if session else await self._sources.journal.held(wallet)
 
     async def close(self) -> None:
-        """Stop all work; what is journaled stays, and the next run goes on there."""
+        """Stop all work; what is journaled stays, and the next pass goes on there."""
         self._closed = True
         self._polls.close()
         for session in self._sessions.values():

@@ -1,4 +1,4 @@
-"""Where a run reads and writes, by contract."""
+"""Where a sync pass reads and writes, by contract."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,9 +54,9 @@ class Symbols(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a run reads and writes. `clock` gives unix seconds, `tasks` counts transactions that
-    can't be read. `turn`: whose turn it takes at the upstream, the server's own unless somebody
-    else's is given."""
+    """Where a sync pass reads and writes. `clock` gives unix seconds, `tasks` counts transactions
+    that can't be read. `turn`: whose turn it takes at the upstream, the server's own unless
+    somebody else's is given."""
 
     journal: Journal
     history: Histories

@@ -1,4 +1,4 @@
-"""What the analysis counts."""
+"""What the sync of wallets counts."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _log = structlog.get_logger("analysis")
 
 
 @dataclass
-class Statistics:
+class SyncStatistics:
     """`running` is now, the rest since the start. `pushed`: transactions that were taken without a
     pass; `outcomes`: passes by what they ended with; `first_pass_seconds`: whole first passes by
     the size of the wallet, in transactions."""

@@ -35,7 +35,7 @@ APPEND_ENTRIES = 1000
 APPEND_SECONDS = 0.25
 # Trades in a preview, by contract.
 PREVIEW_TRADES = 25
-# Seconds a whole run waits for names of tokens; then their mints stand in.
+# Seconds a whole pass waits for names of tokens; then their mints stand in.
 SYMBOL_SECONDS = 1.0
 # Seconds that pushed transactions wait for a token's name that was never asked for, and for a price
 # of this minute: both are there at once for all but the first.
@@ -44,7 +44,7 @@ PUSHED_PRICE_SECONDS = 1.0
 
 
 class PassObserver(Protocol):
-    """Whom a run tells what isn't kept in the journal. Must not block or raise."""
+    """Whom a sync pass tells what isn't kept in the journal. Must not block or raise."""
 
     def on_progress(self, progress: event.Progress) -> None: ...
     def on_preview(self, preview: event.Preview) -> None: ...
@@ -134,7 +134,7 @@ class SyncPass:
 
     async def _same_book(self, known: Known) -> Book:
         """The book of a wallet that was read to its end. Raises LeaseLost if the journal has
-        another one: a new run has no place for what comes after `known`."""
+        another one: a new epoch has no place for what comes after `known`."""
         book = await self._open_book()
         if not book.complete or book.cursor != known.cursor:
             raise LeaseLost("This wallet's events were changed or are begun anew.")
@@ -226,7 +226,7 @@ class SyncPass:
             await asyncio.wait((storing,))
 
     async def _store_in_time(self, book: Book) -> None:
-        """What was read is stored soon, also while the upstream keeps the run waiting for more."""
+        """What was read is stored soon, also while the upstream keeps the pass waiting for more."""
         while True:
             await asyncio.sleep(APPEND_SECONDS)
             async with self._turn:
@@ -311,7 +311,7 @@ class SyncPass:
         """Hand what is there to the journal as it is now, behind what was handed to it before."""
         await self._stored()
         if self._head.seq >= ENTRIES_MAX:
-            raise LeaseLost("The journal is as long as one may be: a new run has to begin.")
+            raise LeaseLost("The journal is as long as one may be: a new epoch has to begin.")
         entries, self._entries = self._entries, []
         self._due_seq = book.seq
         self._storing = asyncio.get_running_loop().create_task(

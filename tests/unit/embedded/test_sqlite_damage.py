@@ -173,13 +173,13 @@ async def alter_a_kind(tmp_path: Path) -> None:
     await journal.close()
 
 
-def test_a_run_that_is_given_up_while_journals_expire_keeps_no_lease_from_anybody(
+def test_an_epoch_that_is_given_up_while_journals_expire_keeps_no_lease_from_anybody(
     tmp_path: Path,
 ) -> None:
     asyncio.run(give_up_while_expiring(tmp_path))
 
 
-def test_a_wallets_row_that_holds_nonsense_begins_a_new_run(
+def test_a_wallets_row_that_holds_nonsense_begins_a_new_epoch(
     tmp_path: Path,
 ) -> None:
     asyncio.run(alter_rows(tmp_path))

@@ -150,7 +150,7 @@ def test_after_a_refusal_no_thread_and_no_lock_is_left(path: Path) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_wallet_whose_pages_are_damaged_begins_a_new_run_and_others_still_read(
+def test_a_wallet_whose_pages_are_damaged_begins_a_new_epoch_and_others_still_read(
     path: Path,
 ) -> None:
     async def first_life(journal: SqliteJournal) -> None:

@@ -12,7 +12,7 @@ from handlers.query import (
 )
 from wd_server.errors import InvalidParameter
 from wd_server.journal.base import EventId
-from wd_server.streaming.channel import Unreadable
+from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View
 
 MINT = "So11111111111111111111111111111111111111112"
@@ -22,7 +22,7 @@ def view(**query: str) -> View:
     return stream_query(query, 0).view
 
 
-def position(header: str | None = None, **query: str) -> EventId | Unreadable | None:
+def position(header: str | None = None, **query: str) -> EventId | UnreadableId | None:
     return last_id(query, header, EventId.parse)
 
 
@@ -120,14 +120,14 @@ def test_an_unreadable_id_is_refused_only_where_whoever_wrote_it_can_drop_it(tex
         position(text),
         *(position(**{each: text, "last_event_id": "1-1"}) for each in ALIASES),
     ]
-    assert all(isinstance(each, Unreadable) for each in found)
+    assert all(isinstance(each, UnreadableId) for each in found)
     # It may be a key in the wrong place.
     assert {str(each) for each in found} == {""}
 
 
 def test_a_position_beyond_what_javascript_counts_exactly_cannot_be_read() -> None:
     assert position(f"{2**53 - 1}-1") == EventId(2**53 - 1, 1)
-    assert isinstance(position(f"{2**53}-1"), Unreadable)
+    assert isinstance(position(f"{2**53}-1"), UnreadableId)
 
 
 def test_a_page_has_its_default_and_its_bounds() -> None:

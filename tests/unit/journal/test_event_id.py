@@ -30,7 +30,7 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 
 
 @given(st.text(), moments, moments)
-def test_a_run_is_greater_than_the_earlier_one_whatever_the_clock_does(
+def test_an_epoch_is_greater_than_the_earlier_one_whatever_the_clock_does(
     wallet: str, first: float, second: float
 ) -> None:
     earlier = next_epoch(wallet, None, first)

@@ -95,7 +95,7 @@ def test_whoever_begins_to_listen_is_not_told_a_damaged_newest_entry(
     asyncio.run(scene())
 
 
-def test_a_run_whose_entries_a_newer_server_stored_is_never_given_up(
+def test_an_epoch_whose_entries_a_newer_server_stored_is_never_given_up(
     server: RedisServer, redis: "Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene() -> None:
@@ -118,7 +118,7 @@ def test_a_run_whose_entries_a_newer_server_stored_is_never_given_up(
     asyncio.run(scene())
 
 
-def test_a_newer_server_that_goes_on_with_an_older_run_marks_it(
+def test_a_newer_server_that_goes_on_with_an_older_epoch_marks_it(
     server: RedisServer, redis: "Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene() -> None:
@@ -134,7 +134,7 @@ def test_a_newer_server_that_goes_on_with_an_older_run_marks_it(
     asyncio.run(scene())
 
 
-def test_a_run_is_greater_than_one_that_was_given_up_elsewhere_whatever_the_clocks_say(
+def test_an_epoch_is_greater_than_one_that_was_given_up_elsewhere_whatever_the_clocks_say(
     server: RedisServer, redis: "Redis"
 ) -> None:
     async def scene() -> None:

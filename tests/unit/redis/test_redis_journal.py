@@ -56,7 +56,7 @@ def cluster(_cluster: RedisCluster) -> RedisCluster:
 
 
 class Told:
-    """What a watcher and a line were told, and waits for it."""
+    """What a subscriber and a line were told, and waits for it."""
 
     def __init__(self, journal: RedisJournal) -> None:
         self.epoch = 0
@@ -318,7 +318,7 @@ def _calls(redis: RedisServer, command: str) -> int:
     return int(found.partition(",")[0].removeprefix("calls="))
 
 
-def test_redis_that_comes_back_empty_begins_a_new_run(redis: RedisServer) -> None:
+def test_redis_that_comes_back_empty_begins_a_new_epoch(redis: RedisServer) -> None:
     async def scenario() -> None:
         async with node(redis.url) as here, node(redis.url) as there:
             lease, epoch = await begun(here)
@@ -535,7 +535,7 @@ def test_a_journal_on_redis_that_is_away_says_so(redis: RedisServer) -> None:
 # In a Cluster
 
 
-def test_writers_and_watchers_go_on_when_a_replica_takes_over(cluster: RedisCluster) -> None:
+def test_writers_and_subscribers_go_on_when_a_replica_takes_over(cluster: RedisCluster) -> None:
     async def scenario() -> None:
         async with node(cluster.url) as here, node(cluster.url) as there:
             lease, epoch = await begun(here)
@@ -552,7 +552,7 @@ def test_writers_and_watchers_go_on_when_a_replica_takes_over(cluster: RedisClus
     asyncio.run(scenario())
 
 
-def test_writers_and_watchers_follow_a_wallet_whose_slot_moves(cluster: RedisCluster) -> None:
+def test_writers_and_subscribers_follow_a_wallet_whose_slot_moves(cluster: RedisCluster) -> None:
     async def scenario() -> None:
         async with node(cluster.url) as here, node(cluster.url) as there:
             lease, epoch = await begun(here)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_stream import ASKED, FOLLOW, LIMITS, House, Socket, in_house, settled, until
+from test_stream import ASKED, FOLLOW, LIMITS, Bench, Socket, in_house, settled, until
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter, StoreUnavailable, UpstreamRejected
@@ -21,7 +21,7 @@ from wd_server.streaming import bundle as bundles
 from wd_server.streaming import channel as channels
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
-from wd_server.streaming.channel import Channel, Unreadable
+from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.streaming.connection import Limits
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.view import View
@@ -44,18 +44,18 @@ class Sent(NamedTuple):
 class Wallets:
     """Journals of several wallets. Each entry's payload says which it is: `n` of `epoch`."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.registry = house.registry
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.registry = bench.registry
         self.heads: dict[str, Head] = {}
         self._leases: dict[str, Lease] = {}
 
     async def begin(self, wallet: str) -> None:
         if wallet not in self._leases:
-            lease = await self.house.journal.acquire(wallet)
+            lease = await self.bench.journal.acquire(wallet)
             assert lease is not None
             self._leases[wallet] = lease
-        epoch = await self.house.journal.begin(self._leases[wallet], 1000.0)
+        epoch = await self.bench.journal.begin(self._leases[wallet], 1000.0)
         self.heads[wallet] = Head(epoch, 0, "")
 
     async def append(self, wallet: str, *kinds: str) -> None:
@@ -66,7 +66,7 @@ class Wallets:
             NewEntry(kind, b'{"run":%d,"n":%d}' % (epoch, seq + number))
             for number, kind in enumerate(kinds, 1)
         ]
-        journal, lease = self.house.journal, self._leases[wallet]
+        journal, lease = self.bench.journal, self._leases[wallet]
         self.heads[wallet] = await journal.append(lease, epoch, entries, b"", 1000.0)
         await settled()
 
@@ -74,10 +74,10 @@ class Wallets:
         self,
         *wallets: str,
         view: View = FOLLOW,
-        last: str | Unreadable | None = None,
+        last: str | UnreadableId | None = None,
         seal: Seal = SEAL,
     ) -> Bundle:
-        read = last is None or isinstance(last, Unreadable)
+        read = last is None or isinstance(last, UnreadableId)
         bookmarks = last if read else Bookmarks.parse(last, seal)
         opened = await self.registry.channels(wallets)
         return self.registry.admit_bundle(opened, view, bookmarks, seal, ASKED)
@@ -97,8 +97,8 @@ class Wallets:
 def with_wallets(
     tmp_path: Path, scene: Callable[[Wallets], Awaitable[None]], limits: Limits = LIMITS
 ) -> None:
-    async def play(house: House) -> None:
-        await asyncio.wait_for(scene(Wallets(house)), 5)
+    async def play(bench: Bench) -> None:
+        await asyncio.wait_for(scene(Wallets(bench)), 5)
 
     in_house(tmp_path, play, limits)
 
@@ -209,7 +209,7 @@ def test_one_that_takes_nothing_is_told_once_and_closed_as_slow(tmp_path: Path) 
         bundle, transport = await wallets.open(A, B)
         transport.reading = False
         await wallets.append(A, "trade")
-        await wallets.house.pass_seconds(LIMITS.write_timeout + 1)
+        await wallets.bench.pass_seconds(LIMITS.write_timeout + 1)
         assert sent(transport)[-1].name == "bye"
         assert transport.names().count("bye") == 1
         assert bundle.reason is CloseReason.SLOW
@@ -220,7 +220,7 @@ def test_one_that_takes_nothing_is_told_once_and_closed_as_slow(tmp_path: Path) 
 def test_silence_is_broken_by_one_heartbeat_for_the_connection(tmp_path: Path) -> None:
     async def scene(wallets: Wallets) -> None:
         _, transport = await wallets.open(A, B, C)
-        await wallets.house.pass_seconds(3)
+        await wallets.bench.pass_seconds(3)
         assert transport.names() == ["connected", "heartbeat"]
 
     with_wallets(tmp_path, scene)
@@ -235,7 +235,7 @@ def test_it_ends_when_every_wallet_has_shown_its_complete(tmp_path: Path) -> Non
         await until(has(transport, 3))
         # A is read no further: nobody else is there for it.
         statistics = wallets.registry.statistics()
-        assert (statistics.channels, wallets.house.source.attending) == (1, 1)
+        assert (statistics.channels, wallets.bench.source.attending) == (1, 1)
         assert not transport.closing
         await wallets.append(B, "complete")
         (await wallets.channel(B)).on_settled()
@@ -245,7 +245,7 @@ def test_it_ends_when_every_wallet_has_shown_its_complete(tmp_path: Path) -> Non
         assert sent(transport)[-1].name == "complete"
         transport.lose()
         statistics = wallets.registry.statistics()
-        assert (statistics.active, statistics.channels, wallets.house.source.attending) == (0, 0, 0)
+        assert (statistics.active, statistics.channels, wallets.bench.source.attending) == (0, 0, 0)
 
     with_wallets(tmp_path, scene)
 
@@ -256,12 +256,12 @@ def test_the_last_to_leave_closes_all_its_channels(tmp_path: Path) -> None:
         _, two = await wallets.open(B, C)
         statistics = wallets.registry.statistics()
         assert (statistics.active, statistics.total) == (2, 2)
-        assert (statistics.channels, wallets.house.source.attending) == (3, 4)
+        assert (statistics.channels, wallets.bench.source.attending) == (3, 4)
         one.lose()
         assert wallets.registry.statistics().channels == 2
         two.lose()
         assert wallets.registry.statistics().channels == 0
-        assert wallets.house.source.attending == 0
+        assert wallets.bench.source.attending == 0
         assert len(wallets.registry.wheel) == 0
         await wallets.append(B, "trade")
         assert numbers(sent(two), B) == []
@@ -293,7 +293,7 @@ def test_a_read_that_fails_names_the_wallet(
 
     async def scene(wallets: Wallets) -> None:
         await wallets.append(A, "trade")
-        monkeypatch.setattr(wallets.house.journal, "read", fails)
+        monkeypatch.setattr(wallets.bench.journal, "read", fails)
         _, transport = await wallets.open(A, B)
         assert [each.name for each in sent(transport)] == ["connected", "error"]
         assert sent(transport)[-1].wallet == A
@@ -405,7 +405,7 @@ def test_an_id_that_cannot_be_read_is_a_gap_for_each_wallet(tmp_path: Path) -> N
     async def scene(wallets: Wallets) -> None:
         await wallets.append(A, "trade", "trade")
         await wallets.append(B, "trade")
-        _, transport = await wallets.open(A, B, C, last=Unreadable())
+        _, transport = await wallets.open(A, B, C, last=UnreadableId())
         await until(has(transport, 3))
         connected, *gaps = sent(transport)[:4]
         assert connected.data["resumed"] is False
@@ -466,14 +466,14 @@ def test_wallets_that_cannot_all_be_opened_leave_no_channel_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene(wallets: Wallets) -> None:
-        head = wallets.house.journal.head
+        head = wallets.bench.journal.head
 
         async def fails_for_b(wallet: str) -> Head | None:
             if wallet == B:
                 raise StoreUnavailable("The store is away.")
             return await head(wallet)
 
-        monkeypatch.setattr(wallets.house.journal, "head", fails_for_b)
+        monkeypatch.setattr(wallets.bench.journal, "head", fails_for_b)
         with pytest.raises(StoreUnavailable):
             await wallets.open(A, B, C)
         assert wallets.registry.statistics().channels == 0
@@ -485,7 +485,7 @@ def test_a_channel_that_another_drops_while_the_next_is_opened_is_opened_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene(wallets: Wallets) -> None:
-        head = wallets.house.journal.head
+        head = wallets.bench.journal.head
 
         async def meanwhile(wallet: str) -> Head | None:
             if wallet == B and A in wallets.registry._channels:
@@ -497,7 +497,7 @@ def test_a_channel_that_another_drops_while_the_next_is_opened_is_opened_again(
             return await head(wallet)
 
         await wallets.append(A, "trade")
-        monkeypatch.setattr(wallets.house.journal, "head", meanwhile)
+        monkeypatch.setattr(wallets.bench.journal, "head", meanwhile)
         _, transport = await wallets.open(A, B)
         await wallets.append(A, "trade")
         await until(has(transport, 2))

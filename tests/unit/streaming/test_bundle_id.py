@@ -58,7 +58,7 @@ def test_a_wallet_of_which_nothing_was_sent_is_not_in_the_id() -> None:
     assert bookmarks.position(WALLETS[1], 6) == (6, 2)
 
 
-def test_the_position_in_a_run_that_is_over_is_still_told() -> None:
+def test_the_position_in_an_epoch_that_is_over_is_still_told() -> None:
     assert Bookmarks.parse(AN_ID, SEAL).position(WALLETS[0], 99) == (7 << 20, 3)
 
 
@@ -124,7 +124,7 @@ def test_a_subject_that_ends_like_marks_is_still_another(text: bytes, one: int, 
     assert (seals[0] == seals[1]) == (subject[:one] == subject[:two])
 
 
-def test_wallets_with_the_same_tag_are_told_apart_by_their_runs() -> None:
+def test_wallets_with_the_same_tag_are_told_apart_by_their_epochs() -> None:
     with patch.object(bundle_id, "TAG_BYTES", 1):
         tags: dict[bytes, str] = {}
         one, two = next(

@@ -4,12 +4,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from test_stream import FOLLOW, House, Socket, in_house, settled, until
+from test_stream import FOLLOW, Bench, Socket, in_house, settled, until
 
 from wd_server.journal.base import EventId
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.stream import Stream
-from wd_server.streaming.view import Page, Progressed, View
+from wd_server.streaming.view import Progressed, RenderedPage, View
 
 STEPS = 120
 
@@ -20,20 +20,20 @@ def test_whoever_comes_stalls_and_goes_on_has_every_event_once_in_order(
 ) -> None:
     random = Random(seed)
 
-    async def scene(house: House) -> None:
+    async def scene(bench: Bench) -> None:
         everybody: list[tuple[Stream, Socket, int]] = []
         stored = 0
-        await house.begin()
+        await bench.begin()
         for _ in range(STEPS):
             match random.choice(("append", "append", "append", "come", "stall", "go on")):
                 case "append":
                     count = random.choice((1, 1, 1, 7, 300))
-                    await house.append(*["trade"] * count)
+                    await bench.append(*["trade"] * count)
                     stored += count
                 case "come":
                     after = random.randint(0, stored)
                     view = random.choice((FOLLOW, FOLLOW, View(follow=True, batch=1)))
-                    opened = await house.open(view, EventId(house.epoch, after) if after else None)
+                    opened = await bench.open(view, EventId(bench.epoch, after) if after else None)
                     everybody.append((*opened, after))
                 case "stall" if everybody:
                     random.choice(everybody)[1].reading = False
@@ -55,35 +55,35 @@ def test_whoever_comes_stalls_and_goes_on_has_every_event_once_in_order(
 def test_streams_at_one_place_take_the_page_that_the_first_of_them_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        opened = [await house.open() for _ in range(3)]
-        await house.append("trade")  # each gets its place
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        opened = [await bench.open() for _ in range(3)]
+        await bench.append("trade")  # each gets its place
         looked = []
         page = Channel.page
 
         def looking(
             channel: Channel, view: View, after: int, progressed: Progressed
-        ) -> Page | None:
+        ) -> RenderedPage | None:
             looked.append(after)
             return page(channel, view, after, progressed)
 
         monkeypatch.setattr(Channel, "page", looking)
-        await house.append("trade")
+        await bench.append("trade")
         assert len(looked) == 1
         assert {transport.writes[-1] for _, transport in opened} == {opened[0][1].writes[-1]}
 
     in_house(tmp_path, scene)
 
 
-def test_a_new_run_is_never_taken_for_what_follows_in_the_old_one(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        opened = [await house.open() for _ in range(2)]
-        await house.append("trade")
-        await house.begin()
-        await house.append("trade", "trade", "trade")
-        await house.append("trade")
+def test_a_new_epoch_is_never_taken_for_what_follows_in_the_old_one(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        opened = [await bench.open() for _ in range(2)]
+        await bench.append("trade")
+        await bench.begin()
+        await bench.append("trade", "trade", "trade")
+        await bench.append("trade")
         await settled()
         for _, transport in opened:
             assert transport.ids() == [1, 2, 3, 1, 2, 3, 4]

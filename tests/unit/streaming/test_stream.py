@@ -21,9 +21,9 @@ from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUna
 from wd_server.events import event
 from wd_server.journal.base import Entry, EventId, Lease, NewEntry
 from wd_server.streaming import channel as channels
-from wd_server.streaming.channel import Channel, Unreadable
+from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.streaming.connection import Limits
-from wd_server.streaming.demand import Asked
+from wd_server.streaming.demand import StreamRequest
 from wd_server.streaming.lifecycle import CloseReason, StreamState
 from wd_server.streaming.registry import PAGE_READS, StreamRegistry
 from wd_server.streaming.stream import Stream
@@ -31,7 +31,7 @@ from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 FOLLOW = View(follow=True)
-ASKED = Asked(Tenant("ip:192.0.2.1"), 0.0)
+ASKED = StreamRequest(Tenant("ip:192.0.2.1"), 0.0)
 # Seconds after which what never comes, or a loop that gives nobody a turn, fails a test.
 PATIENCE = 20
 LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_streams=100)
@@ -121,7 +121,7 @@ class Nobody:
     def __init__(self) -> None:
         self.attending = 0
 
-    def attend(
+    def join(
         self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None:
         self.attending += 1
@@ -130,7 +130,7 @@ class Nobody:
         self.attending -= 1
 
 
-class House:
+class Bench:
     def __init__(self, journal: SqliteJournal, limits: Limits) -> None:
         self.journal = journal
         self.source = Nobody()
@@ -190,16 +190,16 @@ async def settled() -> None:
 
 
 def in_house(
-    tmp_path: Path, scene: Callable[[House], Awaitable[None]], limits: Limits = LIMITS
+    tmp_path: Path, scene: Callable[[Bench], Awaitable[None]], limits: Limits = LIMITS
 ) -> None:
     async def play() -> None:
         journal = SqliteJournal(tmp_path / "journal.db")
         await journal.open()
-        house = House(journal, limits)
+        bench = Bench(journal, limits)
         try:
-            await scene(house)
+            await scene(bench)
         finally:
-            house.registry.close()
+            bench.registry.close()
             await journal.close()
 
     asyncio.run(play())
@@ -216,16 +216,16 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_the_first_write_has_the_greeting_and_what_follows_is_in_order(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        stream = await house.admit()
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        stream = await bench.admit()
         stream.answer(b"HTTP/1.0 200 OK\r\n\r\n", chunked=False, compressed=False)
         transport = Socket(stream)
         stream.connection_made(transport)
         assert transport.writes[0].startswith(b"HTTP/1.0 200 OK\r\n\r\nevent: connected\n")
         transport.received = transport.received.partition(b"\r\n\r\n")[2]
         await until(lambda: len(transport.names()) == 3)
-        await house.append("trade")
+        await bench.append("trade")
         assert transport.ids() == [1, 2, 3]
         assert stream.state is StreamState.LIVE
 
@@ -233,9 +233,9 @@ def test_the_first_write_has_the_greeting_and_what_follows_is_in_order(tmp_path:
 
 
 def test_a_client_resumes_behind_the_id_it_names(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade", "trade")
-        _, transport = await house.open(after=EventId(house.epoch, 2))
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade", "trade")
+        _, transport = await bench.open(after=EventId(bench.epoch, 2))
         await until(lambda: len(transport.ids()) == 1)
         assert transport.ids() == [3]
         assert transport.events()[0][2]["resumed"] is True
@@ -244,24 +244,24 @@ def test_a_client_resumes_behind_the_id_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("older", "seq", "reason"), [(1, 1, "expired"), (-1, 1, "unknown_id")])
-def test_an_id_of_another_run_is_a_gap_and_the_whole_history_follows(
+def test_an_id_of_another_epoch_is_a_gap_and_the_whole_history_follows(
     tmp_path: Path, older: int, seq: int, reason: str
 ) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        _, transport = await house.open(after=EventId(house.epoch - older, seq))
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        _, transport = await bench.open(after=EventId(bench.epoch - older, seq))
         await until(lambda: len(transport.ids()) == 2)
         (_, _, connected), (name, _, gap), *_ = transport.events()
         assert (name, gap["reason"], connected["resumed"]) == ("gap", reason, False)
-        assert (gap["from"], gap["to"]) == (f"{house.epoch - older}-{seq}", f"{house.epoch}-2")
+        assert (gap["from"], gap["to"]) == (f"{bench.epoch - older}-{seq}", f"{bench.epoch}-2")
 
     in_house(tmp_path, scene)
 
 
 def test_an_id_from_the_future_is_a_gap(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        _, transport = await house.open(after=EventId(house.epoch, 2))
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        _, transport = await bench.open(after=EventId(bench.epoch, 2))
         await until(lambda: transport.ids() == [1])
         assert transport.events()[1][2]["reason"] == "unknown_id"
 
@@ -269,24 +269,24 @@ def test_an_id_from_the_future_is_a_gap(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_begins_anew_under_a_stream_is_a_gap(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        _, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        _, transport = await bench.open()
         await until(lambda: transport.ids() == [1, 2])
-        before = house.epoch
-        await house.begin()
-        await house.append("trade")
+        before = bench.epoch
+        await bench.begin()
+        await bench.append("trade")
         await until(lambda: transport.ids() == [1, 2, 1])
         gap = next(data for name, _, data in transport.events() if name == "gap")
-        assert gap == {"reason": "reset", "from": f"{before}-2", "to": f"{house.epoch}-1"}
+        assert gap == {"reason": "reset", "from": f"{before}-2", "to": f"{bench.epoch}-1"}
 
     in_house(tmp_path, scene)
 
 
-def test_one_who_comes_before_the_first_run_sees_no_gap(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        _, transport = await house.open()
-        await house.append("trade")
+def test_one_who_comes_before_the_first_epoch_sees_no_gap(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        _, transport = await bench.open()
+        await bench.append("trade")
         assert transport.names() == ["connected", "trade"]
 
     in_house(tmp_path, scene)
@@ -295,16 +295,16 @@ def test_one_who_comes_before_the_first_run_sees_no_gap(tmp_path: Path) -> None:
 def test_a_client_that_does_not_read_costs_one_write_and_gets_the_rest_later(
     tmp_path: Path,
 ) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        stream, transport = await bench.open()
         await until(lambda: transport.ids() == [1])
         transport.reading = False
         for _ in range(50):
-            await house.append(*["trade"] * 20)
+            await bench.append(*["trade"] * 20)
         assert transport.ids() == [*range(1, 22)]
         assert stream.state is StreamState.REPLAYING
-        assert house.registry.statistics().demotions == 1
+        assert bench.registry.statistics().demotions == 1
         transport.read_on()
         await until(lambda: stream.seq == 1001)
         assert transport.ids() == [*range(1, 1002)]
@@ -316,11 +316,11 @@ def test_a_client_that_does_not_read_costs_one_write_and_gets_the_rest_later(
 def test_one_who_does_not_follow_ends_with_a_complete_that_nothing_overtakes(
     tmp_path: Path,
 ) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "complete")
-        stream, transport = await house.open(View())
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "complete")
+        stream, transport = await bench.open(View())
         await until(lambda: transport.ids() == [1])
-        await house.append("trade", "complete")
+        await bench.append("trade", "complete")
         await until(lambda: transport.ids() == [1, 3])
         stream.channel.on_settled()
         await settled()
@@ -332,9 +332,9 @@ def test_one_who_does_not_follow_ends_with_a_complete_that_nothing_overtakes(
 
 
 def test_the_last_batch_says_so_though_its_complete_may_still_be_overtaken(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade", "complete")
-        _, transport = await house.open(View(batch=5))
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade", "complete")
+        _, transport = await bench.open(View(batch=5))
         await until(lambda: transport.ids() == [2])
         assert b'"has_more":false' in transport.received
         assert b"event: complete" not in transport.received
@@ -343,11 +343,11 @@ def test_the_last_batch_says_so_though_its_complete_may_still_be_overtaken(tmp_p
 
 
 def test_a_follower_stays_after_the_complete(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "complete")
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "complete")
+        stream, transport = await bench.open()
         stream.channel.on_settled()
-        await house.append("trade")
+        await bench.append("trade")
         await until(lambda: transport.ids() == [1, 2, 3])
         assert not transport.closing
 
@@ -355,11 +355,11 @@ def test_a_follower_stays_after_the_complete(tmp_path: Path) -> None:
 
 
 def test_streams_at_one_position_are_given_the_very_same_bytes(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        opened = [await house.open() for _ in range(3)]
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        opened = [await bench.open() for _ in range(3)]
         await until(lambda: all(transport.ids() == [1] for _, transport in opened))
-        await house.append("trade", "trade")
+        await bench.append("trade", "trade")
         first, *others = [transport.writes[-1] for _, transport in opened]
         assert first.count(b"event: trade") == 2
         assert all(other is first for other in others)
@@ -368,10 +368,10 @@ def test_streams_at_one_position_are_given_the_very_same_bytes(tmp_path: Path) -
 
 
 def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        sockets = [(await house.open(compressed=True))[1] for _ in range(2)]
-        _, plain = await house.open()
-        await house.append("trade", "trade")
+    async def scene(bench: Bench) -> None:
+        sockets = [(await bench.open(compressed=True))[1] for _ in range(2)]
+        _, plain = await bench.open()
+        await bench.append("trade", "trade")
         first, second = sockets
         assert first.writes[-1] is second.writes[-1]
         assert first.writes[-1] != plain.writes[-1]
@@ -381,13 +381,13 @@ def test_compressed_streams_at_one_position_share_what_was_deflated_once(tmp_pat
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path, chunked: bool) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        after = EventId(house.epoch + 7, 1)
-        stream, transport = await house.open(after=after, chunked=chunked, compressed=True)
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        after = EventId(bench.epoch + 7, 1)
+        stream, transport = await bench.open(after=after, chunked=chunked, compressed=True)
         await until(lambda: stream.seq == 2)
         stream.bye(CloseReason.SHUTDOWN, 1500)
-        early = await house.admit()
+        early = await bench.admit()
         early.answer(b"", chunked=chunked, compressed=True)
         early.bye(CloseReason.SHUTDOWN, 1500)
         told = Socket(early)
@@ -402,88 +402,88 @@ def test_a_compressed_stream_is_whole_however_it_ends(tmp_path: Path, chunked: b
 
 
 def test_silence_is_broken_by_a_heartbeat_and_an_event_puts_it_off(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        _, transport = await house.open()
-        await house.pass_seconds(2)
-        await house.append("trade")
-        await house.pass_seconds(2)
+    async def scene(bench: Bench) -> None:
+        _, transport = await bench.open()
+        await bench.pass_seconds(2)
+        await bench.append("trade")
+        await bench.pass_seconds(2)
         assert "heartbeat" not in transport.names()
-        await house.pass_seconds(1)
+        await bench.pass_seconds(1)
         assert transport.names()[-1] == "heartbeat"
-        await house.pass_seconds(3)
+        await bench.pass_seconds(3)
         assert transport.names().count("heartbeat") == 2
 
     in_house(tmp_path, scene)
 
 
 def test_a_client_may_ask_for_a_shorter_or_longer_silence_than_others_have(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        channel = await house.registry.channel(WALLET)
+    async def scene(bench: Bench) -> None:
+        channel = await bench.registry.channel(WALLET)
         sockets = []
         for seconds in (2, None, 5):
-            stream = house.registry.admit(channel, FOLLOW, None, ASKED, seconds)
+            stream = bench.registry.admit(channel, FOLLOW, None, ASKED, seconds)
             sockets.append(Socket(stream))
             stream.connection_made(sockets[-1])
         told = [transport.events()[0][2]["heartbeat_seconds"] for transport in sockets]
         assert told == [2, LIMITS.heartbeat_seconds, 5]
-        await house.pass_seconds(30)
+        await bench.pass_seconds(30)
         assert [transport.names().count("heartbeat") for transport in sockets] == [15, 10, 6]
 
     in_house(tmp_path, scene)
 
 
 def test_streams_with_a_heartbeat_of_their_own_share_pages_with_others(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        channel = await house.registry.channel(WALLET)
+    async def scene(bench: Bench) -> None:
+        channel = await bench.registry.channel(WALLET)
         sockets = []
         for seconds in (5, None):
-            stream = house.registry.admit(channel, FOLLOW, None, ASKED, seconds)
+            stream = bench.registry.admit(channel, FOLLOW, None, ASKED, seconds)
             stream.answer(b"", chunked=True, compressed=False)
             sockets.append(Socket(stream))
             stream.connection_made(sockets[-1])
-        await house.append("trade")
+        await bench.append("trade")
         assert sockets[0].writes[-1] is sockets[1].writes[-1]
 
     in_house(tmp_path, scene)
 
 
 def test_a_client_that_takes_nothing_is_told_and_closed_as_slow(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        stream, transport = await bench.open()
         transport.reading = False
-        await house.append("trade")
-        await house.pass_seconds(LIMITS.write_timeout - 1)
+        await bench.append("trade")
+        await bench.pass_seconds(LIMITS.write_timeout - 1)
         assert not transport.closing
-        await house.pass_seconds(2)
+        await bench.pass_seconds(2)
         assert transport.closing
         assert transport.names()[-1] == "bye"
         assert stream.reason is CloseReason.SLOW
-        await house.pass_seconds(6)
+        await bench.pass_seconds(6)
         assert stream.state is StreamState.CLOSED
-        assert house.registry.statistics().closed == {"slow": 1}
+        assert bench.registry.statistics().closed == {"slow": 1}
 
     in_house(tmp_path, scene)
 
 
 def test_a_client_that_takes_a_little_now_and_then_is_kept(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        _, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        _, transport = await bench.open()
         transport.reading = False
-        await house.append("trade")
+        await bench.append("trade")
         for _ in range(4 * LIMITS.write_timeout):
             transport.unsent -= 1
-            await house.pass_seconds(1)
+            await bench.pass_seconds(1)
         assert not transport.closing
 
     in_house(tmp_path, scene)
 
 
 def test_a_life_ends_between_four_fifths_and_the_whole_of_what_is_allowed(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        opened = [await house.open() for _ in range(20)]
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open() for _ in range(20)]
         ends = {}
         for second in range(1, 101):
-            await house.pass_seconds(1)
+            await bench.pass_seconds(1)
             for stream, transport in opened:
                 if transport.closing:
                     ends.setdefault(stream.stream_id, second)
@@ -495,37 +495,37 @@ def test_a_life_ends_between_four_fifths_and_the_whole_of_what_is_allowed(tmp_pa
 
 
 def test_an_id_that_cannot_be_read_is_a_gap_and_the_whole_history_follows(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        channel = await house.registry.channel(WALLET)
-        stream = house.registry.admit(channel, FOLLOW, Unreadable(), ASKED)
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        channel = await bench.registry.channel(WALLET)
+        stream = bench.registry.admit(channel, FOLLOW, UnreadableId(), ASKED)
         transport = Socket(stream)
         stream.connection_made(transport)
         await until(lambda: len(transport.ids()) == 2)
         (_, _, connected), (name, _, gap), *_ = transport.events()
         assert (name, connected["resumed"]) == ("gap", False)
-        assert gap == {"reason": "unknown_id", "from": "", "to": f"{house.epoch}-2"}
-        assert house.registry.statistics().resumes == {"unknown_id": 1}
+        assert gap == {"reason": "unknown_id", "from": "", "to": f"{bench.epoch}-2"}
+        assert bench.registry.statistics().resumes == {"unknown_id": 1}
 
     in_house(tmp_path, scene)
 
 
 def test_the_first_reason_wins(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        stream, transport = await bench.open()
         stream.fail(UpstreamUnavailable("The chain doesn't answer.", retry_after=5))
         stream.bye(CloseReason.SHUTDOWN, 1000)
         transport.lose()
         assert transport.names() == ["connected", "error"]
-        assert house.registry.statistics().closed == {"error": 1}
-        assert house.registry.statistics().error_rate == 100
+        assert bench.registry.statistics().closed == {"error": 1}
+        assert bench.registry.statistics().error_rate == 100
 
     in_house(tmp_path, scene)
 
 
 def test_an_end_that_comes_before_the_socket_is_told_with_the_greeting(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream = await house.admit()
+    async def scene(bench: Bench) -> None:
+        stream = await bench.admit()
         stream.fail(UpstreamUnavailable("The chain doesn't answer."))
         transport = Socket(stream)
         stream.connection_made(transport)
@@ -536,25 +536,25 @@ def test_an_end_that_comes_before_the_socket_is_told_with_the_greeting(tmp_path:
 
 
 def test_a_socket_that_never_comes_leaves_nothing_behind(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream = await house.admit()
+    async def scene(bench: Bench) -> None:
+        stream = await bench.admit()
         stream.abandon()
-        statistics = house.registry.statistics()
-        assert (statistics.active, statistics.channels, house.source.attending) == (0, 0, 0)
+        statistics = bench.registry.statistics()
+        assert (statistics.active, statistics.channels, bench.source.attending) == (0, 0, 0)
         assert statistics.closed == {"client_gone": 1}
 
     in_house(tmp_path, scene)
 
 
 def test_the_last_one_to_leave_closes_the_channel_and_stops_the_wheel(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        opened = [await house.open() for _ in range(3)]
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open() for _ in range(3)]
         for _, transport in opened:
             transport.lose()
-        statistics = house.registry.statistics()
-        assert (statistics.active, statistics.channels, house.source.attending) == (0, 0, 0)
-        assert len(house.registry.wheel) == 0
-        await house.append("trade")
+        statistics = bench.registry.statistics()
+        assert (statistics.active, statistics.channels, bench.source.attending) == (0, 0, 0)
+        assert len(bench.registry.wheel) == 0
+        await bench.append("trade")
         assert all(transport.ids() == [] for _, transport in opened)
 
     in_house(tmp_path, scene)
@@ -564,11 +564,11 @@ def test_progress_is_shown_to_newcomers_and_never_goes_back(tmp_path: Path) -> N
     def progress(percentage: int) -> event.Progress:
         return event.Progress("", percentage, "processing_trades", 0, 0, 0, 0)
 
-    async def scene(house: House) -> None:
-        stream, early = await house.open()
+    async def scene(bench: Bench) -> None:
+        stream, early = await bench.open()
         stream.channel.on_progress(progress(40))
         await settled()
-        _, late = await house.open()
+        _, late = await bench.open()
         stream.channel.on_progress(progress(20))
         stream.channel.on_progress(progress(60))
         await settled()
@@ -582,10 +582,10 @@ def test_progress_is_shown_to_newcomers_and_never_goes_back(tmp_path: Path) -> N
 
 
 def test_a_client_that_was_behind_still_sees_the_last_progress(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        stream, transport = await bench.open()
         transport.reading = False
-        await house.append("trade")
+        await bench.append("trade")
         stream.channel.on_progress(event.Progress("", 100, "complete", 0, 0, 0, 0))
         await settled()
         assert "progress" not in transport.names()
@@ -596,25 +596,25 @@ def test_a_client_that_was_behind_still_sees_the_last_progress(tmp_path: Path) -
 
 
 def test_one_too_many_is_refused_and_there_is_room_again_when_one_leaves(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        _, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        _, transport = await bench.open()
         with pytest.raises(AtCapacity) as refusal:
-            await house.admit()
+            await bench.admit()
         assert refusal.value.retry_after is not None
         transport.lose()
-        await house.open()
-        assert house.registry.statistics().refused == {"AT_CAPACITY": 1}
+        await bench.open()
+        assert bench.registry.statistics().refused == {"AT_CAPACITY": 1}
 
     in_house(tmp_path, scene, Limits(3, 5, 0, 1))
 
 
 def test_a_drain_sends_everybody_away_and_takes_nobody(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        opened = [await house.open() for _ in range(3)]
-        draining = asyncio.ensure_future(house.registry.drain(5))
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open() for _ in range(3)]
+        draining = asyncio.ensure_future(bench.registry.drain(5))
         await until(lambda: all(transport.closing for _, transport in opened))
         with pytest.raises(Draining):
-            await house.admit()
+            await bench.admit()
         waits = set()
         for _, transport in opened:
             name, _, bye = transport.events()[-1]
@@ -624,7 +624,7 @@ def test_a_drain_sends_everybody_away_and_takes_nobody(tmp_path: Path) -> None:
             transport.lose()
         assert len(waits) == 3
         await draining
-        assert house.registry.statistics().closed == {"shutdown": 3}
+        assert bench.registry.statistics().closed == {"shutdown": 3}
 
     in_house(tmp_path, scene)
 
@@ -635,10 +635,10 @@ def test_a_read_that_fails_ends_the_stream_with_its_error(
     async def fails(*_: object) -> Sequence[Entry]:
         raise StoreUnavailable("The store is away.")
 
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        monkeypatch.setattr(house.journal, "read", fails)
-        _, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        monkeypatch.setattr(bench.journal, "read", fails)
+        _, transport = await bench.open()
         assert transport.names() == ["connected", "error"]
         assert transport.events()[-1][2]["code"] == "STORE_UNAVAILABLE"
 
@@ -648,43 +648,43 @@ def test_a_read_that_fails_ends_the_stream_with_its_error(
 def test_an_odd_entry_ends_its_wallets_streams_with_an_error_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade")
-        read = house.journal.read
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade")
+        read = bench.journal.read
 
         async def odd(wallet: str, *position: int) -> Sequence[Entry]:
             if wallet == WALLET:
                 raise KeyError("a field is missing")
             return await read(wallet, *position)
 
-        monkeypatch.setattr(house.journal, "read", odd)
+        monkeypatch.setattr(bench.journal, "read", odd)
         with capture_logs() as logs:
             for _ in range(2 * PAGE_READS):  # none of them keeps its turn at the journal
-                _, transport = await house.open()
+                _, transport = await bench.open()
                 await until(lambda: transport.closing)  # noqa: B023
                 assert transport.names() == ["connected", "error"]
                 assert transport.events()[-1][2]["code"] == "INTERNAL_ERROR"
         assert logs[0]["wallet"] == WALLET
-        failures = house.registry.tasks.statistics().failures
+        failures = bench.registry.tasks.statistics().failures
         assert failures["page"] == 2 * PAGE_READS
         monkeypatch.undo()
-        _, transport = await house.open()
+        _, transport = await bench.open()
         await until(lambda: transport.ids() == [1])
 
     in_house(tmp_path, scene)
 
 
 def test_what_is_kept_for_nearly_everybody_is_bounded(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        stream, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        stream, transport = await bench.open()
         for _ in range(10):
-            await house.append(*["trade"] * 200)
+            await bench.append(*["trade"] * 200)
         assert len(transport.ids()) == 2000
         kept = stream.channel._recent
         assert len(kept) <= 2 * channels.RECENT_ENTRIES
         stream.channel.forget()
         assert stream.channel._recent == []
-        await house.append("trade")
+        await bench.append("trade")
         assert transport.ids()[-1] == 2001
 
     in_house(tmp_path, scene)
@@ -696,10 +696,10 @@ def test_visits_leave_the_loop_to_others_between_slices(
     monkeypatch.setattr("wd_server.streaming.registry.SLICE_SECONDS", 0.0)
     monkeypatch.setattr("wd_server.streaming.registry.VISITS_A_LOOK", 1)
 
-    async def scene(house: House) -> None:
-        opened = [await house.open() for _ in range(5)]
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open() for _ in range(5)]
         turns: list[str] = []
-        house.registry.visit([stream for stream, _ in opened], lambda _: turns.append("visit"))
+        bench.registry.visit([stream for stream, _ in opened], lambda _: turns.append("visit"))
         loop = asyncio.get_running_loop()
 
         def other() -> None:
@@ -716,19 +716,19 @@ def test_visits_leave_the_loop_to_others_between_slices(
 
 
 def test_many_that_are_behind_at_places_of_their_own_cost_no_read_twice(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
+    async def scene(bench: Bench) -> None:
         for _ in range(3):
-            await house.append(*["trade"] * 200)
+            await bench.append(*["trade"] * 200)
         reads = []
-        read = house.journal.read
+        read = bench.journal.read
 
         async def counted(wallet: str, epoch: int, after: int, *limits: int) -> Sequence[Entry]:
             reads.append(after)
             return await read(wallet, epoch, after, *limits)
 
-        house.journal.read = counted  # type: ignore[method-assign, assignment]
+        bench.journal.read = counted  # type: ignore[method-assign, assignment]
         starts = range(0, 200, 2)
-        streams = [await house.admit(after=EventId(house.epoch, start)) for start in starts]
+        streams = [await bench.admit(after=EventId(bench.epoch, start)) for start in starts]
         transports = [Socket(stream) for stream in streams]
         for stream, transport in zip(streams, transports, strict=True):
             stream.connection_made(transport)
@@ -743,8 +743,8 @@ def test_many_that_are_behind_at_places_of_their_own_cost_no_read_twice(tmp_path
 def test_a_bug_met_by_one_stream_drops_it_and_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(house: House) -> None:
-        opened = [await house.open() for _ in range(3)]
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open() for _ in range(3)]
         unlucky = opened[1][0]
         pump = Stream.pump
 
@@ -754,10 +754,10 @@ def test_a_bug_met_by_one_stream_drops_it_and_nobody_else(
             pump(stream)
 
         monkeypatch.setattr(Stream, "pump", fails)
-        await house.append("trade")
+        await bench.append("trade")
         assert [transport.ids() for _, transport in opened] == [[1], [], [1]]
         assert unlucky.state is StreamState.CLOSED
-        await house.append("trade")
+        await bench.append("trade")
         assert opened[2][1].ids() == [1, 2]
 
     in_house(tmp_path, scene)
@@ -766,27 +766,27 @@ def test_a_bug_met_by_one_stream_drops_it_and_nobody_else(
 def test_a_life_shorter_than_a_heartbeats_silence_ends_in_time_however_old_the_server(
     tmp_path: Path,
 ) -> None:
-    async def scene(house: House) -> None:
-        house.registry.wheel.now = 1000
-        stream, transport = await house.open()
-        await house.pass_seconds(10)
+    async def scene(bench: Bench) -> None:
+        bench.registry.wheel.now = 1000
+        stream, transport = await bench.open()
+        await bench.pass_seconds(10)
         assert transport.closing
         assert stream.reason is CloseReason.LIFETIME
 
     in_house(tmp_path, scene, Limits(15, 5, 10, 100))
 
 
-def test_who_reads_while_a_new_run_begins_waits_for_its_first_entry(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        channel = await house.registry.channel(WALLET)
-        stream = house.registry.admit(channel, FOLLOW, None, ASKED)
-        await house.begin()
+def test_who_reads_while_a_new_epoch_begins_waits_for_its_first_entry(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        channel = await bench.registry.channel(WALLET)
+        stream = bench.registry.admit(channel, FOLLOW, None, ASKED)
+        await bench.begin()
         transport = Socket(stream)
         stream.connection_made(transport)
         await settled()
         assert transport.names() == ["connected"]
-        await house.append("trade")
+        await bench.append("trade")
         await until(lambda: transport.ids() == [1])
         assert "error" not in transport.names()
 
@@ -797,15 +797,15 @@ def test_a_channel_dropped_in_the_turn_that_opened_it_is_opened_anew(tmp_path: P
     def stuck(*_: object) -> None:
         raise AssertionError("the loop never had another turn")
 
-    async def scene(house: House) -> None:
-        first = asyncio.get_running_loop().create_task(house.registry.channel(WALLET))
-        while not house.registry.statistics().channels:  # noqa: ASYNC110 - in that very turn
+    async def scene(bench: Bench) -> None:
+        first = asyncio.get_running_loop().create_task(bench.registry.channel(WALLET))
+        while not bench.registry.statistics().channels:  # noqa: ASYNC110 - in that very turn
             await asyncio.sleep(0)
         for _ in range(3):
-            channel = await house.registry.channel(WALLET)
-            house.registry.drop_unused(channel)
-        house.registry.drop_unused(await first)
-        assert house.registry.statistics().channels == 0
+            channel = await bench.registry.channel(WALLET)
+            bench.registry.drop_unused(channel)
+        bench.registry.drop_unused(await first)
+        assert bench.registry.statistics().channels == 0
 
     earlier = signal.signal(signal.SIGALRM, stuck)
     signal.alarm(PATIENCE)

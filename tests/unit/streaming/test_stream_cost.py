@@ -14,12 +14,12 @@ from wd_server.embedded.journal import SqliteJournal
 from wd_server.journal.base import Lease, NewEntry
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.connection import Limits
-from wd_server.streaming.demand import Asked
+from wd_server.streaming.demand import StreamRequest
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.streaming.view import View
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
-ASKED = Asked(Tenant("ip:192.0.2.1"), 0.0)
+ASKED = StreamRequest(Tenant("ip:192.0.2.1"), 0.0)
 LIMITS = Limits(heartbeat_seconds=3, write_timeout=5, stream_seconds=0, max_streams=10_000)
 STREAMS = 2000
 # Bytes kept for an idle stream but for its transport: itself, its id, its counts, and its places in
@@ -54,13 +54,13 @@ class Sink(asyncio.Transport):
 class Nobody:
     """A source that fills nothing by itself."""
 
-    def attend(
+    def join(
         self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...
 
 
-class House:
+class Bench:
     """A registry with STREAMS to be, whose journal begins a run."""
 
     def __init__(self, journal: SqliteJournal) -> None:
@@ -95,28 +95,28 @@ class House:
                 await asyncio.sleep(0)
 
 
-def in_house(tmp_path: Path, scene: Callable[[House], Awaitable[None]]) -> None:
+def in_house(tmp_path: Path, scene: Callable[[Bench], Awaitable[None]]) -> None:
     async def play() -> None:
         journal = SqliteJournal(tmp_path / "journal.db")
         await journal.open()
-        house = House(journal)
-        await house.begin()
+        bench = Bench(journal)
+        await bench.begin()
         try:
-            await scene(house)
+            await scene(bench)
         finally:
-            house.registry.close()
+            bench.registry.close()
             await journal.close()
 
     asyncio.run(play())
 
 
 def test_an_idle_stream_keeps_few_bytes(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        await house.registry.channel(WALLET)
+    async def scene(bench: Bench) -> None:
+        await bench.registry.channel(WALLET)
         tracemalloc.start()
         try:
             before = _kept()
-            await house.open_streams()
+            await bench.open_streams()
             kept = (_kept() - before) / STREAMS
         finally:
             tracemalloc.stop()
@@ -127,11 +127,11 @@ def test_an_idle_stream_keeps_few_bytes(tmp_path: Path) -> None:
 
 
 def test_an_event_leaves_nothing_behind_in_a_stream(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        channel = await house.open_streams()
+    async def scene(bench: Bench) -> None:
+        channel = await bench.open_streams()
 
         async def blocks_after(events: int) -> int:
-            await house.tell(events)
+            await bench.tell(events)
             channel.forget()
             gc.collect()
             return sys.getallocatedblocks()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_bundle import A, B, Wallets, with_wallets
-from test_stream import LIMITS, House, Socket, in_house, settled, until
+from test_stream import LIMITS, Bench, Socket, in_house, settled, until
 
 from wd_server.errors import UpstreamUnavailable
 from wd_server.streaming.framing import LAST_CHUNK
@@ -20,20 +20,20 @@ ENDS: dict[str, Callable[[Stream], None]] = {
 }
 
 
-async def _complete(house: House, stream: Stream) -> None:
-    await house.append("complete")
+async def _complete(bench: Bench, stream: Stream) -> None:
+    await bench.append("complete")
     stream.channel.on_settled()
     await settled()
 
 
 @pytest.mark.parametrize("batch", [0, 1])
 def test_a_stream_that_is_complete_ends_with_the_last_chunk(tmp_path: Path, batch: int) -> None:
-    async def scene(house: House) -> None:
-        await house.append("trade", "trade")
-        stream, transport = await house.open(View(batch=batch))
+    async def scene(bench: Bench) -> None:
+        await bench.append("trade", "trade")
+        stream, transport = await bench.open(View(batch=batch))
         await until(lambda: stream.seq == 2)
         assert not transport.ended
-        await _complete(house, stream)
+        await _complete(bench, stream)
         assert transport.names()[-1] == "complete"
         assert transport.ended
         assert transport.closing
@@ -46,30 +46,30 @@ def test_a_stream_that_is_complete_ends_with_the_last_chunk(tmp_path: Path, batc
 def test_last_words_and_the_last_chunk_leave_in_one_write(
     tmp_path: Path, name: str, early: bool
 ) -> None:
-    async def scene(house: House) -> None:
+    async def scene(bench: Bench) -> None:
         if early:  # the socket isn't there yet
-            stream = await house.admit()
+            stream = await bench.admit()
             stream.answer(b"", chunked=True, compressed=False)
             ENDS[name](stream)
             transport = Socket(stream)
             stream.connection_made(transport)
         else:
-            stream, transport = await house.open()
+            stream, transport = await bench.open()
             ENDS[name](stream)
         assert len(transport.writes) == (1 if early else 2)
         assert f"event: {name}\n".encode() in transport.writes[-1]
         assert transport.writes[-1].endswith(LAST_CHUNK)
         assert transport.ended
         transport.lose()
-        assert house.registry.statistics().bytes == sum(map(len, transport.writes))
+        assert bench.registry.statistics().bytes == sum(map(len, transport.writes))
 
     in_house(tmp_path, scene)
 
 
 def test_a_drain_ends_every_stream(tmp_path: Path) -> None:
-    async def scene(house: House) -> None:
-        opened = [(await house.open())[1] for _ in range(3)]
-        draining = asyncio.ensure_future(house.registry.drain(5))
+    async def scene(bench: Bench) -> None:
+        opened = [(await bench.open())[1] for _ in range(3)]
+        draining = asyncio.ensure_future(bench.registry.drain(5))
         await until(lambda: all(transport.closing for transport in opened))
         assert all(transport.ended for transport in opened)
         for transport in opened:
@@ -83,9 +83,9 @@ def test_a_drain_ends_every_stream(tmp_path: Path) -> None:
 def test_a_stream_that_is_dropped_goes_without_the_last_chunk(
     tmp_path: Path, compressed: bool
 ) -> None:
-    async def scene(house: House) -> None:
-        stream, transport = await house.open(compressed=compressed)
-        await house.append("trade")
+    async def scene(bench: Bench) -> None:
+        stream, transport = await bench.open(compressed=compressed)
+        await bench.append("trade")
         stream.abort()
         assert not transport.ended
 
@@ -95,11 +95,11 @@ def test_a_stream_that_is_dropped_goes_without_the_last_chunk(
 def test_the_last_chunk_of_a_slow_client_stands_behind_what_it_has_not_taken(
     tmp_path: Path,
 ) -> None:
-    async def scene(house: House) -> None:
-        _, transport = await house.open()
+    async def scene(bench: Bench) -> None:
+        _, transport = await bench.open()
         transport.reading = False
-        await house.append("trade")
-        await house.pass_seconds(LIMITS.write_timeout + 1)
+        await bench.append("trade")
+        await bench.pass_seconds(LIMITS.write_timeout + 1)
         assert transport.names() == ["connected", "trade", "bye"]
         assert transport.ended
 
@@ -108,11 +108,11 @@ def test_the_last_chunk_of_a_slow_client_stands_behind_what_it_has_not_taken(
 
 @pytest.mark.parametrize("compressed", [True, False])
 def test_http_1_0_knows_no_chunks(tmp_path: Path, compressed: bool) -> None:
-    async def scene(house: House) -> None:
-        chunked = await house.open(View(), compressed=compressed)
-        plain = await house.open(View(), chunked=False, compressed=compressed)
-        await house.append("trade", "trade")
-        await _complete(house, plain[0])
+    async def scene(bench: Bench) -> None:
+        chunked = await bench.open(View(), compressed=compressed)
+        plain = await bench.open(View(), chunked=False, compressed=compressed)
+        await bench.append("trade", "trade")
+        await _complete(bench, plain[0])
         assert all(transport.closing for _, transport in (chunked, plain))
         received = chunked[1].received, plain[1].received
         assert b"".join(plain[1].writes) == received[1]
@@ -120,7 +120,7 @@ def test_http_1_0_knows_no_chunks(tmp_path: Path, compressed: bool) -> None:
         if not compressed:
             assert plain[1].names() == ["connected", "trade", "trade", "complete"]
             plain[1].lose()
-            assert house.registry.statistics().bytes >= len(received[1])
+            assert bench.registry.statistics().bytes >= len(received[1])
 
     in_house(tmp_path, scene)
 
@@ -128,10 +128,10 @@ def test_http_1_0_knows_no_chunks(tmp_path: Path, compressed: bool) -> None:
 def test_followers_of_http_1_0_have_every_event_beside_those_that_share_chunks(
     tmp_path: Path,
 ) -> None:
-    async def scene(house: House) -> None:
-        opened = [await house.open(chunked=number % 2 == 0) for number in range(6)]
+    async def scene(bench: Bench) -> None:
+        opened = [await bench.open(chunked=number % 2 == 0) for number in range(6)]
         for _ in range(3):
-            await house.append("trade")
+            await bench.append("trade")
         assert [transport.ids() for _, transport in opened] == [[1, 2, 3]] * 6
         shared = [transport.writes[-1] for stream, transport in opened if stream.chunked]
         assert all(each is shared[0] for each in shared)
@@ -175,8 +175,8 @@ def test_lines_of_every_event_come_in_the_order_in_which_clients_may_trust_them(
         await wallets.append(A, "trade", "retract", "complete")
         opened = [
             await wallets.open(A, B),
-            await wallets.house.open(),
-            await wallets.house.open(View(follow=True, batch=2)),
+            await wallets.bench.open(),
+            await wallets.bench.open(View(follow=True, batch=2)),
         ]
         await until(lambda: "complete" in opened[0][1].names())
         for stream, transport in opened:

@@ -8,7 +8,7 @@ import pytest
 
 from wd_server.streaming import channel as channels
 from wd_server.streaming.channel import Channel
-from wd_server.streaming.statistics import Statistics
+from wd_server.streaming.statistics import StreamStatistics
 from wd_server.streaming.view import View
 from wd_server.trading.summary import Summary, Totals
 
@@ -24,7 +24,7 @@ class Follower:
 
 
 class Pump:
-    counts = Statistics()
+    counts = StreamStatistics()
     page_reads = asyncio.Semaphore(1)
 
     def visit(
@@ -47,7 +47,7 @@ def test_there_is_one_at_once_and_then_the_newest_of_each_interval(
         channel = Channel("wallet", None, Pump(), lambda: 0.0)  # type: ignore[arg-type]
         follower, other = Follower(), Follower()
         other.view = View()
-        channel.members |= {follower, other}  # type: ignore[arg-type]
+        channel.subscriptions |= {follower, other}  # type: ignore[arg-type]
         for buys in range(1, 100):
             channel.on_summary(summary(buys))
         assert [b'"buys":1,' in shown for shown in follower.shown] == [True]

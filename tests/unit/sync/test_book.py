@@ -1,4 +1,4 @@
-"""A run that is cut and goes on writes what one that isn't cut writes."""
+"""A pass that is cut and goes on writes what one that isn't cut writes."""
 
 from decimal import Decimal
 from functools import cache
@@ -18,13 +18,13 @@ from wd_server.events import event
 from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.book import Book
-from wd_server.sync.checkpoint import Unreadable, retracted_in
+from wd_server.sync.checkpoint import UnreadableCheckpoint, retracted_in
 from wd_server.sync.interpreted import mints_of, previewed, prices_for
 from wd_server.trading.programs import SOL
 
 NOW = 1_800_000_000.0
 SIZE = 120
-RUN = 7
+EPOCH = 7
 
 
 @cache
@@ -42,13 +42,13 @@ def entries_of(book: Book, transactions: list[Transaction]) -> list[NewEntry]:
 @given(cuts=st.lists(st.integers(0, SIZE), max_size=5))
 def test_cuts_change_neither_trades_nor_totals(basis: str, cuts: list[int]) -> None:
     address, transactions = wallet()
-    whole = Book(address, basis, RUN)  # type: ignore[arg-type]
+    whole = Book(address, basis, EPOCH)  # type: ignore[arg-type]
     expected = entries_of(whole, transactions)
-    book = Book(address, basis, RUN)  # type: ignore[arg-type]
+    book = Book(address, basis, EPOCH)  # type: ignore[arg-type]
     entries = []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), SIZE], strict=True):
         entries += entries_of(book, transactions[start:end])
-        book = Book.restored(address, basis, RUN, book.checkpoint())  # type: ignore[arg-type]
+        book = Book.restored(address, basis, EPOCH, book.checkpoint())  # type: ignore[arg-type]
     assert entries == expected
     assert len(entries) > SIZE // 2
     assert book.counts == whole.counts
@@ -60,7 +60,7 @@ def test_cuts_change_neither_trades_nor_totals(basis: str, cuts: list[int]) -> N
 
 def test_the_cursor_is_the_last_transaction_read_whether_it_was_a_trade_or_not() -> None:
     address, transactions = wallet()
-    book = Book(address, "fifo", RUN)
+    book = Book(address, "fifo", EPOCH)
     for transaction in transactions:
         entries_of(book, [transaction])
         assert book.cursor is not None
@@ -71,24 +71,24 @@ def test_the_cursor_is_the_last_transaction_read_whether_it_was_a_trade_or_not()
 
 def stored_book() -> bytes:
     address, transactions = wallet()
-    book = Book(address, "fifo", RUN)
+    book = Book(address, "fifo", EPOCH)
     entries_of(book, transactions)
     return book.checkpoint()
 
 
 def restore(data: bytes, basis: Any = "fifo") -> Book:
-    return Book.restored(wallet()[0], basis, RUN, data)
+    return Book.restored(wallet()[0], basis, EPOCH, data)
 
 
 def test_a_book_with_another_cost_basis_is_not_restored() -> None:
     assert restore(stored_book()).proof.entries > 0
-    with pytest.raises(Unreadable, match="fifo"):
+    with pytest.raises(UnreadableCheckpoint, match="fifo"):
         restore(stored_book(), "average")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x03", b"\x02rest", b"\xc1", b"\x99"])
 def test_a_checkpoint_that_is_none_says_so(data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableCheckpoint):
         restore(data)
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_is_none_says_so(data: bytes) -> None:
 def test_one_flipped_bit_anywhere_in_a_checkpoint_is_found(place: int, bit: int) -> None:
     data = bytearray(stored_book_once())
     data[place % len(data)] ^= 1 << bit
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableCheckpoint):
         restore(bytes(data))
 
 
@@ -119,35 +119,35 @@ def test_a_checkpoint_of_the_release_before_is_taken_over_and_still_lacks_its_pr
     book = restore(before)
     assert not book.proved
     assert book.seq == fields[1]
-    with pytest.raises(Unreadable, match="version 1"):
+    with pytest.raises(UnreadableCheckpoint, match="version 1"):
         restore(msgspec.msgpack.encode([1, *fields[1:9]]))
 
 
-def test_a_checkpoint_of_another_run_is_not_restored() -> None:
-    with pytest.raises(Unreadable, match=f"of run {RUN}"):
-        Book.restored(wallet()[0], "fifo", RUN + 1, stored_book())
+def test_a_checkpoint_of_another_epoch_is_not_restored() -> None:
+    with pytest.raises(UnreadableCheckpoint, match=f"of epoch {EPOCH}"):
+        Book.restored(wallet()[0], "fifo", EPOCH + 1, stored_book())
 
 
 def test_each_trade_has_its_number_and_the_chain_ends_with_the_last() -> None:
     address, transactions = wallet()
-    book = Book(address, "fifo", RUN)
+    book = Book(address, "fifo", EPOCH)
     digest, numbers = bytes(32), []
     for seq, entry in enumerate(entries_of(book, transactions), 1):
-        digest = sha256(b"%b%d-%d\n%b" % (digest, RUN, seq, entry.payload)).digest()
+        digest = sha256(b"%b%d-%d\n%b" % (digest, EPOCH, seq, entry.payload)).digest()
         numbers.append(msgspec.json.decode(entry.payload)["number"])
     assert numbers == list(range(1, len(numbers) + 1))
     assert book.proof == (len(numbers), digest)
 
 
 def test_a_complete_is_in_no_chain() -> None:
-    book = Book(wallet()[0], "fifo", RUN)
+    book = Book(wallet()[0], "fifo", EPOCH)
     book.entry(event.COMPLETE, event.Heartbeat(1))
     assert book.proof == (0, bytes(32))
 
 
 def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
     address, transactions = wallet()
-    book = Book(address, "fifo", RUN)
+    book = Book(address, "fifo", EPOCH)
     read = book.read(transactions, 0)
     prices = {key: Decimal(150) for key in prices_for(read) if key[0] == SOL}
     trades = [msgspec.json.decode(entry.payload) for entry in book.record(read, prices, {}, NOW)]
@@ -161,7 +161,7 @@ def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
 
 def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() -> None:
     address, transactions = wallet()
-    book = Book(address, "fifo", RUN)
+    book = Book(address, "fifo", EPOCH)
     read = book.read(transactions, 0)
     named, *others = sorted(mints_of(read) - {SOL})
     entries = book.record(read, {}, {named: "NAME"}, NOW)
@@ -178,7 +178,7 @@ def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() 
 
 def test_a_preview_knows_no_profit() -> None:
     address, transactions = wallet()
-    read = Book(address, "fifo", RUN).read(transactions, 0)
+    read = Book(address, "fifo", EPOCH).read(transactions, 0)
     trades = previewed(read, {}, {}, "fifo", NOW)
     assert len(trades) > SIZE // 2
     assert all(trade.pnl_sol is None and trade.pnl_usd is None for trade in trades)

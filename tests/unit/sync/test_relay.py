@@ -64,7 +64,7 @@ class Told:
         self.told.append(("vacant", wallet))
 
 
-def test_what_a_run_tells_here_is_told_there_and_nothing_else(tmp_path: Path) -> None:
+def test_what_a_pass_tells_here_is_told_there_and_nothing_else(tmp_path: Path) -> None:
     async def scene() -> None:
         journal = SqliteJournal(tmp_path / "journal.db")
         await journal.open()

@@ -165,8 +165,8 @@ class Office:
         )
         self.listener = Listener()
 
-    def attend(self, follow: bool = False, tenant: Tenant = ALICE, *, held: bool = False) -> None:
-        self.analysis.attend(WALLET, self.listener, follow, tenant, held=held)
+    def join(self, follow: bool = False, tenant: Tenant = ALICE, *, held: bool = False) -> None:
+        self.analysis.join(WALLET, self.listener, follow, tenant, held=held)
 
     async def idle(self) -> None:
         """Until no task works for the wallet."""
@@ -199,9 +199,9 @@ def test_a_wallet_is_read_once_however_many_ask(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         for follow in (False, True, False):
-            office.attend(follow)
+            office.join(follow)
         await office.history.reading.wait()
-        office.attend()
+        office.join()
         office.history.gate.set()
         await office.listener.until("settled")
         assert office.history.reads == 1
@@ -214,7 +214,7 @@ def test_a_wallet_is_read_once_however_many_ask(tmp_path: Path) -> None:
 
 def test_an_empty_wallet_is_complete_and_no_error(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend()
+        office.join()
         await office.listener.until("settled")
         assert not any(told.startswith("failed") for told in office.listener.told)
         report = await office.analysis.report(WALLET)
@@ -226,11 +226,11 @@ def test_an_empty_wallet_is_complete_and_no_error(tmp_path: Path) -> None:
 
 def test_one_who_comes_right_after_is_not_made_to_wait_for_another_read(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend()
+        office.join()
         await office.listener.until("settled")
         office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
-        office.attend()
+        office.join()
         assert office.listener.told[-1] == "settled"
         assert office.history.reads == 1
         office.analysis.leave(WALLET, False, ALICE)
@@ -244,10 +244,10 @@ def test_one_who_comes_later_gets_what_is_new_and_the_old_complete_stays(
     monkeypatch.setattr(freshness, "FRESH_SECONDS", 0.0)
 
     async def scene(office: Office) -> None:
-        office.attend()
+        office.join()
         await office.listener.until("settled")
         before = await office.journal.head(WALLET)
-        office.attend()
+        office.join()
         assert office.listener.told[-1] == "unsettled"
         await office.listener.until("settled", 2)
         assert office.history.reads == 2
@@ -259,7 +259,7 @@ def test_one_who_comes_later_gets_what_is_new_and_the_old_complete_stays(
 def test_a_first_read_that_fails_is_told_to_all_and_never_called_complete(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.error = UpstreamUnavailable("The chain doesn't answer.")
-        office.attend()
+        office.join()
         await office.listener.until("failed UPSTREAM_UNAVAILABLE True")
         head = await office.journal.head(WALLET)
         assert head is not None
@@ -273,7 +273,7 @@ def test_followers_of_a_complete_wallet_outlive_a_passing_fault_but_not_a_lastin
     tmp_path: Path,
 ) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         office.history.error = UpstreamUnavailable("The chain doesn't answer.")
         await office.listener.until("failed UPSTREAM_UNAVAILABLE False")
@@ -285,31 +285,31 @@ def test_followers_of_a_complete_wallet_outlive_a_passing_fault_but_not_a_lastin
 
 def test_followers_are_served_by_reading_again_and_again(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled", 3)
         assert office.history.reads >= 3
 
     in_office(tmp_path, scene, poll=0)
 
 
-def test_a_bug_in_a_run_is_told_as_ours_and_frees_the_wallet(tmp_path: Path) -> None:
+def test_a_bug_in_a_pass_is_told_as_ours_and_frees_the_wallet(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.error = ZeroDivisionError()  # type: ignore[assignment]
-        office.attend()
+        office.join()
         await office.listener.until("failed INTERNAL_ERROR True")
         office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
         office.history.error = None
-        office.attend()
+        office.join()
         await office.listener.until("settled")
 
     in_office(tmp_path, scene)
 
 
-def test_a_run_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: Path) -> None:
+def test_a_pass_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.gate.clear()
-        office.attend()
+        office.join()
         await office.history.reading.wait()
         office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
@@ -319,13 +319,13 @@ def test_a_run_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: P
     in_office(tmp_path, scene)
 
 
-def test_one_who_comes_back_in_time_finds_the_run_still_going(tmp_path: Path) -> None:
+def test_one_who_comes_back_in_time_finds_the_pass_still_going(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.gate.clear()
-        office.attend()
+        office.join()
         await office.history.reading.wait()
         office.analysis.leave(WALLET, False, ALICE)
-        office.attend()
+        office.join()
         office.history.gate.set()
         await office.listener.until("settled")
         assert office.history.reads == 1
@@ -335,7 +335,7 @@ def test_one_who_comes_back_in_time_finds_the_run_still_going(tmp_path: Path) ->
 
 def test_between_two_reads_the_last_to_leave_ends_the_work_at_once(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         office.analysis.leave(WALLET, True, ALICE)
         await office.idle()
@@ -348,7 +348,7 @@ def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> N
     async def scene(office: Office) -> None:
         assert await office.analysis.report(WALLET) is None
         office.history.gate.clear()
-        office.attend()
+        office.join()
         await office.history.reading.wait()
         running = await office.analysis.report(WALLET)
         assert running is not None
@@ -382,7 +382,7 @@ def test_a_poll_that_finds_nothing_new_does_not_read_the_book(
     async def scene(office: Office) -> None:
         books = count_checkpoints(office, monkeypatch)
         office.history.at_once = True
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.history.until(5)
         assert books == [WALLET]
         assert not any(told.startswith("failed") for told in office.listener.told)
@@ -392,7 +392,7 @@ def test_a_poll_that_finds_nothing_new_does_not_read_the_book(
 
 def test_a_wallet_between_two_polls_has_no_task_and_no_book(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
         session = office.analysis._sessions[WALLET]
@@ -411,7 +411,7 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
 
     async def scene(office: Office) -> None:
         office.history.at_once = True
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
         # What a pass for followers only leaves behind that found a trade.
@@ -425,7 +425,7 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
         later = checkpoint.pack(replace(checkpoint.unpack(stored), seq=head.seq + 1))
         newest = await office.journal.append(session.lease, head.epoch, trade, later, 1000.0)
         session.known = session.known._replace(head=newest)
-        office.attend()
+        office.join()
         await office.listener.until("settled", 2)
         closed = await office.journal.head(WALLET)
         assert closed is not None
@@ -438,7 +438,7 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
 def test_a_poll_that_fails_at_once_leaves_followers_and_what_is_known(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.at_once = True
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         office.history.error = UpstreamUnavailable("The chain doesn't answer.")
         await office.listener.until("failed UPSTREAM_UNAVAILABLE False")
@@ -454,7 +454,7 @@ def test_one_who_comes_while_the_wallet_is_given_back_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
         release, releasing = office.journal.release, asyncio.Event()
@@ -467,21 +467,21 @@ def test_one_who_comes_while_the_wallet_is_given_back_is_served(
         monkeypatch.setattr(office.journal, "release", slow)
         office.analysis.leave(WALLET, True, ALICE)
         await releasing.wait()
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled", 2)
 
     in_office(tmp_path, scene)
 
 
-def test_one_who_comes_when_a_run_is_being_stopped_gets_another(tmp_path: Path) -> None:
+def test_one_who_comes_when_a_pass_is_being_stopped_gets_another(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.gate.clear()
-        office.attend()
+        office.join()
         await office.history.reading.wait()
         office.analysis.leave(WALLET, False, ALICE)
         office.analysis._stop(office.analysis._sessions[WALLET])  # as the timer does
         office.history.gate.set()
-        office.attend()
+        office.join()
         await office.listener.until("settled")
         assert office.history.reads == 2
 
@@ -490,7 +490,7 @@ def test_one_who_comes_when_a_run_is_being_stopped_gets_another(tmp_path: Path) 
 
 def test_what_is_kept_of_wallets_at_rest_is_given_back_at_the_end(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
         await office.analysis.close()
@@ -504,10 +504,10 @@ def test_what_is_kept_of_wallets_at_rest_is_given_back_at_the_end(tmp_path: Path
 
 def test_a_wallet_is_pushed_while_it_is_followed_and_this_node_reads_it(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend()
+        office.join()
         await office.idle()
         assert office.live.followed == set()
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         assert office.live.followed == {WALLET}
         assert office.analysis.following.follows(WALLET)
@@ -523,7 +523,7 @@ def test_a_wallet_that_is_pushed_is_looked_at_rarely_and_at_once_when_there_was_
 ) -> None:
     async def scene(office: Office) -> None:
         office.live.covered.add(WALLET)
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         due = office.analysis._sessions[WALLET].due
         assert due is not None
@@ -546,13 +546,13 @@ def test_a_gap_is_filled_before_anything_newer_is_taken(
     reads_before_a_take: list[int] = []
 
     async def scene(office: Office) -> None:
-        async def take(session: WalletSession, run: object) -> int:
+        async def take(session: WalletSession, sync_pass: object) -> int:
             session.pushed.clear()
             reads_before_a_take.append(office.history.reads)
             return 0
 
         monkeypatch.setattr(analysing, "take", take)
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         assert office.history.reads == 1
         office.analysis.following.on_gap([WALLET])
@@ -566,7 +566,7 @@ def test_a_gap_is_filled_before_anything_newer_is_taken(
 
 
 class Taking:
-    """A run that notes what it is to take, and leaves a book with so many unsettled."""
+    """A pass that notes what it is to take, and leaves a book with so many unsettled."""
 
     def __init__(self, unsettled: int) -> None:
         book = Book(WALLET, "fifo", 0)
@@ -584,16 +584,16 @@ def test_a_gap_that_opens_while_what_was_pushed_is_held_back_is_filled_first(
     tmp_path: Path,
 ) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         session = office.analysis._sessions[WALLET]
-        run = Taking(unsettled=1)
-        taking = asyncio.ensure_future(following.take(session, run))  # type: ignore[arg-type]
+        sync_pass = Taking(unsettled=1)
+        taking = asyncio.ensure_future(following.take(session, sync_pass))  # type: ignore[arg-type]
         session.pushed = [None]  # type: ignore[list-item]
         await asyncio.sleep(0)
         session.news = True
         await taking
-        assert run.taken == []
+        assert sync_pass.taken == []
         assert session.pushed == [None]
 
     in_office(tmp_path, scene)
@@ -604,13 +604,13 @@ def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
     tmp_path: Path, unsettled: int, is_full: bool
 ) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         session = office.analysis._sessions[WALLET]
         session.pushed = [None]  # type: ignore[list-item]
-        run = Taking(unsettled)
-        await following.take(session, run)  # type: ignore[arg-type]
-        assert run.taken == [None]
+        sync_pass = Taking(unsettled)
+        await following.take(session, sync_pass)  # type: ignore[arg-type]
+        assert sync_pass.taken == [None]
         assert session.news == is_full
 
     in_office(tmp_path, scene)
@@ -619,7 +619,7 @@ def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
 def test_what_is_pushed_of_a_wallet_that_nobody_follows_is_dropped(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
-        office.attend()
+        office.join()
         office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
         await office.idle()
         assert office.listener.told.count("failed INTERNAL_ERROR True") == 0
@@ -634,7 +634,7 @@ def test_more_than_can_wait_is_left_to_the_history(
 
     async def scene(office: Office) -> None:
         office.history.gate.clear()
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.history.until(1)
         for _ in range(4):
             office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
@@ -649,11 +649,11 @@ def test_followers_are_sent_away_before_the_days_budget_is_gone(tmp_path: Path) 
     async def scene(office: Office) -> None:
         office.account.daily = 100
         office.account.spend("x", 95)
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.listener.until("failed UPSTREAM_QUOTA True")
         office.analysis.leave(WALLET, True, ALICE)
         await office.idle()
-        office.attend()
+        office.join()
         await office.listener.until("settled")
 
     in_office(tmp_path, scene)
@@ -661,7 +661,7 @@ def test_followers_are_sent_away_before_the_days_budget_is_gone(tmp_path: Path) 
 
 def test_a_wallet_that_is_held_back_is_read_when_it_may_be(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(held=True)
+        office.join(held=True)
         await office.idle()
         assert (office.history.reads, office.listener.told) == (0, ["unsettled"])
         assert not await office.analysis.keeps(WALLET)
@@ -681,11 +681,11 @@ def test_a_wallet_that_is_held_back_is_read_when_it_may_be(tmp_path: Path) -> No
 
 def test_somebody_who_is_held_back_takes_the_end_from_nobody_who_has_it(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend()
+        office.join()
         await office.listener.until("settled")
         office.analysis.leave(WALLET, False, ALICE)
-        office.attend()  # soon after: it is known to be the newest
-        office.attend(held=True, tenant=BOB)
+        office.join()  # soon after: it is known to be the newest
+        office.join(held=True, tenant=BOB)
         await office.idle()
         told = [each for each in office.listener.told if each in ("settled", "unsettled")]
         assert told[-1] == "settled"
@@ -695,8 +695,8 @@ def test_somebody_who_is_held_back_takes_the_end_from_nobody_who_has_it(tmp_path
 
 def test_a_wallet_that_is_held_back_is_read_for_who_may(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(held=True)
-        office.attend(tenant=BOB)
+        office.join(held=True)
+        office.join(tenant=BOB)
         await office.listener.until("settled")
         assert office.history.reads == 1
         turn = office.history.turns[-1]
@@ -711,7 +711,7 @@ def test_a_wallet_that_is_held_back_is_read_for_who_may(tmp_path: Path) -> None:
 def test_whoever_wants_a_wallet_on_another_node_has_a_part_in_its_turn(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
         office.history.gate.clear()
-        office.attend()
+        office.join()
         await office.history.until(reads=1)
         for _ in range(2):
             office.analysis.on_wanted(WALLET, [BOB])
@@ -729,17 +729,17 @@ def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Pat
     async def scene(office: Office) -> None:
         office.history.at_once = True
         poor = Tenant("key:poor", 10)
-        office.attend(follow=True, tenant=poor)
+        office.join(follow=True, tenant=poor)
         await office.listener.until("settled")
         office.account.spend("x", 10, poor)
         office.analysis._poll(WALLET, office.analysis._sessions[WALLET].due or 0.0)
         await office.idle()
         assert office.history.reads == 1
         assert not [told for told in office.listener.told if told.startswith("failed")]
-        office.attend(tenant=poor)  # one who doesn't follow costs a look
+        office.join(tenant=poor)  # one who doesn't follow costs a look
         await office.history.until(reads=2)
         await office.idle()
-        office.attend(follow=True, tenant=BOB)  # and whoever has credits pays for all
+        office.join(follow=True, tenant=BOB)  # and whoever has credits pays for all
         office.analysis._poll(WALLET, office.analysis._sessions[WALLET].due or 0.0)
         await office.history.until(reads=3)
 
@@ -748,7 +748,7 @@ def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Pat
 
 def test_however_long_an_upstream_fails_its_wallet_is_looked_at_again(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.attend(follow=True)
+        office.join(follow=True)
         await office.idle()
         session = office.analysis._sessions[WALLET]
         session.failures = 5000

@@ -1,4 +1,4 @@
-"""What a run stores and when; the history is played with real transactions, the journal is real."""
+"""What a sync pass stores and when: the history has real transactions, the journal is real."""
 
 import asyncio
 import copy
@@ -141,10 +141,10 @@ def test_what_was_read_is_stored_while_the_upstream_hangs(
 ) -> None:
     monkeypatch.setattr(running, "APPEND_SECONDS", 0.0)
 
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, _: Ignored) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
         stored = asyncio.Event()
         watch = journal.subscribe(chain.wallet, lambda *_: stored.set())
-        executing = asyncio.ensure_future(run.execute(lambda: True))
+        executing = asyncio.ensure_future(sync_pass.execute(lambda: True))
         await stored.wait()
         executing.cancel()
         await asyncio.wait((executing,))
@@ -164,8 +164,8 @@ def test_however_often_it_stores_every_trade_is_stored_once(
     monkeypatch.setattr(running, "APPEND_SECONDS", seconds)
     monkeypatch.setattr(running, "LOOKED_UP_TOGETHER", together)
 
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, _: Ignored) -> None:
-        head = await run.execute(lambda: True)
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
+        head = await sync_pass.execute(lambda: True)
         entries = await journal.read(chain.wallet, head.epoch, 0, 1000, 10**9)
         signatures = [
             msgspec.json.decode(entry.payload)["signature"]
@@ -179,26 +179,28 @@ def test_however_often_it_stores_every_trade_is_stored_once(
 
 
 def test_only_a_wallets_first_read_may_take_an_older_final_slot(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        await run.execute(lambda: True)
-        await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        await sync_pass.execute(lambda: True)
+        await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert chain.first == [True, False]
 
     on_chain(tmp_path, scene)
 
 
-def test_a_store_that_fails_ends_the_run_with_its_error(
+def test_a_store_that_fails_ends_the_pass_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "APPEND_SECONDS", 0.0)
 
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, _: Ignored) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
         async def fails(*_: object) -> None:
             raise OSError("the disk is on fire")
 
         monkeypatch.setattr(journal, "append", fails)
         with pytest.raises(OSError, match="fire"):
-            await run.execute(lambda: True)
+            await sync_pass.execute(lambda: True)
 
     on_chain(tmp_path, scene)
 
@@ -207,7 +209,7 @@ def test_a_store_that_fails_ends_the_run_with_its_error(
 def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
     tmp_path: Path, ahead: int
 ) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, _: Ignored) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
         whole = list(chain.transactions)
         odd = chain.transactions[17] = copy.deepcopy(whole[17])
         assert odd.meta.post_token_balances
@@ -215,7 +217,7 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
         with pytest.raises(ValueError, match="a lot"):
             read_of(odd, chain.wallet, 0)
         with capture_logs() as logs:
-            await run.execute(lambda: True)
+            await sync_pass.execute(lambda: True)
         chain.transactions = whole[:17] + whole[18:]
         head = await journal.head(chain.wallet)
         assert head is not None
@@ -225,12 +227,14 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
     on_chain(tmp_path, scene, ahead=ahead)
 
 
-def test_a_whole_run_says_a_hundred_percent_before_its_complete(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
+def test_a_whole_pass_says_a_hundred_percent_before_its_complete(tmp_path: Path) -> None:
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
         watch = journal.subscribe(
             chain.wallet, lambda _, entries: listener.told.append(entries[-1].kind)
         )
-        await run.execute(lambda: True)
+        await sync_pass.execute(lambda: True)
         watch.close()
         assert listener.told[-2:] == ["complete", "complete"]
         assert "summary" not in listener.told
@@ -240,13 +244,15 @@ def test_a_whole_run_says_a_hundred_percent_before_its_complete(tmp_path: Path) 
 
 @pytest.mark.parametrize("ahead", [SLICE, 50, SIZE])
 def test_what_came_ahead_of_its_turn_is_entered_in_its_turn(tmp_path: Path, ahead: int) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        head = await run.execute(lambda: True)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        head = await sync_pass.execute(lambda: True)
         entries = await journal.read(chain.wallet, head.epoch, 0, 1000, 10**9)
         book = Book(chain.wallet, "fifo", head.epoch)
         expected = book.record(book.read(chain.transactions, 0), {}, {}, NOW)
         assert [(each.kind, each.payload) for each in entries[:-1]] == expected
-        assert run.transactions == SIZE
+        assert sync_pass.transactions == SIZE
         stored = await journal.checkpoint(chain.wallet)
         assert stored is not None
         restored = Book.restored(chain.wallet, "fifo", head.epoch, stored)
@@ -269,8 +275,10 @@ class Naming:
 
 
 def test_a_preview_is_shown_at_once_and_again_when_the_names_are_there(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        await run.execute(lambda: True)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        await sync_pass.execute(lambda: True)
         bare, named = listener.previews
         assert [each.signature for each in bare.trades] == [each.signature for each in named.trades]
         tokens = {each.mint for trade in bare.trades for each in (trade.token_in, trade.token_out)}
@@ -283,17 +291,19 @@ def test_a_preview_is_shown_at_once_and_again_when_the_names_are_there(tmp_path:
     on_chain(tmp_path, scene, ahead=50, assets=Naming())
 
 
-def test_a_journal_that_is_too_long_is_continued_in_a_new_run(
+def test_a_journal_that_is_too_long_is_continued_in_a_new_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, _: Ignored) -> None:
-        first = await run.execute(lambda: True)
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
+        first = await sync_pass.execute(lambda: True)
         monkeypatch.setattr(running, "ENTRIES_MAX", first.seq)
         monkeypatch.setattr(opening, "ENTRIES_MAX", first.seq)
         with pytest.raises(LeaseLost):
-            await run._store(Book(chain.wallet, "fifo", first.epoch))
+            await sync_pass._store(Book(chain.wallet, "fifo", first.epoch))
         assert await journal.head(chain.wallet) == first
-        again = await SyncPass(run._sources, run._lease, run.observer).execute(lambda: True)
+        again = await SyncPass(sync_pass._sources, sync_pass._lease, sync_pass.observer).execute(
+            lambda: True
+        )
         assert again.epoch > first.epoch
         assert again.seq == first.seq
 
@@ -303,10 +313,12 @@ def test_a_journal_that_is_too_long_is_continued_in_a_new_run(
 def test_a_journal_of_the_release_before_gets_its_proof_and_is_not_begun_anew(
     tmp_path: Path,
 ) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
-        await without_proof(journal, run._lease, first.epoch)
-        await SyncPass(run._sources, run._lease, listener).execute(lambda: False)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
+        await without_proof(journal, sync_pass._lease, first.epoch)
+        await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: False)
         entries = await journal.read(chain.wallet, first.epoch, 0, 1000, 10**9)
         proof = Proof()
         for entry in entries:
@@ -320,21 +332,23 @@ def test_a_journal_of_the_release_before_gets_its_proof_and_is_not_begun_anew(
     on_chain(tmp_path, scene)
 
 
-async def without_proof(journal: SqliteJournal, lease: Lease, run: int) -> None:
+async def without_proof(journal: SqliteJournal, lease: Lease, sync_pass: int) -> None:
     """Store the checkpoint as wd-server 0.1.0 did."""
     stored = await journal.checkpoint(lease.wallet)
     assert stored is not None
     fields = msgspec.msgpack.decode(stored[5:])
-    await journal.append(lease, run, [], msgspec.msgpack.encode([2, *fields[1:9]]), NOW)
+    await journal.append(lease, sync_pass, [], msgspec.msgpack.encode([2, *fields[1:9]]), NOW)
 
 
 def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
         stored = await journal.checkpoint(chain.wallet)
         assert stored is not None
-        await journal.append(run._lease, first.epoch, [], stored[:-1] + b"?", NOW)
-        again = await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+        await journal.append(sync_pass._lease, first.epoch, [], stored[:-1] + b"?", NOW)
+        again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert again.epoch > first.epoch
         assert again.seq == first.seq
 
@@ -342,12 +356,14 @@ def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> 
 
 
 def test_a_newer_servers_journal_is_left_as_it_is(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
         newer = checkpoint.framed(checkpoint.VERSION + 1, b"what only newer servers can read")
-        await journal.append(run._lease, first.epoch, [], newer, NOW)
+        await journal.append(sync_pass._lease, first.epoch, [], newer, NOW)
         with pytest.raises(WrittenByNewer):
-            await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+            await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert await journal.head(chain.wallet) == first
         assert await journal.checkpoint(chain.wallet) == newer
 
@@ -369,31 +385,37 @@ def test_what_is_pushed_never_becomes_the_whole_history_of_a_journal_begun_anew(
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[bytes, pytest.MonkeyPatch, Head], bytes],
 ) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
         everything = chain.transactions
         chain.transactions = everything[:-10]
-        first = await run.execute(lambda: True)
+        first = await sync_pass.execute(lambda: True)
         stored = await journal.checkpoint(chain.wallet)
         assert stored is not None
         spoiled = spoil(stored, monkeypatch, first)
-        await journal.append(run._lease, first.epoch, [], spoiled, NOW)
+        await journal.append(sync_pass._lease, first.epoch, [], spoiled, NOW)
         with pytest.raises(LeaseLost):
-            await SyncPass(run._sources, run._lease, listener, run.known).take(everything[-10:])
+            await SyncPass(sync_pass._sources, sync_pass._lease, listener, sync_pass.known).take(
+                everything[-10:]
+            )
         monkeypatch.undo()
         chain.transactions = everything
-        again = await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+        again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         entries = await journal.read(chain.wallet, again.epoch, 0, 1000, 10**9)
         assert msgspec.json.decode(entries[-1].payload)["trades_found"] == chain.trades()
 
     on_chain(tmp_path, scene)
 
 
-def test_a_journal_whose_run_was_altered_is_begun_anew(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
+def test_a_journal_whose_epoch_was_altered_is_begun_anew(tmp_path: Path) -> None:
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
         with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
             connection.execute("UPDATE wallets SET run = run + 1")
-        again = await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+        again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert again.epoch > first.epoch + 1
         assert again.seq == first.seq
 
@@ -403,14 +425,18 @@ def test_a_journal_whose_run_was_altered_is_begun_anew(tmp_path: Path) -> None:
 def test_a_pass_over_an_older_journal_that_is_cut_leaves_the_proof_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
-        await without_proof(journal, run._lease, first.epoch)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
+        await without_proof(journal, sync_pass._lease, first.epoch)
         monkeypatch.setattr(SyncPass, "_complete", fails)
         with pytest.raises(UpstreamUnavailable):
-            await SyncPass(run._sources, run._lease, listener).execute(lambda: True)
+            await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         monkeypatch.undo()
-        again = await SyncPass(run._sources, run._lease, listener).execute(lambda: False)
+        again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(
+            lambda: False
+        )
         newest = (await journal.read(chain.wallet, again.epoch, again.seq - 1, 1, 10**9))[0]
         assert newest.kind == event.COMPLETE
         assert msgspec.json.decode(newest.payload)["entries"] > 0
@@ -422,9 +448,11 @@ def test_a_pass_over_an_older_journal_that_is_cut_leaves_the_proof_to_the_next(
 
 
 def test_a_store_that_numbers_entries_otherwise_costs_the_lease(tmp_path: Path) -> None:
-    async def scene(journal: SqliteJournal, chain: Chain, run: SyncPass, listener: Ignored) -> None:
-        first = await run.execute(lambda: True)
-        later = SyncPass(run._sources, run._lease, listener, run.known)
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        first = await sync_pass.execute(lambda: True)
+        later = SyncPass(sync_pass._sources, sync_pass._lease, listener, sync_pass.known)
         with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
             connection.execute("UPDATE wallets SET head_seq = head_seq + 7")
         book = Book(chain.wallet, "fifo", first.epoch)

@@ -7,7 +7,7 @@ import pytest
 from handlers.admission import Entrance
 from wd_server.access.principal import Principal
 from wd_server.access.session_slots import Ending, SessionSlots
-from wd_server.streaming.connection import Client
+from wd_server.streaming.connection import Connection
 from wd_server.streaming.lifecycle import CloseReason
 
 
@@ -51,7 +51,7 @@ def test_a_place_is_free_again_after_an_error(visits: SessionSlots) -> None:
 def test_a_stream_keeps_its_place_until_it_is_closed(visits: SessionSlots) -> None:
     stream = Sent()
     with entered(visits) as entrance:
-        entrance.give(cast(Client, stream))
+        entrance.give(cast(Connection, stream))
     assert visits.count == 1
     assert stream.on_closed is not None
     stream.on_closed()
@@ -72,7 +72,7 @@ def test_a_stream_is_sent_away_even_if_its_key_ended_before_it_was_made(
     with entered(visits) as entrance:
         if first == "the end":
             entrance.end(ending)
-        entrance.give(cast(Client, stream))
+        entrance.give(cast(Connection, stream))
     if first == "the stream":
         entrance.end(ending)
     assert stream.reasons == [reason]
