@@ -404,14 +404,14 @@ def _sum(trades: Iterable[dict[str, Any]], field: str) -> Decimal:
 
 
 @pytest.fixture(scope="module")
-def run(api: Api) -> list[Event]:
+def first_pass(api: Api) -> list[Event]:
     """A wallet's first analysis, where the server is ours."""
     return api.read(api.fresh(1))
 
 
 @pytest.fixture(scope="module")
-def said(api: Api, epoch: list[Event]) -> list[dict[str, Any]]:
-    said = [event.data for event in epoch if event.name == "progress"]
+def said(api: Api, first_pass: list[Event]) -> list[dict[str, Any]]:
+    said = [event.data for event in first_pass if event.name == "progress"]
     assert said or not api.ours
     return said
 
@@ -440,13 +440,13 @@ class TestProgressEvents:
                 assert before[count] <= after[count]
 
     def test_progress_ends_with_100_just_before_complete(
-        self, epoch: list[Event], said: list[dict[str, Any]]
+        self, first_pass: list[Event], said: list[dict[str, Any]]
     ) -> None:
-        assert epoch[-1].name == "complete"
+        assert first_pass[-1].name == "complete"
         if said:
             assert (said[-1]["percentage"], said[-1]["step"]) == (100, "complete")
             assert [progress["percentage"] for progress in said].count(100) == 1
-            assert said[-1]["trades_found"] == epoch[-1].data["trades_found"]
+            assert said[-1]["trades_found"] == first_pass[-1].data["trades_found"]
 
     def test_a_long_analysis_is_told_in_steps(self, api: Api, said: list[dict[str, Any]]) -> None:
         if api.ours:
@@ -457,15 +457,17 @@ class TestProgressEvents:
     def test_at_most_four_are_sent_a_second(self, said: list[dict[str, Any]]) -> None:
         assert max(Counter(progress["timestamp"] for progress in said).values(), default=0) <= 4
 
-    def test_progress_begins_before_the_first_trade(self, api: Api, epoch: list[Event]) -> None:
+    def test_progress_begins_before_the_first_trade(
+        self, api: Api, first_pass: list[Event]
+    ) -> None:
         if api.ours:
-            names = [event.name for event in epoch]
+            names = [event.name for event in first_pass]
             assert "progress" in names[: names.index("trade")]
 
     def test_the_preview_is_of_the_newest_trades_and_without_profit(
-        self, api: Api, epoch: list[Event]
+        self, api: Api, first_pass: list[Event]
     ) -> None:
-        previews = [event for event in epoch if event.name == "preview"]
+        previews = [event for event in first_pass if event.name == "preview"]
         # At once, and once more if names or prices were slower.
         assert len(previews) <= 2
         if api.ours:
@@ -475,7 +477,7 @@ class TestProgressEvents:
             assert 1 <= len(shown) <= 25
             assert preview.id is None
             assert all(trade["pnl_sol"] is None for trade in shown)
-            newest = [trade["signature"] for trade in _trades(epoch)][-len(shown) :]
+            newest = [trade["signature"] for trade in _trades(first_pass)][-len(shown) :]
             assert [trade["signature"] for trade in shown] == newest
 
 

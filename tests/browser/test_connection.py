@@ -370,7 +370,7 @@ def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> N
 
     # Playwright's loop has this thread.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.epoch, store()).result(PATIENCE)
+        thread.submit(asyncio.run, store()).result(PATIENCE)
 
 
 def _hang_in_the_middle(chain: Simulator, wallet: str) -> None:

@@ -12,7 +12,7 @@ from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter
 from wd_server.journal.base import EVENT_ID_PART_MAX, EventId
 from wd_server.secret import Secret
-from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Places, Seal
+from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Positions, Seal
 
 halves = st.integers(0, EVENT_ID_PART_MAX)
 texts = st.builds(lambda run, seq: str(EventId(run, seq)).encode(), halves, halves)
@@ -45,7 +45,7 @@ def positions(draw: st.DrawFn) -> list[tuple[int, int, int]]:
 
 
 def _id(moves: list[tuple[int, int, int]], seal: Seal = SEAL) -> str:
-    places = Places(WALLETS, seal)
+    places = Positions(WALLETS, seal)
     for place, run, seq in moves:
         places.move(place, run, seq)
     return places.id()
