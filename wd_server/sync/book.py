@@ -28,7 +28,7 @@ from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read
 from wd_server.sync.proof import COUNTED, Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
-from wd_server.trading.trade import CostBasis, Swap, Trade
+from wd_server.trading.trade import CostBasisMethod, RawTrade, Trade
 from wd_server.trading.wire import trade_of
 
 # Transactions in a tail: each is stored with every append. A wallet that does more until they are
@@ -70,7 +70,7 @@ class Book:
     to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
     read it all comes in order."""
 
-    def __init__(self, wallet: str, cost_basis: CostBasis, epoch: int) -> None:
+    def __init__(self, wallet: str, cost_basis: CostBasisMethod, epoch: int) -> None:
         self.wallet = wallet
         self.epoch = epoch
         self.seq = 0
@@ -89,7 +89,7 @@ class Book:
         self._loose: dict[str, Recent] = {}
 
     @classmethod
-    def restored(cls, wallet: str, cost_basis: CostBasis, epoch: int, data: bytes) -> Self:
+    def restored(cls, wallet: str, cost_basis: CostBasisMethod, epoch: int, data: bytes) -> Self:
         """The book as it was stored. Raises Unreadable, also for another cost basis, and
         WrittenByNewer."""
         stored = checkpoint.unpack(data)
@@ -308,10 +308,10 @@ class Book:
     def _replay(self, recent: Recent) -> Outcome | None:
         outcome = None
         reading = recent.read.reading
-        if reading.swap is not None and recent.value is not None:
-            outcome = self.ledger.record_swap(reading.swap, recent.value)
-        for transfer in reading.transfers:
-            self.ledger.record_transfer(transfer.mint, transfer.decimals, transfer.raw)
+        if reading.trade is not None and recent.value is not None:
+            outcome = self.ledger.record_trade(reading.trade, recent.value)
+        for transfer in reading.postings:
+            self.ledger.record_posting(transfer.mint, transfer.decimals, transfer.raw)
         return outcome
 
     def _count(self, recent: Recent) -> None:
@@ -330,7 +330,7 @@ class Book:
         return [self.entry(event.RETRACT, retract)]
 
     def _trade(
-        self, swap: Swap, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
+        self, swap: RawTrade, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
     ) -> Trade:
         basis, number = self.ledger.cost_basis, self.proof.entries + 1
         return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)

@@ -27,8 +27,8 @@ from wd_server.sync.session import WalletSession
 from wd_server.sync.sessions import Sessions, again_seconds
 from wd_server.sync.sources import Sources
 from wd_server.sync.sync_pass import Known
+from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.summary import Summary
-from wd_server.trading.swap import Reading
 
 ALICE, BOB = Tenant("key:alice"), Tenant("key:bob")
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
@@ -570,7 +570,7 @@ class Taking:
 
     def __init__(self, unsettled: int) -> None:
         book = Book(WALLET, "fifo", 0)
-        reading = Reading(None, None, ())
+        reading = Interpretation(None, None, ())
         book.tail = [Recent(Read(1, str(each), False, reading)) for each in range(unsettled)]
         self.known = Known(None, Head(1, 1, event.TRADE), book)
         self.taken: list[object] = []
