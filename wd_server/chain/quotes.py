@@ -18,7 +18,7 @@ from msgspec import Struct
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
 from wd_server.chain.payloads import UNREADABLE
-from wd_server.chain.price_sources import PriceKey, Question, Source
+from wd_server.chain.price_sources import PriceKey, PriceSource, Question
 
 # Prices remembered, about 250 bytes each: 25 MB, or two months of SOL by the minute.
 CACHE_PRICES = 100_000
@@ -97,7 +97,7 @@ class HttpQuotes:
     def __init__(
         self,
         client: AsyncHTTPClient,
-        source: Source,
+        source: PriceSource,
         *,
         deadline: float = DEADLINE_SECONDS,
         request_timeout: float = REQUEST_SECONDS,

@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from wd_server.chain.listing import Cursor, Entry
+from wd_server.chain.listing import Cursor, ListedSignature
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
 from wd_server.events import event
@@ -216,7 +216,7 @@ class Book:
             recorded.insert(place, each)
         return recorded
 
-    def compared(self, chain: Sequence[Entry]) -> tuple[list[NewEntry], dict[str, Read]]:
+    def compared(self, chain: Sequence[ListedSignature]) -> tuple[list[NewEntry], dict[str, Read]]:
         """Hold the tail against what the chain has after the cursor. What is right stays; of the
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
         what the chain has taken back is retracted. What is in another slot now was executed anew,

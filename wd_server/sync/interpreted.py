@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction
 from wd_server.chain.price_sources import PriceKey
 from wd_server.trading.effects import effects_of
@@ -44,7 +44,7 @@ class Read(Struct, array_like=True, gc=False):
             return self.slot < other.slot
         return self.index is not None and other.index is not None and self.index < other.index
 
-    def agrees(self, entry: Entry) -> bool:
+    def agrees(self, entry: ListedSignature) -> bool:
         """With what the chain says of it."""
         swap = self.swap
         late = 0
@@ -52,7 +52,7 @@ class Read(Struct, array_like=True, gc=False):
             late = abs(swap.timestamp - entry.block_time)
         return self.slot == entry.slot and late <= STAMP_SECONDS
 
-    def as_in(self, entry: Entry) -> "Read":
+    def as_in(self, entry: ListedSignature) -> "Read":
         """The same with the block's time, if that is known and another."""
         swap, time = self.swap, entry.block_time
         if swap is None or time is None or self.agrees(entry):

@@ -270,7 +270,7 @@ class SyncPass:
         if listed.truncated:  # the tail is older than what is read at all
             book.settle_all()
             return
-        self._comparison = Comparison(book, listed.entries)
+        self._comparison = Comparison(book, listed.signatures)
         self._entries += self._comparison.entries
 
     def _enter_rest(self, book: Book) -> None:

@@ -39,16 +39,14 @@ def assumed_postings(balances: Balances) -> SolPostings:
     return SolPostings(0, sum(rent for rent in own if rent < 0 or balances.paid), 0)
 
 
-def attributed_postings(
-    balances: Balances, instructions: Iterable[DecodedInstruction]
-) -> SolPostings:
-    """What `instructions` say the wallet paid beside a trade."""
+def attributed_postings(balances: Balances, decoded: Iterable[DecodedInstruction]) -> SolPostings:
+    """What the `decoded` instructions say the wallet paid beside a trade."""
     wallet, own, change = balances.wallet, balances.own, balances.change
     fees = rent = 0
     transfers = []
     allocated = set()
     foreign = set()
-    for instruction in instructions:
+    for instruction in decoded:
         kind, source, target = instruction.kind, instruction.source, instruction.target
         if kind == "transfer":
             if source == wallet:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from wd_server.chain.credits import Credits
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.live import Pushed
+from wd_server.chain.live import PushObserver
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Tenant, Turn
 from wd_server.embedded.journal import SqliteJournal
@@ -80,10 +80,10 @@ class PlayedLive:
     def __init__(self) -> None:
         self.followed: set[str] = set()
         self.covered: set[str] = set()
-        self.told: Pushed | None = None
+        self.observer: PushObserver | None = None
 
-    def tell(self, told: Pushed) -> None:
-        self.told = told
+    def set_observer(self, observer: PushObserver) -> None:
+        self.observer = observer
 
     def follow(self, wallet: str) -> None:
         self.followed.add(wallet)

@@ -8,7 +8,7 @@ import pycurl
 RECEIVE_BYTES = 256 * 1024
 
 
-class Transfer:
+class HttpTransfer:
     """What only libcurl may know of a request, and the way to end it early."""
 
     def __init__(self, url: str) -> None:
