@@ -174,8 +174,8 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         if link is not None:
             await link.open()
         await store.open()
-        session = _Session(arguments, settings, keys, store)
-        command = getattr(session, arguments.command.replace("-", "_"))
+        one = _Command(arguments, settings, keys, store)
+        command = getattr(one, arguments.command.replace("-", "_"))
         await command()
     finally:
         await store.close()
@@ -184,8 +184,8 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-class _Session:
-    """One command. Its methods are named like the commands."""
+class _Command:
+    """Runs one command. Its methods are named like the commands."""
 
     def __init__(
         self,
