@@ -38,8 +38,8 @@ class RawTrade(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Posting(Struct, frozen=True, array_like=True, gc=False):
-    """Units of one token that came in or went out and were no leg of a trade. `raw` is less than 0
-    if they went out."""
+    """Units of one token that came in or went out, where they were no leg of a trade. `raw` is less
+    than 0 if they went out."""
 
     mint: str
     raw: int
