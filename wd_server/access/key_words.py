@@ -115,7 +115,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def as_json(key: ApiKey, signing_keys: SigningKeys, now: float) -> dict[str, Any]:
-    """What scripts read. The digest stays where it is."""
+    """A key as scripts read it, without its digest."""
     return {
         "id": key.id,
         "name": key.name,

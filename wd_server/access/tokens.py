@@ -175,8 +175,9 @@ class Tokens:
 
 
 def revocation(jti: str, issuer: str | None) -> str:
-    """What is stored to take a token back. Each issuer names its own tokens, so theirs don't meet.
-    `issuer` None: this server; its tokens' `jti` stands alone, as in stores of 0.1.0."""
+    """The name under which a revoked token is stored. Each issuer names its own tokens, so theirs
+    can't collide. `issuer` None: this server; its tokens' `jti` stands alone, as in stores of
+    0.1.0."""
     return jti if issuer is None else f"{issuer}\n{jti}"
 
 

@@ -57,7 +57,7 @@ class Window(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What is left of a limit. `limit` 0: there is none. `seconds`: until more is."""
+    """The rest of a limit. `limit` 0: there is none. `seconds`: until more is allowed."""
 
     allowed: bool
     limit: int

@@ -56,7 +56,7 @@ class Chunk:
         await asyncio.wait((self._task,), timeout=seconds)
 
     async def answers(self) -> list[Raw]:
-        """Raises what asking raised. Who is cancelled here leaves the request as it is."""
+        """Raises what asking raised. A cancelled caller leaves the request running."""
         return await asyncio.shield(self._task)
 
     async def drop(self) -> None:

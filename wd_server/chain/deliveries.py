@@ -1,11 +1,11 @@
-"""What Helius delivers to the webhook: stored first, read afterwards.
+"""Takes the deliveries of Helius' webhook: stores them first, reads them afterwards.
 
 A delivery is an array of transactions, raw or enhanced. A transaction that can't be read doesn't
 keep the others from being handed on. A wallet that nobody follows costs one look into a table.
 
-A delivery with a transaction that something here fails at is tried once more, behind those that
-wait, and then put in quarantine: it can be replayed when the cause is found. It costs the others
-nothing.
+A delivery is tried once more, behind those that wait, if handing on one of its transactions failed.
+If that fails again it is put in quarantine, from where it can be replayed when the cause is found.
+The other deliveries go on meanwhile.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from wd_server.tasks import Tasks
 REMEMBERED = 50_000
 # Transactions read in one go, about 2 ms.
 SLICE = 20
-# Times that a delivery is worked on. What fails twice in a row isn't mended by waiting.
+# Times that a delivery is worked on. A failure that repeats isn't mended by waiting.
 TRIES = 2
 # Seconds for one. The largest takes two.
 WORK_SECONDS = 60.0

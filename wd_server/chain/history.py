@@ -168,9 +168,9 @@ class History:
         known: Mapping[str, int] = NOTHING_KNOWN,
         turn: Turn | None = None,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
-        """What happened to `wallet` after the cursor, at most the `limit` newest transactions.
-        Those in `known`, by signature, are listed and not fetched, where that saves anything; one
-        that is in another slot now is. Calls wait in `turn`.
+        """The transactions of `wallet` after the cursor, at most the `limit` newest. Those in
+        `known`, by signature, are listed and not fetched, where that saves calls; one that is in
+        another slot now is fetched. Calls wait in `turn`.
 
         Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
         there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor

@@ -9,7 +9,7 @@ RECEIVE_BYTES = 256 * 1024
 
 
 class HttpTransfer:
-    """What only libcurl may know of a request, and the way to end it early."""
+    """Keeps the URL with its key from everything but libcurl, and can end the transfer early."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -31,8 +31,8 @@ class ListedSignature(Struct, rename="camel", gc=False):
 
 
 class Listing:
-    """What was listed so far, of which the `limit` newest are wanted. `barren_pages`: how many
-    pages in a row brought nothing new."""
+    """The signatures that were listed so far; the `limit` newest are wanted. `barren_pages`: how
+    many pages in a row brought nothing new."""
 
     def __init__(self, after: Cursor | None, limit: int) -> None:
         self._after = after
@@ -92,7 +92,8 @@ class Listing:
         return list(itertools.islice(self._listed.values(), start, start + count))[::-1]
 
     def in_chain_order(self, *, cursor_gone: bool) -> list[ListedSignature]:
-        """What is after the cursor. When that isn't on the chain any more, its slot counts."""
+        """The signatures after the cursor. When that isn't on the chain any more, its slot
+        counts."""
         pages, self._from_oldest = self._from_oldest, []
         for page in reversed(pages):
             self.add(page)

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP to a Solana RPC: pacing, retries, and its faults as four errors of ours.
+"""JSON-RPC over HTTP to a Solana RPC: pacing, retries, and its errors as four of ours.
 
 The upstream's key may be anywhere in its URL, so the URL stays in here: Tornado, which logs and
 keeps the URL of a request, is given the origin only, and no text of the upstream is repeated.
@@ -38,8 +38,8 @@ from wd_server.errors import (
 )
 from wd_server.tasks import Tasks
 
-# Connections at a time: above what pages and batches of a few runs keep busy, below any plan's
-# requests a second but the free one's, which the bucket guards.
+# Connections at a time: above what pages and batches of a few sync passes keep busy, below any
+# plan's requests a second but the free one's, which the bucket guards.
 MAX_CONNECTIONS = 16
 # Decompressed bytes of one answer: 100 transactions of the largest seen (about 100 KB with logs)
 # six times over. More is a broken or hostile upstream.
@@ -154,7 +154,7 @@ class RpcClient:
 
     @property
     def room(self) -> int:
-        """Requests that could be sent now without anybody's having to wait for them."""
+        """Requests that could be sent now without making others wait."""
         return self._rpc_limiter.room
 
     async def call(
@@ -192,8 +192,8 @@ class RpcClient:
         *,
         turn: Turn | None = None,
     ) -> list[T]:
-        """The results of several calls in one request, in the order of `params`. What fails for a
-        while is asked again without the rest.
+        """The results of several calls in one request, in the order of `params`. A call that fails
+        for a while is repeated without the others.
 
         Raises BatchRefused when the batch as a whole was refused, else as `call`."""
         answered: dict[int, T] = {}
@@ -228,8 +228,8 @@ class RpcClient:
     async def _persist(
         self, method: str, turn: Turn, attempt: Callable[[Tenant], Awaitable[T]]
     ) -> T:
-        """Attempt until there is a result, a final error or no time left. An attempt is told whose
-        turn it has, and so who pays."""
+        """Attempt until there is a result, a final error or no time left. An attempt gets the
+        tenant that pays: the one in whose turn it is."""
         limiter = self._das_limiter if method in DAS_METHODS else self._rpc_limiter
         deadline = math.inf
         for number in itertools.count():
@@ -257,7 +257,7 @@ class RpcClient:
         raise AssertionError("the loop above has no other end")
 
     async def _enter(self, limiter: CallLimiter, turn: Turn) -> Tenant:
-        """A turn and a connection, which `_post` releases."""
+        """Wait for the limiter. Returns the tenant that pays; `_post` releases the connection."""
         shut = self._quota.remaining(self._clock())
         if shut:
             raise faults.quota_exhausted(shut)

@@ -232,7 +232,8 @@ class Transactions:
                 found |= dict.fromkeys(await self._gone(nulls, turn), GONE)
 
     async def _gone(self, listed: list[ListedSignature], turn: Turn | None) -> list[str]:
-        """Which of these the upstream knows of no more. What is final can't be gone."""
+        """The signatures that the upstream doesn't know any more. A final transaction can't be
+        gone."""
         signatures = [each.signature for each in listed if each.slot > self.final_slot]
         gone: list[str] = []
         for first in range(0, len(signatures), STATUSES):

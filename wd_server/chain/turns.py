@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 
 class Tenant(NamedTuple):
-    """Who asks: an API key with its tokens, a token's subject, or an address. `credits`: what may
-    be spent in its name on a day (UTC); 0: no limit."""
+    """A caller that wants wallets: an API key with its tokens, a token's subject, or an address.
+    `credits`: how many may be spent in its name on a day (UTC); 0: no limit."""
 
     name: str
     credits: int = 0
@@ -37,9 +37,9 @@ SERVER = Tenant("")
 
 
 class Turn:
-    """One wallet wherever its calls wait. They are served in the turn of whichever tenant that
-    wants the wallet comes first, of the first TENANTS_MAX. `first`: it was never read to its end
-    before."""
+    """The place of one wallet in every queue where its calls wait. Each call is served in the turn
+    of the tenant that comes first among the first TENANTS_MAX that want the wallet. `first`: the
+    wallet was never read to its end before."""
 
     __slots__ = ("_wanted", "first", "queues")
 
@@ -119,8 +119,8 @@ class FairQueue(Generic[T]):
             self._leave_if_last(turn)
 
     def pop(self, may: Callable[[Tenant], bool] = lambda _: True) -> tuple[T, Tenant] | None:
-        """The next, and in whose turn. Tenants that may not now are passed over and keep their
-        place. None: nobody waits who may."""
+        """The next waiter, and the tenant in whose turn it is served. Tenants for which `may` is
+        False are skipped and keep their place. None: no other tenant waits."""
         idle: list[Tenant] = []
         found: tuple[Turn, Tenant] | None = None
         for tenant, turns in self._rounds.items():

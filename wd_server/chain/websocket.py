@@ -198,7 +198,7 @@ class UpstreamSocket:
             return None
 
     def _forget(self) -> None:
-        """What the connection knew that has ended."""
+        """Drop the state of a connection that has ended."""
         for _, timer in self._asked.values():
             timer.cancel()
         self._asked.clear()
