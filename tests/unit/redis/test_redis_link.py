@@ -350,9 +350,9 @@ def test_a_cluster_with_tls_refuses_a_wrong_password() -> None:
 
         play(cluster.url, scenario)
         refused(cluster.url, "right", "wrong")
-        # A jwk alone isn't the Cluster.
-        jwk = Secret(cluster.url.reveal().replace("+cluster", ""))
-        play(jwk, the_rest_is_elsewhere)
+        # A member alone isn't the Cluster.
+        member = Secret(cluster.url.reveal().replace("+cluster", ""))
+        play(member, the_rest_is_elsewhere)
 
 
 async def the_rest_is_elsewhere(link: RedisLink) -> None:
