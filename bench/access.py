@@ -35,7 +35,7 @@ async def _measured(settings: Settings, text: str) -> list[Row]:
         token = presented(x_api_key=[authenticator.issue(principal, time.time()).token.reveal()])
 
         async def enter() -> None:
-            (await authenticator.enter(principal, lambda ending: None)).leave()
+            (await authenticator.take_slot(principal, lambda ending: None)).release()
 
         async def spend() -> None:
             await authenticator.spend(principal)

@@ -88,7 +88,7 @@ class Entrance:
             self._kept = None
         visit, self._visit, self._stream = self._visit, None, None
         if visit is not None:
-            visit.leave()
+            visit.release()
 
 
 class StreamingHandler(GuardedHandler):
@@ -116,14 +116,15 @@ class StreamingHandler(GuardedHandler):
 
     async def enter(self, wallets: Iterable[str]) -> Entrance:
         """Raises ForbiddenWallet, StreamingDisabled, AtCapacity, Draining, TooManyStreams,
-        StoreUnavailable, and what `Door.enter` raises for a key that ended meanwhile."""
+        StoreUnavailable, and what `Authenticator.take_slot` raises for a key that ended
+        meanwhile."""
         services = self.services
         self.check_wallets(wallets)
         if not services.settings.streaming_enabled:
             raise StreamingDisabled("Streaming is switched off on this server.")
         services.registry.check_room()
         entrance = Entrance()
-        entrance.open(await services.authenticator.enter(self.identified(), entrance.end))
+        entrance.open(await services.authenticator.take_slot(self.identified(), entrance.end))
         return entrance
 
     def asked(self, held: frozenset[str] = frozenset()) -> StreamRequest:

@@ -1,4 +1,4 @@
-"""A door on a store in a folder, beside it what an operator has, and a clock that stands still."""
+"""An authenticator on a store in a folder, an operator's keyring, and a clock that stands still."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,7 +40,7 @@ class Clock:
 
 
 @dataclass
-class Site:
+class Setup:
     authenticator: Authenticator
     ring: Keyring
     store: AccessStore
@@ -55,8 +55,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, **environ: str) -> AsyncIterator[Site]:
-    """By default nobody is let in without a key."""
+async def set_up(folder: Path, **environ: str) -> AsyncIterator[Setup]:
+    """By default requests without a key are refused."""
     settings = Settings.from_environment(
         {"DATA_DIR": str(folder), "API_KEY_REQUIRED": "true"} | environ
     )
@@ -67,16 +67,16 @@ async def site(folder: Path, **environ: str) -> AsyncIterator[Site]:
     await authenticator.open()
     try:
         ring = Keyring(store, signing_keys(settings).current)
-        yield Site(authenticator, ring, store, clock, monotonic)
+        yield Setup(authenticator, ring, store, clock, monotonic)
     finally:
         await authenticator.close()
         await authenticator.close()
         await store.close()
 
 
-def play(scenario: Callable[[Site], Awaitable[None]], folder: Path, **environ: str) -> None:
+def play(scenario: Callable[[Setup], Awaitable[None]], folder: Path, **environ: str) -> None:
     async def life() -> None:
-        async with asyncio.timeout(SCENARIO_SECONDS), site(folder, **environ) as opened:
+        async with asyncio.timeout(SCENARIO_SECONDS), set_up(folder, **environ) as opened:
             await scenario(opened)
 
     asyncio.run(life())

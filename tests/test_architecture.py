@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 PURE = re.compile(
     r"wd_server\.(trading(\..*)?|chain\.(credits|faults|listing|pacing|payloads|subscribed|turns)"
     r"|events(\..*)?|journal\.base|errors|http_reader|config\.(redis_url|variables)|secret"
-    r"|access\.(addresses|credentials|key_words|principal|recognition|key_index|store|windows)"
+    r"|access\.(addresses|credentials|key_words|principal|principal_resolver|key_index|store|windows)"
     r"|streaming\.(bundle_id|compression|lifecycle|view|wheel)"
     r"|sync\.(book|comparison|progress|interpreted))"
     r"|wd_tools\.(load\.(plan|frames|continuity|distribution|tally|job)"

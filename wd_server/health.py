@@ -89,7 +89,7 @@ class Health:
             "keys": self.authenticator.statistics().failing,
             "credits": self.budget.failing,
             "deliveries": self.upstream.deliveries.failed_at > proved_at,
-            "followed_wallets": self.upstream.roll.failed_at > proved_at,
+            "followed_wallets": self.upstream.followed_wallets.failed_at > proved_at,
             "disk": self.disk.failing,
         }
 

@@ -45,7 +45,7 @@ def play(store_factory: StoreFactory) -> Play:
 def key(number: int = 1, **fields: object) -> ApiKey:
     name = f"wd_{number:08}"
     given = {"name": f"key {number}", "digest": f"{number:064x}", "under": "abcd", **fields}
-    return ApiKey(id=name, line=name, created_at=NOW, **given)  # type: ignore[arg-type]
+    return ApiKey(id=name, family=name, created_at=NOW, **given)  # type: ignore[arg-type]
 
 
 FULL = key(

@@ -43,7 +43,8 @@ RUDE, RUDE_AT_ONCE = 200, 10
 NO_LINGER = struct.pack("ii", 1, 0)
 # Wrong keys, and how many connections guess at once.
 GUESSES, GUESSERS = 10_000, 50
-# What the contract of `Recognition` lets one address try a minute; two minutes may be touched.
+# What the contract of `PrincipalResolver` lets one address try a minute; two minutes may be
+# touched.
 FAILURES_A_MINUTE = 60
 # Bytes that a server may be larger after as many wrong keys: a tenth of one KB for each.
 GUESSES_MEMORY = 1_000_000

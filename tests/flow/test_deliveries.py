@@ -88,10 +88,10 @@ def test_sync_has_the_webhook_be_for_the_wallets_that_are_followed(
 ) -> None:
     url = f"{receiving.url}{PATH}"
     first, second = (address for address, _ in delivering.wallets[:2])
-    roll = tmp_path / "followed-wallets"
-    roll.write_text(f"{first}\n")
+    listed = tmp_path / "followed-wallets"
+    listed.write_text(f"{first}\n")
     assert "1 wallets" in _command(delivering, tmp_path, "sync", url).stdout
-    roll.write_text(f"{first}\n{second}\n")
+    listed.write_text(f"{first}\n{second}\n")
     synced = _command(delivering, tmp_path, "sync", url)
     assert "2 wallets" in synced.stdout
     assert _command(delivering, tmp_path, "sync", url).stdout == synced.stdout
@@ -99,7 +99,7 @@ def test_sync_has_the_webhook_be_for_the_wallets_that_are_followed(
     again = _command(delivering, tmp_path, "create", url)
     assert again.returncode == 1
     assert "Sync it" in again.stderr
-    roll.write_text("no wallet\n")
+    listed.write_text("no wallet\n")
     assert _command(delivering, tmp_path, "sync", url).returncode == 1
     assert _command(delivering, tmp_path, "delete", synced.stdout.split()[0]).returncode == 0
     gone = _command(delivering, tmp_path, "delete", "nothing")

@@ -18,7 +18,7 @@ from mutation import JSON, mutated
 
 from wd_server import base58
 from wd_server.chain import assets, pages, rpc
-from wd_server.chain.history import _entry
+from wd_server.chain.history import _listed_signature
 from wd_server.chain.payloads import (
     UNREADABLE,
     EnhancedTransaction,
@@ -214,7 +214,7 @@ def test_a_page_of_a_listing_is_an_upstream_error_or_gives_the_rows_that_are_som
     body = data.draw(changed(listings()))
     with in_time(len(body)), suppress(UpstreamError):
         page = answer(body, pages.SignaturePage)
-        for entry in readable(page.data, _entry):
+        for entry in readable(page.data, _listed_signature):
             assert base58.is_size(entry.signature, 64)
             assert 0 <= entry.slot < 2**53
 

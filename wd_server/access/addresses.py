@@ -1,13 +1,13 @@
-"""Whose address a request comes from, as far as it can be believed. Pure."""
+"""The address that a request comes from, by the proxies that are trusted. Pure."""
 
 import ipaddress
 from collections.abc import Sequence
 
 from wd_server.config.variables import Network
 
-# What a provider gives one customer: counting single IPv6 addresses would count nobody.
+# A provider gives one customer this many: counting single IPv6 addresses would limit nobody.
 IPV6_CUSTOMER_BITS = 64
-# Entries of X-Forwarded-For that are looked at, from the right: more proxies stand in no row.
+# Entries of X-Forwarded-For that are read, from the right: no request passes more proxies.
 FORWARDED_MAX = 32
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

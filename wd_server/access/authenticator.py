@@ -1,8 +1,8 @@
-"""The door: lets in who has a right key or token, and sends away whose right has ended.
+"""Decides who a request comes from, what it may use, and when its streams have to end.
 
 All keys are in memory and one task reads once a second what changed, so a check waits for nothing.
-When the store can't be read for some seconds nobody with a key or token is let in any more, since
-nobody could say which of them were revoked; open streams stay.
+When the store can't be read for some seconds, every key and token is refused, since some of them
+may have been revoked meanwhile. Open streams stay.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from wd_server.access import session_slots as slots
 from wd_server.access.credentials import Credential, CredentialKind
 from wd_server.access.key_index import KeyIndex
-from wd_server.access.key_sync import LOOK_SECONDS, KeySync
+from wd_server.access.key_sync import REFRESH_SECONDS, KeySync
 from wd_server.access.keys import SigningKeys
 from wd_server.access.principal import Principal
+from wd_server.access.principal_resolver import AuthRules, PrincipalResolver
 from wd_server.access.quotas import Counters, Quotas
-from wd_server.access.recognition import AuthRules, Recognition
 from wd_server.access.session_slots import OnEnd, SessionSlot, SessionSlots
 from wd_server.access.statistics import AccessStatistics
 from wd_server.access.store import AccessStore
@@ -32,7 +32,7 @@ from wd_server.tasks import Tasks
 
 class Authenticator:
     """`clock` in unix seconds, `monotonic` in seconds of a clock that nobody sets. `signing_keys`
-    also seal what others hand out and get back."""
+    also seal what other packages hand out and get back, such as the ids of several wallets."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Authenticator:
         self._rules = rules
         self._clock = clock
         self._key_index = KeyIndex(signing_keys, rules.limits)
-        self._recognition = Recognition(self._key_index, tokens, rules, monotonic)
+        self._resolver = PrincipalResolver(self._key_index, tokens, rules, monotonic)
         self._slots = SessionSlots(self._quotas.leave)
-        self._key_sync = KeySync(store, self._key_index, self._end_visits, tasks)
+        self._key_sync = KeySync(store, self._key_index, self._end_slots, tasks)
         self._statistics = AccessStatistics()
 
     async def open(self) -> None:
@@ -71,20 +71,22 @@ class Authenticator:
         await self._key_sync.close()
         await self._counters.close()
 
-    # Who asks
+    # Who a request comes from
 
-    def recall(self, credential: Credential | None, address: str, now: float) -> Principal | None:
-        """Who asks, without waiting; None where only `check` can say. `address` is what
-        `client_address` gives, `now` unix seconds. Raises AuthRequired, InvalidKey, TokenExpired,
+    def check_in_memory(
+        self, credential: Credential | None, address: str, now: float
+    ) -> Principal | None:
+        """The caller, without waiting; None where only `check` can say. `address` is what
+        `client_address` returns, `now` unix seconds. Raises AuthRequired, InvalidKey, TokenExpired,
         RateLimited (too many wrong ones came from there), StoreUnavailable."""
         if credential is None:
-            return self._recognition.anonymous(address)
+            return self._resolver.anonymous(address)
         if self._key_sync.is_stale:
             raise StoreUnavailable(
                 "Keys can't be checked now, because their store doesn't answer. Try again.",
-                retry_after=LOOK_SECONDS,
+                retry_after=REFRESH_SECONDS,
             )
-        principal = self._recognition.recognise(credential, address, now)
+        principal = self._resolver.resolve(credential, address, now)
         if principal is not None and credential.kind is CredentialKind.KEY:
             upgrade = self._key_index.upgrade(credential.secret)
             if upgrade is not None:
@@ -92,18 +94,18 @@ class Authenticator:
         return principal
 
     async def check(self, credential: Credential | None, address: str, now: float) -> Principal:
-        """Who asks. Waits only where a key is unknown: 0.1 s or so, since it may be new. Raises
-        what `recall` raises."""
+        """The caller. Waits only where a key is unknown: 0.1 s or so, since it may be new. Raises
+        what `check_in_memory` raises."""
         self._statistics.checks += 1
         with self._statistics.refusals():
-            principal = self.recall(credential, address, now)
-            if principal is None and await self._key_sync.look():
-                principal = self.recall(credential, address, now)
+            principal = self.check_in_memory(credential, address, now)
+            if principal is None and await self._key_sync.refresh():
+                principal = self.check_in_memory(credential, address, now)
             if principal is None:
-                raise self._recognition.failed("This API key isn't known here.", address)
+                raise self._resolver.failed("This API key isn't known here.", address)
             return principal
 
-    # What it may
+    # What the caller may use
 
     async def spend(self, principal: Principal) -> Usage:
         """Count one request; the answer's headers are in `Usage.headers()`. Raises RateLimited,
@@ -117,25 +119,25 @@ class Authenticator:
             await self._quotas.spend_wallet(principal)
 
     async def spend_wallets(self, principal: Principal, wanted: int) -> int:
-        """Count so many wallets of a set, as far as the limit allows. Returns how many it does; the
-        others have to wait. Raises StoreUnavailable."""
+        """Count so many wallets of a set, as far as the limit allows. Returns how many were
+        counted; the others have to wait. Raises StoreUnavailable."""
         return await self._quotas.spend_wallets(principal, wanted)
 
     async def wait_for_wallet(self, principal: Principal) -> None:
         """Count one wallet as soon as the limit allows."""
         await self._quotas.wait_for_wallet(principal)
 
-    async def enter(self, principal: Principal, end: OnEnd) -> SessionSlot:
-        """Count one open stream until its `Visit.leave()`, which every way out has to call. `end`
-        is called within 5 seconds after its key or token ended; it still has to leave. Raises
+    async def take_slot(self, principal: Principal, end: OnEnd) -> SessionSlot:
+        """Count one open stream until `SessionSlot.release()`, which the caller has to call in
+        every case. `end` is called within 5 seconds after its key or token ended. Raises
         TooManyStreams, InvalidKey, TokenExpired, StoreUnavailable."""
         with self._statistics.refusals():
             await self._quotas.enter(principal)
             slot = self._slots.add(principal, end)
             try:  # it may have ended while the counters were asked
-                self._recognition.refuse_ended(principal, self._clock())
+                self._resolver.refuse_ended(principal, self._clock())
             except WalletDoctorError:
-                slot.leave()
+                slot.release()
                 raise
             return slot
 
@@ -148,8 +150,8 @@ class Authenticator:
         seconds: int | None = None,
         max_streams: int | None = None,
     ) -> Issued:
-        """A token for who came with a key. None: all wallets that the key may read; as long as
-        tokens may last; as many streams as the key. Raises InvalidKey (came with a token, or with
+        """A token for a caller with a key. None: all wallets that the key may read; as long as
+        tokens may last; as many streams as the key. Raises InvalidKey (the caller has a token, or
         nothing), InvalidParameter, ForbiddenWallet."""
         if principal.key_id is None or principal.jti is not None:
             raise InvalidKey("Only an API key can be exchanged for a token.")
@@ -173,14 +175,14 @@ class Authenticator:
             now=now,
         )
 
-    async def _end_visits(self) -> None:
+    async def _end_slots(self) -> None:
         now = self._clock()
         due = self._slots.due(self._key_index.ended(now), now)
         self._statistics.ended.update(reason.value for _, reason in due)
         await slots.end(due)
 
     def statistics(self) -> AccessStatistics:
-        """Totals since the start, from memory; the door goes on counting in it."""
+        """Totals since the start, from memory; the authenticator goes on counting in it."""
         self._statistics.keys = len(self._key_index)
         self._statistics.slots = self._slots.count
         self._statistics.failing = self._key_sync.failing

@@ -37,7 +37,7 @@ EXIT_CONFIG = 78
 OVERLAP = "24h"
 # Characters: wider than a name of the most characters needs.
 TABLE_WIDTH_MAX = 400
-# What of the environment matters to keys; what else a server needs isn't asked for.
+# The settings that matter to keys; the others may be missing from the environment.
 VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD", "TOKEN_ISSUER")
 
 _EPILOG = """\
@@ -139,7 +139,7 @@ def _settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _refuse_wrong_user(settings: Settings) -> None:
-    """What root makes in the server's folder, the server can't open."""
+    """Raises KeyProblem for root: the server couldn't open files that root makes in its folder."""
     if settings.redis_url is None and os.geteuid() == 0 and settings.data_dir.is_dir():
         owner = settings.data_dir.stat().st_uid
         if owner != 0:
@@ -174,8 +174,8 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         if link is not None:
             await link.open()
         await store.open()
-        session = _Session(arguments, settings, keys, store)
-        command = getattr(session, arguments.command.replace("-", "_"))
+        one = _Command(arguments, settings, keys, store)
+        command = getattr(one, arguments.command.replace("-", "_"))
         await command()
     finally:
         await store.close()
@@ -184,8 +184,8 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-class _Session:
-    """One command. Its methods are named like the commands."""
+class _Command:
+    """Runs one command. Its methods are named like the commands."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a request presents to be let in, wherever it stands. Pure: strings in, a credential out."""
+"""Finds the key or token of a request in its headers and parameters. Pure."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -9,7 +9,7 @@ from wd_server.secret import Secret
 
 # How every key begins; no token does, since those begin with `{"` in base64url.
 KEY_BEGINNING: Final = "wd_"
-# Characters of a token with 50 wallets and an RSA signature of 4096 bits, with room.
+# Characters of a token with 50 wallets and an RSA signature of 4096 bits, and some more.
 CREDENTIAL_CHARACTERS_MAX = 4096
 
 
@@ -31,8 +31,8 @@ def presented(
     access_token: Iterable[str] = (),
 ) -> Credential | None:
     """The one credential of a request, None if it has none. Each argument has all values of its
-    header or parameter. Another scheme than Bearer in `Authorization` isn't ours and is passed
-    over. Raises InvalidParameter if there are several that differ, or one that can't be any."""
+    header or parameter. Another scheme than Bearer in `Authorization` isn't ours and is
+    ignored. Raises InvalidParameter if there are several that differ, or one that can't be any."""
     texts = {*map(_bearer, authorization), *x_api_key, *api_key, *access_token} - {"", None}
     if len(texts) > 1:
         raise InvalidParameter("Two different keys or tokens came with this request. Send one.")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from wd_server.access import issuers
 from wd_server.access.authenticator import Authenticator
 from wd_server.access.key_index import DefaultLimits
+from wd_server.access.principal_resolver import AuthRules
 from wd_server.access.quotas import LocalCounters
-from wd_server.access.recognition import AuthRules
 from wd_server.access.secret_file import signing_keys
 from wd_server.access.store import AccessStore
 from wd_server.access.tokens import TokenRules, Tokens

@@ -73,26 +73,26 @@ def _pem(text: str) -> VerifyingKey:
 
 def _jwks(text: str) -> tuple[VerifyingKey, ...]:
     try:
-        members = json.loads(text)["keys"]
+        jwks = json.loads(text)["keys"]
     except (ValueError, KeyError, RecursionError) as error:
         raise ValueError('It isn\'t a JWKS: {"keys": […]}.') from error
-    if not isinstance(members, list) or not all(isinstance(each, dict) for each in members):
+    if not isinstance(jwks, list) or not all(isinstance(each, dict) for each in jwks):
         raise ValueError("`keys` isn't a list of keys.")
-    if any("d" in each or each.get("kty") == "oct" for each in members):
+    if any("d" in each or each.get("kty") == "oct" for each in jwks):
         raise ValueError("It has a private or shared key. Only public ones belong here.")
-    return tuple(key for each in members if (key := _jwk(each)) is not None)
+    return tuple(key for each in jwks if (key := _jwk(each)) is not None)
 
 
-def _jwk(member: dict[str, Any]) -> VerifyingKey | None:
+def _jwk(jwk: dict[str, Any]) -> VerifyingKey | None:
     """None for a key that is for something else."""
-    if member.get("use", "sig") != "sig":
+    if jwk.get("use", "sig") != "sig":
         return None
     try:
-        key = PyJWK(member).key
+        key = PyJWK(jwk).key
     except (PyJWTError, ValueError, TypeError):
         return None
-    algorithm, kid = _algorithm(key), member.get("kid")
-    if algorithm is None or member.get("alg", algorithm) != algorithm:
+    algorithm, kid = _algorithm(key), jwk.get("kid")
+    if algorithm is None or jwk.get("alg", algorithm) != algorithm:
         return None
     return VerifyingKey(kid if isinstance(kid, str) else None, algorithm, key)
 

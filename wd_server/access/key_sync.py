@@ -1,4 +1,4 @@
-"""Keeps the roster as the store says: one task reads what changed, once a second and when asked."""
+"""Keeps the key index as the store is: a task reads what changed, once a second and when asked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,12 +12,12 @@ from wd_server.access.store import STORE_SECONDS, AccessStore, Exchange
 from wd_server.errors import StoreUnavailable
 from wd_server.tasks import Tasks
 
-# Between two looks. A revoked key is refused after this and one read of the store.
-LOOK_SECONDS = 1.0
-# A key that nobody knows may have been made just now, so it asks for a look at once; looks are
-# never closer together than this, however many wrong keys come.
-LOOK_LEAST_SECONDS = 0.1
-# Requests that wait for such a look; more of them are answered without one.
+# Between two refreshes. A revoked key is refused after this and one read of the store.
+REFRESH_SECONDS = 1.0
+# An unknown key may have been made just now, so it asks for a refresh at once; refreshes are never
+# closer together than this, however many wrong keys come.
+REFRESH_LEAST_SECONDS = 0.1
+# Requests that wait for such a refresh; more of them are answered without one.
 WAITING_MAX = 1000
 # Less than the 5 seconds within which a revoked key has to be refused everywhere.
 STALE_SECONDS = 4.0
@@ -29,8 +29,8 @@ _log = structlog.get_logger("access")
 
 
 class KeySync:
-    """`tick` is called before and after each look, at least every two seconds. `failing`: the store
-    couldn't be read or written the last time."""
+    """`tick` is called before and after each refresh, at least every two seconds. `failing`: the
+    store couldn't be read or written the last time."""
 
     def __init__(
         self,
@@ -68,18 +68,18 @@ class KeySync:
 
     @property
     def is_stale(self) -> bool:
-        """Nobody can say what was revoked lately."""
+        """What was revoked lately isn't known here."""
         return self._seen_at is None or monotonic() - self._seen_at > STALE_SECONDS
 
-    async def look(self) -> bool:
-        """Wait for a look that begins after this call. False, at once, if too many wait already.
+    async def refresh(self) -> bool:
+        """Wait for a refresh that begins after this call. False, at once, if too many wait already.
         Raises StoreUnavailable."""
         if self._waiting >= WAITING_MAX or self._next is None:
             return False
         self._wanted.set()
         self._waiting += 1
         try:
-            async with asyncio.timeout(LOOK_SECONDS + STORE_SECONDS):
+            async with asyncio.timeout(REFRESH_SECONDS + STORE_SECONDS):
                 seen = await asyncio.shield(self._next)
         except TimeoutError:
             seen = False
@@ -90,7 +90,7 @@ class KeySync:
         return True
 
     def upgrade(self, exchange: Exchange) -> None:
-        """Store this with the next look. Keys bound how many there are."""
+        """Store this with the next refresh. There is one a key at most."""
         self._upgrades[exchange.id] = exchange
 
     async def _run(self) -> None:
@@ -98,18 +98,18 @@ class KeySync:
         # The condition ends it also where a store swallows the cancellation.
         while self._task is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(REFRESH_SECONDS):
                     await self._wanted.wait()
             self._wanted.clear()
             told, self._next = self._next, loop.create_future()
             await self._tick()
-            seen = await self._look()
+            seen = await self._refresh()
             if told is not None and not told.done():
                 told.set_result(seen)
             await self._tick()
-            await asyncio.sleep(LOOK_LEAST_SECONDS)
+            await asyncio.sleep(REFRESH_LEAST_SECONDS)
 
-    async def _look(self) -> bool:
+    async def _refresh(self) -> bool:
         try:
             await self._read()
             await self._store_upgrades()

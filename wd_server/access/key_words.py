@@ -1,4 +1,4 @@
-"""Keys in words: what `wd-keys` reads from its arguments and says of a key. Pure."""
+"""What `wd-keys` reads from its arguments, and what it writes of a key. Pure."""
 
 import re
 from argparse import ArgumentTypeError
@@ -115,7 +115,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def as_json(key: ApiKey, signing_keys: SigningKeys, now: float) -> dict[str, Any]:
-    """What scripts read. The digest stays where it is."""
+    """A key as scripts read it, without its digest."""
     return {
         "id": key.id,
         "name": key.name,
@@ -127,7 +127,7 @@ def as_json(key: ApiKey, signing_keys: SigningKeys, now: float) -> dict[str, Any
         "requests": key.requests,
         "credits": key.credits,
         "wallets": None if key.wallets is None else list(key.wallets),
-        "line": key.line,
+        "line": key.family,
         "successor": key.successor,
         "secret_key": made_under(key, signing_keys),
     }
@@ -156,7 +156,7 @@ def lines(key: ApiKey, signing_keys: SigningKeys, now: float) -> Sequence[tuple[
         ("Requests a minute", limit(key.requests)),
         ("Credits a day", limit(key.credits or 0)),
         ("Wallets", "any" if key.wallets is None else " ".join(key.wallets)),
-        ("First key", key.line if key.line != key.id else None),
+        ("First key", key.family if key.family != key.id else None),
         ("Replaced by", key.successor),
         ("SECRET_KEY", made_under(key, signing_keys)),
     ]

@@ -1,4 +1,4 @@
-"""What an operator does with keys: make, take back, replace. Nothing here waits for a server."""
+"""What an operator does with keys: make, revoke, replace. Nothing here waits for a server."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -97,7 +97,7 @@ class Keyring:
             new = self._make(
                 now,
                 name=key.name,
-                line=key.line,
+                family=key.family,
                 streams=key.streams,
                 requests=key.requests,
                 wallets=key.wallets,
@@ -118,12 +118,12 @@ class Keyring:
             raise KeyProblem("That is a token. Name it by its id, the claim `jti`.")
         await self._store.revoke_token(revocation(jti, issuer), now + TOKEN_SECONDS_MAX, now)
 
-    def _make(self, now: float, *, line: str | None = None, **fields: object) -> NewKey:
+    def _make(self, now: float, *, family: str | None = None, **fields: object) -> NewKey:
         text = new_key()
         own_id = key_id(text)
         key = ApiKey(
             id=own_id,
-            line=line or own_id,
+            family=family or own_id,
             digest=self._signing_key.digest(text.reveal().encode()).hex(),
             under=self._signing_key.fingerprint,
             created_at=now,

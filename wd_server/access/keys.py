@@ -1,4 +1,4 @@
-"""API keys: what is kept of one, and how its text is recognised without being kept.
+"""API keys: what is stored of one, and how its text is recognised without being stored.
 
 A key is `wd_` and 32 letters and digits (190 bits). Its first eleven characters are its id, which
 stands in lists and logs and leaves 142 bits unknown. Only an HMAC-SHA-256 of the whole, under
@@ -27,14 +27,14 @@ _FINGERPRINT_CHARACTERS = 8
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is stored of a key. Times in unix seconds. `line` is the id of the first key of those
+    """A key as it is stored. Times in unix seconds. `family` is the id of the first key of those
     that it was rotated from; `digest` in hexadecimal, under the SECRET_KEY that `under` is the
     fingerprint of. `streams` and `requests` (a minute): None, what the server's settings say; 0, no
     limit. `credits` (a day, at the upstream): None or 0, no limit. `wallets` None: any.
     `successor`: the id of what it was rotated to."""
 
     id: str
-    line: str
+    family: str = msgspec.field(name="line")  # as stores have it
     name: str
     digest: str
     under: str

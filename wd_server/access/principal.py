@@ -1,13 +1,14 @@
-"""Who asks: what a key, a token or an address stands for, once it was checked."""
+"""The caller: what a key, a token or an address stands for, once it was checked."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`who` is whose quotas and streams these are: the same for a key, for what it was rotated to
-    and for its tokens. `wallets` None: any wallet. Limits of 0: none. `expires_at` in unix seconds,
-    None: never. `key_id` and `jti` say what has to be revoked to end it."""
+    """`who` is the subject whose quotas and streams are counted: the same for a key, for the keys
+    that it was rotated to, and for its tokens. `wallets` None: any wallet. Limits of 0: none.
+    `expires_at` in unix seconds, None: never. `key_id` and `jti` say what has to be revoked to end
+    it."""
 
     who: str
     wallets: frozenset[str] | None

@@ -1,4 +1,4 @@
-"""SECRET_KEY where nobody set one: development makes its own and keeps it beside the data."""
+"""SECRET_KEY where it isn't set: in development a random one is made and kept beside the data."""
 
 import os
 import secrets
@@ -39,7 +39,7 @@ def _kept(folder: Path) -> Secret:
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all; of two that make it at once, the first one's stays."""
+    """Whole or not at all. If two processes make it at once, the first one's stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
         file.write(secrets.token_hex(SECRET_BYTES) + "\n")

@@ -1,4 +1,4 @@
-"""Who is inside: open streams, found by what may end them."""
+"""Open streams, found by the key or token whose end ends them."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -8,12 +8,12 @@ from time import perf_counter
 from wd_server.access.key_index import Ended
 from wd_server.access.principal import Principal
 
-# How long ends are called in a row before the event loop gets a breath.
+# How long `end` calls streams in a row before the event loop may do other work.
 SLICE_SECONDS = 0.005
 
 
 class Ending(Enum):
-    """Why somebody has to leave: the `reason` of the `bye`."""
+    """Why a stream has to end: the `reason` of the `bye`."""
 
     EXPIRED = "token_expired"
     REVOKED = "revoked"
@@ -24,7 +24,7 @@ OnEnd = Callable[[Ending], None]
 
 
 class SessionSlot:
-    """One open stream. `leave` gives back what it took from its owner's quota."""
+    """The place of one open stream. `release` gives it back to the quota of its owner."""
 
     __slots__ = ("_slots", "end", "principal")
 
@@ -33,18 +33,18 @@ class SessionSlot:
         self.principal = principal
         self.end: OnEnd | None = end
 
-    def leave(self) -> None:
-        """Leaving twice is no error."""
+    def release(self) -> None:
+        """Releasing twice is no error."""
         slots, self._slots, self.end = self._slots, None, None
         if slots is not None:
-            slots.left(self)
+            slots.released(self)
 
 
 class SessionSlots:
-    """`on_leave` is called once for each visit that is over."""
+    """`on_release` is called once for each slot that is given back."""
 
-    def __init__(self, on_leave: Callable[[Principal], None]) -> None:
-        self._on_leave = on_leave
+    def __init__(self, on_release: Callable[[Principal], None]) -> None:
+        self._on_release = on_release
         self._by_key: dict[str, set[SessionSlot]] = {}
         self._by_token: dict[str, set[SessionSlot]] = {}
         # Tokens' ends, by the second.
@@ -62,7 +62,7 @@ class SessionSlots:
                 self._by_end.setdefault(int(principal.expires_at), set()).add(slot)
         return slot
 
-    def left(self, slot: SessionSlot) -> None:
+    def released(self, slot: SessionSlot) -> None:
         principal = slot.principal
         self.count -= 1
         if principal.key_id is not None:
@@ -71,10 +71,10 @@ class SessionSlots:
             _discard(self._by_token, principal.jti, slot)
             if principal.expires_at is not None:
                 _discard(self._by_end, int(principal.expires_at), slot)
-        self._on_leave(principal)
+        self._on_release(principal)
 
     def due(self, ended: Ended, now: float) -> list[tuple[SessionSlot, Ending]]:
-        """Who has to leave. They stay listed until they do."""
+        """The slots whose streams have to end. They stay listed until they are released."""
         found: dict[SessionSlot, Ending] = {}
         seconds = [second for second in self._by_end if second <= now]
         for second in seconds:
@@ -88,7 +88,8 @@ class SessionSlots:
 
 
 async def end(due: Iterable[tuple[SessionSlot, Ending]]) -> None:
-    """Tell them, in slices. A visit that was told or has left meanwhile isn't told again."""
+    """Call `end` of each slot, in slices. A slot that was called or released meanwhile is
+    skipped."""
     loop = asyncio.get_running_loop()
     until = perf_counter() + SLICE_SECONDS
     for slot, reason in due:

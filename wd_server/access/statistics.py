@@ -1,4 +1,4 @@
-"""What the door counts."""
+"""What the authenticator counts."""
 
 from collections import Counter
 from collections.abc import Iterator

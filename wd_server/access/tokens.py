@@ -74,7 +74,7 @@ class TokenRules:
     other_keys: tuple[VerifyingKey, ...] = ()
 
 
-class _Source(NamedTuple):
+class _TrustedKey(NamedTuple):
     kid: str | None
     algorithm: str
     key: Any
@@ -91,13 +91,13 @@ class Tokens:
     def __init__(self, signing_keys: SigningKeys, rules: TokenRules) -> None:
         self._rules = rules
         ours = [
-            _Source(
+            _TrustedKey(
                 key.fingerprint, "HS256", key.reveal().ljust(_HMAC_KEY_BYTES, b"\0"), rules.issuer
             )
             for key in signing_keys.all
         ]
         self._ours, self._signing = ours, ours[0]
-        others = [_Source(*key, rules.other_issuer or "") for key in rules.other_keys]
+        others = [_TrustedKey(*key, rules.other_issuer or "") for key in rules.other_keys]
         self._sources = (*ours, *others)
         self._jws = PyJWS(algorithms=sorted({source.algorithm for source in self._sources}))
         self._decoder = msgspec.json.Decoder(Claims)
@@ -175,8 +175,9 @@ class Tokens:
 
 
 def revocation(jti: str, issuer: str | None) -> str:
-    """What is stored to take a token back. Each issuer names its own tokens, so theirs don't meet.
-    `issuer` None: this server; its tokens' `jti` stands alone, as in stores of 0.1.0."""
+    """The name under which a revoked token is stored. Each issuer names its own tokens, so theirs
+    can't collide. `issuer` None: this server; its tokens' `jti` stands alone, as in stores of
+    0.1.0."""
     return jti if issuer is None else f"{issuer}\n{jti}"
 
 

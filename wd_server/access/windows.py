@@ -1,4 +1,4 @@
-"""How often somebody did something in the last minute: a sliding window of two counters. Pure.
+"""How often a subject did something in the last minute: a sliding window of two counters. Pure.
 
 What happened in the minute before counts as if it had been spread evenly, so at the start of a
 minute all of it counts, and half of it after 30 seconds. Two numbers a subject, however large its
@@ -27,7 +27,7 @@ class Window(NamedTuple):
     def at(cls, now: float) -> Self:
         return cls(int(now // WINDOW_SECONDS), 0, 0)
 
-    def turned(self, now: float) -> "Window":
+    def advanced(self, now: float) -> "Window":
         """As seen `now`. A clock that went back stays where it was; one that went back by more than
         a minute was wrong, and what it counted is forgotten."""
         minute = int(now // WINDOW_SECONDS)
@@ -45,19 +45,19 @@ class Window(NamedTuple):
         return min(max(now / WINDOW_SECONDS - self.minute, 0.0), 1.0)
 
     def wait(self, limit: int, now: float) -> float:
-        """Seconds until there is room for one more if nothing happens."""
-        room = limit - 1
-        if self.estimate(now) <= room:
+        """Seconds until one more is allowed if nothing happens."""
+        most = limit - 1
+        if self.estimate(now) <= most:
             return 0.0
-        if self.current <= room:
-            full = 1 - (room - self.current) / self.previous
+        if self.current <= most:
+            full = 1 - (most - self.current) / self.previous
         else:
-            full = 2 - room / self.current
+            full = 2 - most / self.current
         return max(full - self.elapsed(now), 0.0) * WINDOW_SECONDS
 
 
 class Usage(NamedTuple):
-    """What is left of a limit. `limit` 0: there is none. `seconds`: until more is."""
+    """The rest of a limit. `limit` 0: there is none. `seconds`: until more is allowed."""
 
     allowed: bool
     limit: int
@@ -94,18 +94,18 @@ class Windows:
     def __len__(self) -> int:
         return len(self._windows)
 
-    def look(self, subject: str, limit: int, now: float) -> Usage:
+    def peek(self, subject: str, limit: int, now: float) -> Usage:
         """Whether one more would be allowed; nothing is counted."""
         window = self._windows.get(subject)
         if window is None:
             return Usage(True, limit, limit, WINDOW_SECONDS)
-        window = window.turned(now)
+        window = window.advanced(now)
         return usage(window, limit, now, allowed=window.estimate(now) + 1 <= limit)
 
     def spend(self, subject: str, limit: int, now: float) -> Usage:
         """Count one if that is allowed."""
         window = self._windows.pop(subject, None)
-        window = Window.at(now) if window is None else window.turned(now)
+        window = Window.at(now) if window is None else window.advanced(now)
         allowed = window.estimate(now) + 1 <= limit
         if allowed:
             window = window._replace(current=window.current + 1)

@@ -1,6 +1,6 @@
 """Token symbols by mint from the upstream's DAS, cached. They are decoration: nothing waits long.
 
-What comes back was written by whoever made the token: it is cleaned and cut before it is shown.
+A symbol was written by whoever made the token: it is cleaned and cut before it is shown.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MAX_CACHED = 50_000  # mints, about 10 MB; a large wallet trades some thousands
 MAX_LOADING = 2_000
 KNOWN_SECONDS = 24 * 3600.0  # a token rarely changes its symbol
 UNKNOWN_SECONDS = 600.0  # a new token's metadata may follow soon
-FAILED_SECONDS = 30.0  # after a call failed: longer than a run's next question for the same mint
+FAILED_SECONDS = 30.0  # after a call failed: longer than until a sync pass asks for it again
 REFUSED_SECONDS = 3600.0  # an upstream without DAS is left alone for that long
 MAX_SYMBOL = 16  # characters shown; on chain it is at most 10 bytes, elsewhere anything
 MAX_RAW_SYMBOL = 256  # characters looked at

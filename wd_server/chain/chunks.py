@@ -1,4 +1,4 @@
-"""Transactions that are asked for before it is their turn, and how much of them may wait."""
+"""Transactions that are asked for before older ones have been read, and how much may wait."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,23 +6,23 @@ from typing import Any
 
 from msgspec import Raw
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 
-# Bytes of answers that may wait, over all reads of an upstream. A read always has the chunk whose
-# turn it is, and asks for others while less than this is waiting: so with many reads at a time
-# each has little, and a lone one need not wait for anything but the upstream's limit.
-HELD_BYTES = 64 * 1024 * 1024
+# Bytes of answers that may wait, over all reads of an upstream. A read always has its oldest chunk,
+# and asks for others while less than this is waiting: so with many reads at a time each has
+# little, and a lone one need not wait for anything but the upstream's limit.
+HELD_BYTES_MAX = 64 * 1024 * 1024
 
 
-class Held:
-    """Counts the bytes that wait."""
+class HeldBytes:
+    """Counts the bytes of answers that wait to be decoded."""
 
     def __init__(self) -> None:
         self.bytes = 0
 
     @property
     def is_full(self) -> bool:
-        return self.bytes >= HELD_BYTES
+        return self.bytes >= HELD_BYTES_MAX
 
 
 class Chunk:
@@ -33,13 +33,13 @@ class Chunk:
 
     def __init__(
         self,
-        entries: list[Entry],
+        listed: list[ListedSignature],
         asking: Coroutine[Any, Any, list[Raw]],
-        held: Held,
+        held: HeldBytes,
         *,
         early: bool,
     ) -> None:
-        self.entries = entries
+        self.listed = listed
         self.early = early
         self._held = held
         self._bytes = 0
@@ -56,7 +56,7 @@ class Chunk:
         await asyncio.wait((self._task,), timeout=seconds)
 
     async def answers(self) -> list[Raw]:
-        """Raises what asking raised. Who is cancelled here leaves the request as it is."""
+        """Raises what asking raised. A cancelled caller leaves the request running."""
         return await asyncio.shield(self._task)
 
     async def drop(self) -> None:

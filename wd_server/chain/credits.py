@@ -29,7 +29,7 @@ BYTES_A_CREDIT = 50_000
 DELIVERY_CREDITS = 1  # a webhook's event, whether or not it is wanted
 MANAGEMENT_CREDITS = 100  # a call that creates, lists, changes or deletes webhooks
 
-# What of a day's budget following may use up. The rest is for wallets that are asked for by name.
+# The share of a day's budget that following may use up. The rest is for requests that don't follow.
 FOLLOW_SHARE = 0.95
 DAY_SECONDS = 86_400
 # Seconds that a clock may be set back over midnight without the day before beginning again. By more

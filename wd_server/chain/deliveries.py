@@ -1,11 +1,11 @@
-"""What Helius delivers to the webhook: stored first, read afterwards.
+"""Takes the deliveries of Helius' webhook: stores them first, reads them afterwards.
 
-A delivery is an array of transactions, raw or enhanced. One that can't be read doesn't keep the
-others from being told of; wallets that nobody follows cost no more than to see that.
+A delivery is an array of transactions, raw or enhanced. A transaction that can't be read doesn't
+keep the others from being handed on. A wallet that nobody follows costs one look into a table.
 
-A delivery with a transaction that something here fails at is tried once more, behind those that
-wait, and then put in quarantine: it can be replayed when the cause is found. It costs the others
-nothing.
+A delivery is tried once more, behind those that wait, if handing on one of its transactions failed.
+If that fails again it is put in quarantine, from where it can be replayed when the cause is found.
+The other deliveries go on meanwhile.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import structlog
 from msgspec import Meta, Raw, Struct
 
 from wd_server.chain.credits import DELIVERY_CREDITS, Credits
-from wd_server.chain.live import Pushed
+from wd_server.chain.live import PushObserver
 from wd_server.chain.payloads import UNREADABLE, AnyTransaction, EnhancedTransaction, Transaction
 from wd_server.chain.spool import DELIVERIES_MAX, Spool
 from wd_server.errors import InvalidParameter, StoreUnavailable
@@ -29,7 +29,7 @@ from wd_server.tasks import Tasks
 REMEMBERED = 50_000
 # Transactions read in one go, about 2 ms.
 SLICE = 20
-# Times that a delivery is worked on. What fails twice in a row isn't mended by waiting.
+# Times that a delivery is worked on. A failure that repeats isn't mended by waiting.
 TRIES = 2
 # Seconds for one. The largest takes two.
 WORK_SECONDS = 60.0
@@ -52,9 +52,9 @@ _log = structlog.get_logger("webhook")
 
 
 class DeliveryStatistics(Struct):
-    """`transactions` came, `repeated` of them had come before, `unread` can't be read; `told`: to
-    somebody who follows. What a delivery has counts once, however often it is tried. `waiting` and
-    `quarantined` are deliveries."""
+    """`transactions` came, `repeated` of them had come before, `unread` can't be read; `told`: how
+    often one was handed to the observer. The transactions of a delivery count once, however often
+    it is tried. `waiting` and `quarantined` are deliveries."""
 
     transactions: int = 0
     repeated: int = 0
@@ -75,7 +75,7 @@ class _Delivery(Struct, eq=False):
 
 
 class Deliveries:
-    """`relay` hands a delivery that came here to other nodes, which `hear` it."""
+    """`relay` hands a delivery that came here to other nodes, which `hear` of it."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Deliveries:
         self._spool = spool
         self._account = account
         self.relay: Callable[[bytes], None] = lambda _: None
-        self._told: Pushed | None = None
+        self._observer: PushObserver | None = None
         self._tasks = tasks or Tasks()
         self._queue: asyncio.Queue[_Delivery] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -104,9 +104,9 @@ class Deliveries:
         """When a delivery could not be stored last, in monotonic seconds."""
         return self._spool.failed_at
 
-    async def open(self, told: Pushed) -> None:
+    async def open(self, observer: PushObserver) -> None:
         """Raises StoreUnavailable."""
-        self._told = told
+        self._observer = observer
         for path in await self._spool.open():
             self._queue.put_nowait(_Delivery(path, None))
         self._task = self._tasks.keep("deliveries", self._work)
@@ -149,7 +149,7 @@ class Deliveries:
                 body = delivery.body or b""
                 if path is not None and not delivery.tries and len(body) <= RELAYED_BYTES:
                     self.relay(body)
-                if await self._tell(delivery, body) and path is not None:
+                if await self._hand_on(delivery, body) and path is not None:
                     await self._spool.remove(path)
                     delivery.done = True
         except (StoreUnavailable, InvalidParameter) as error:
@@ -168,20 +168,21 @@ class Deliveries:
         else:
             _log.error("a delivery was put in quarantine", delivery=kept.name)
 
-    async def _tell(self, delivery: _Delivery, body: bytes) -> bool:
-        """Tell who follows of what is in there; whether nothing failed. Raises InvalidParameter."""
+    async def _hand_on(self, delivery: _Delivery, body: bytes) -> bool:
+        """Hand the transactions to the observer. Returns whether none failed. Raises
+        InvalidParameter."""
         elements = await _elements(body)
         failed = 0
         for start in range(0, len(elements), SLICE):
             for element in elements[start : start + SLICE]:
-                tell = partial(self._tell_one, element, again=delivery.tries > 0)
-                failed += not self._tasks.attempt("delivered_transaction", tell)
+                hand_on = partial(self._hand_on_one, element, again=delivery.tries > 0)
+                failed += not self._tasks.attempt("delivered_transaction", hand_on)
             await asyncio.sleep(0)
         if delivery.path is None or delivery.tries == TRIES - 1:  # it isn't tried again
             self._statistics.unread += failed
         return not failed
 
-    def _tell_one(self, element: Raw, *, again: bool) -> None:
+    def _hand_on_one(self, element: Raw, *, again: bool) -> None:
         """`again`: its delivery was tried before, and this was counted then."""
         self._statistics.transactions += not again
         transaction = _transaction(element)
@@ -191,10 +192,10 @@ class Deliveries:
         if transaction.signature in self._seen:
             self._statistics.repeated += not again
             return
-        told, count = self._told, 0
+        observer, count = self._observer, 0
         for wallet in transaction.parties():
-            if told is not None and told.follows(wallet):
-                told.on_transaction(wallet, transaction)
+            if observer is not None and observer.follows(wallet):
+                observer.on_transaction(wallet, transaction)
                 count += 1
         self._statistics.told += count
         self._seen[transaction.signature] = None

@@ -22,9 +22,9 @@ import msgspec
 import structlog
 from msgspec import Raw, Struct
 
-from wd_server.chain.chunks import Chunk, Held
+from wd_server.chain.chunks import Chunk, HeldBytes
 from wd_server.chain.faults import MethodUnavailable, unavailable
-from wd_server.chain.listing import Cursor, Entry, Listing
+from wd_server.chain.listing import Cursor, ListedSignature, Listing
 from wd_server.chain.pages import COMMITMENT, SignaturePage, page_options
 from wd_server.chain.payloads import Slot, Transaction, readable
 from wd_server.chain.rpc import RpcClient
@@ -43,40 +43,41 @@ FINAL_SECONDS = 2.0
 # The same for a wallet's first read, when somebody waits for the preview: a round trip less, and a
 # minute's transactions more that count as not final until the next read.
 FIRST_FINAL_SECONDS = 60.0
-# Chunks in flight or waiting for their turn, for one read. Ten fill 50 requests a second, the
+# Chunks in flight or waiting for older ones, for one read. Ten fill 50 requests a second, the
 # limit of a common plan, at a fifth of a second each.
 CHUNKS_AHEAD = 10
-# Transactions handed on ahead of their turn, over all reads: what they meant waits in memory with
-# who reads, up to 1 KB each.
+# Transactions handed on before older ones, over all reads: the reader keeps what they meant in
+# memory, up to 1 KB each.
 AHEAD_TRANSACTIONS = 50_000
 
 
 NOTHING_KNOWN: Mapping[str, int] = MappingProxyType({})
 
-_entry = msgspec.json.Decoder(Entry)
+_listed_signature = msgspec.json.Decoder(ListedSignature)
 _log = structlog.get_logger("upstream")
 
 
 class Listed(Struct, frozen=True):
     """How far the listing is. `truncated`: what is older than the limit allows is left out.
-    `entries`: all of it, oldest first, when it is `finished` and some of it was known."""
+    `signatures`: all of it, oldest first, when it is `finished` and some of it was known."""
 
     signatures_found: int
     finished: bool
     truncated: bool
-    entries: Sequence[Entry] = ()
+    signatures: Sequence[ListedSignature] = ()
 
 
 class Newest(Struct, frozen=True):
-    """Transactions in chain order, ahead of their turn: those of the next `Newest` come right
-    before them on the chain, and all that are `Fetched` before these. Each comes only once."""
+    """Transactions in chain order, before older ones were read: those of the next `Newest` come
+    right before them on the chain, and all that are `Fetched` before these. Each comes only
+    once."""
 
     transactions: list[Transaction]
 
 
 class Fetched(Struct, frozen=True):
-    """The next transactions in chain order, failed ones included; `done` counts all so far, those
-    ahead of their turn too."""
+    """The next transactions in chain order, failed ones included; `done` counts all so far,
+    those of `Newest` too."""
 
     transactions: list[Transaction]
     done: int
@@ -99,7 +100,7 @@ class _Page(NamedTuple):
     `would_show_cursor`: the listing goes down to the cursor's transaction, not just before it.
     """
 
-    entries: list[Entry]
+    listed: list[ListedSignature]
     next: str | None
     would_show_cursor: bool
 
@@ -136,7 +137,7 @@ class History:
         self._rpc = rpc
         self._transactions = Transactions(rpc, clock=clock, random=random, sleep=sleep)
         self._clock = clock
-        self._held = Held()
+        self._held = HeldBytes()
         self._ahead = 0
         self._unlisted = 0
         self._asking_final = asyncio.Lock()
@@ -167,9 +168,9 @@ class History:
         known: Mapping[str, int] = NOTHING_KNOWN,
         turn: Turn | None = None,
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
-        """What happened to `wallet` after the cursor, at most the `limit` newest transactions.
-        Those in `known`, by signature, are listed and not fetched, where that saves anything; one
-        that is in another slot now is. Calls wait in `turn`.
+        """The transactions of `wallet` after the cursor, at most the `limit` newest. Those in
+        `known`, by signature, are listed and not fetched, where that saves calls; one that is in
+        another slot now is fetched. Calls wait in `turn`.
 
         Gives `Listed` as the listing goes on, the last one `finished`; in between `Newest` where
         there is more than a page to list, at first NEWEST transactions; then `Fetched`. A cursor
@@ -179,15 +180,15 @@ class History:
         came before stays right.
         """
         read = _Read(wallet, after, limit, known, turn)
-        entries: list[Entry] = []
+        listed: list[ListedSignature] = []
         try:
             async with aclosing(self._list(read)) as listing:
                 async for step in listing:
                     if isinstance(step, list):
-                        entries = step
+                        listed = step
                     else:
                         yield step
-            async with aclosing(self._fetch(read, entries)) as fetching:
+            async with aclosing(self._fetch(read, listed)) as fetching:
                 async for transactions in fetching:
                     read.done += len(transactions)
                     yield Fetched(transactions, read.done)
@@ -195,11 +196,13 @@ class History:
             self._ahead -= read.asked
             await _drop(read.beside)
 
-    async def _list(self, read: _Read) -> AsyncGenerator[Listed | Newest | list[Entry], None]:
-        """Ends with the list of entries in chain order."""
+    async def _list(
+        self, read: _Read
+    ) -> AsyncGenerator[Listed | Newest | list[ListedSignature], None]:
+        """Ends with the listed signatures in chain order."""
         list_page, page = await self._first_page(read)
         listing = Listing(read.after, read.limit)
-        listing.add(page.entries)
+        listing.add(page.listed)
         tokens: set[str] = set()
         tasks: set[asyncio.Future[Any]] = set()
         try:
@@ -218,15 +221,15 @@ class History:
                 tokens.add(page.next)
                 page = await upcoming
                 tasks.discard(upcoming)
-                listing.add(page.entries)
+                listing.add(page.listed)
         finally:
             await _end(tasks)
         ended = page.next is None
-        entries = listing.in_chain_order(cursor_gone=ended and page.would_show_cursor)
+        listed = listing.in_chain_order(cursor_gone=ended and page.would_show_cursor)
         limit = read.limit
-        wanted = entries[-limit:]
+        wanted = listed[-limit:]
         told = wanted if read.known else ()
-        yield Listed(len(wanted), finished=True, truncated=len(entries) > limit, entries=told)
+        yield Listed(len(wanted), finished=True, truncated=len(listed) > limit, signatures=told)
         yield wanted
 
     async def _first_page(self, read: _Read) -> tuple[_ListPage, _Page]:
@@ -251,7 +254,7 @@ class History:
             while wanted:
                 page = await self._list_transactions(read, None, token, "asc")
                 token = page.next
-                wanted = bool(page.entries) and listing.add_from_oldest(page.entries)
+                wanted = bool(page.listed) and listing.add_from_oldest(page.listed)
                 wanted = wanted and token is not None
         except UpstreamError:
             listing.forget_from_oldest()  # the listing itself will meet it, or do without
@@ -270,7 +273,7 @@ class History:
         page = await self._rpc.call(
             "getTransactionsForAddress", params, SignaturePage, turn=read.turn
         )
-        return _Page(self._entries(page.data), page.pagination_token, would_show_cursor=True)
+        return _Page(self._readable(page.data), page.pagination_token, would_show_cursor=True)
 
     async def _list_signatures(self, read: _Read, token: str | None) -> _Page:
         options: dict[str, Any] = {"limit": LISTING_PAGE, "commitment": COMMITMENT}
@@ -280,27 +283,27 @@ class History:
             options["until"] = read.after.signature
         params = [read.wallet, options]
         data = await self._rpc.call("getSignaturesForAddress", params, list[Raw], turn=read.turn)
-        entries = self._entries(data)
+        listed = self._readable(data)
         # Only an empty page is the end: an upstream may cap pages below what is asked for.
-        return _Page(entries, entries[-1].signature if entries else None, would_show_cursor=False)
+        return _Page(listed, listed[-1].signature if listed else None, would_show_cursor=False)
 
-    def _entries(self, data: Sequence[Raw]) -> list[Entry]:
-        """The entries that can be read. Raises UpstreamUnavailable if there are some and none can:
-        an empty page would mean the end of the wallet."""
-        entries = readable(data, _entry)
-        unread = len(data) - len(entries)
+    def _readable(self, data: Sequence[Raw]) -> list[ListedSignature]:
+        """The signatures that can be read. Raises UpstreamUnavailable if there are some and none
+        can be: an empty page would mean the end of the wallet."""
+        listed = readable(data, _listed_signature)
+        unread = len(data) - len(listed)
         if unread:
             _log.warning("signatures that are listed can't be read", count=unread)
             self._unlisted += unread
-        if data and not entries:
+        if data and not listed:
             raise unavailable("its listing can't be read")
-        return entries
+        return listed
 
     async def _read_ahead(
         self, read: _Read, listing: Listing, is_long: bool
     ) -> AsyncGenerator[Newest, None]:
-        """Hand on what was asked for beside the page before, and ask for more beside the next.
-        What isn't there yet, or failed, stays for its turn."""
+        """Hand on what was asked for beside the page before, and ask for more beside the next. A
+        chunk that isn't there yet, or failed, is handed on in chain order."""
         if len(listing) < FIRST_PAGE:
             return
         arrived = list(read.beside)
@@ -314,13 +317,13 @@ class History:
         for chunk in arrived:
             if not chunk.is_there:
                 return
-            answers, size = await chunk.answers(), len(chunk.entries)
+            answers, size = await chunk.answers(), len(chunk.listed)
             step = size if size == NEWEST else SLICE
             for first in reversed(range(0, size, step)):
                 transactions = []
                 for start in range(first, min(first + step, size), SLICE):
                     transactions += await self._transactions.decoded(
-                        chunk.entries, answers, start, read.turn
+                        chunk.listed, answers, start, read.turn
                     )
                 read.done += len(transactions)
                 yield Newest(transactions)
@@ -328,47 +331,47 @@ class History:
 
     def _ask_beside(self, read: _Read, listing: Listing, size: int) -> bool:
         """Ask for so many before those that were asked for; whether that is right already."""
-        entries = listing.newest(size, read.asked)
+        listed = listing.newest(size, read.asked)
         if (
-            len(entries) < size
+            len(listed) < size
             or read.asked + size > read.limit
-            or (read.after is not None and entries[0].slot <= read.after.slot)
+            or (read.after is not None and listed[0].slot <= read.after.slot)
             or self._ahead + size > AHEAD_TRANSACTIONS
             or self._held.is_full
         ):
             return False
-        read.beside.append(self._ask(read, entries, early=True))
+        read.beside.append(self._ask(read, listed, early=True))
         read.asked += size
         self._ahead += size
         return True
 
-    def _ask(self, read: _Read, entries: list[Entry], *, early: bool) -> Chunk:
-        answers = self._transactions.answers(read.wallet, entries, read.turn)
-        return Chunk(entries, answers, self._held, early=early)
+    def _ask(self, read: _Read, listed: list[ListedSignature], *, early: bool) -> Chunk:
+        answers = self._transactions.answers(read.wallet, listed, read.turn)
+        return Chunk(listed, answers, self._held, early=early)
 
     async def _fetch(
-        self, read: _Read, entries: list[Entry]
+        self, read: _Read, listed: list[ListedSignature]
     ) -> AsyncGenerator[list[Transaction], None]:
-        """What was not handed on yet."""
+        """The transactions that were not handed on yet."""
         chunks: deque[Chunk] = deque()
-        entries = entries[: len(entries) - read.asked]
+        listed = listed[: len(listed) - read.asked]
         if read.known:
             known = read.known
-            entries = [entry for entry in entries if known.get(entry.signature) != entry.slot]
-        start, end = 0, len(entries)
+            listed = [each for each in listed if known.get(each.signature) != each.slot]
+        start, end = 0, len(listed)
         try:
             while chunks or read.beside or start < end:
                 while start < end and self._may_ask(chunks):
-                    part = entries[start : min(start + self._transactions.chunk, end)]
+                    part = listed[start : min(start + self._transactions.chunk, end)]
                     chunks.append(self._ask(read, part, early=False))
                     start += len(part)
                 if start == end:
                     chunks.extend(reversed(read.beside))
                     read.beside.clear()
                 answers = await self._answers(read, chunks[0])
-                listed = chunks[0].entries
-                for first in range(0, len(listed), SLICE):
-                    yield await self._transactions.decoded(listed, answers, first, read.turn)
+                chunk = chunks[0].listed
+                for first in range(0, len(chunk), SLICE):
+                    yield await self._transactions.decoded(chunk, answers, first, read.turn)
                 await chunks.popleft().drop()
         finally:
             await _drop(chunks)
@@ -383,7 +386,7 @@ class History:
             if not chunk.early:
                 raise
         # It may work now.
-        return await self._transactions.answers(read.wallet, chunk.entries, read.turn)
+        return await self._transactions.answers(read.wallet, chunk.listed, read.turn)
 
 
 async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -1,9 +1,9 @@
-"""New transactions of many wallets, the moment the upstream tells of them.
+"""New transactions of many wallets, the moment the upstream pushes them.
 
-What it offers decides: `transactionSubscribe` brings whole transactions of many wallets at once;
-`logsSubscribe` tells of one wallet's, which are then fetched; an upstream that has neither is left
-to who polls. Nothing that happened while no subscription stood is told, so each that begins to
-stand says so: the history has what is missing.
+The method depends on the upstream. `transactionSubscribe` brings whole transactions of many wallets
+at once; `logsSubscribe` brings the signatures of one wallet, and the transactions are then fetched.
+Wallets of an upstream that has neither are polled. The upstream doesn't push what happened before a
+subscription began, so the observer is told when each begins: the history has what is missing.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from wd_server.chain.payloads import (
     TransactionNotification,
 )
 from wd_server.chain.rpc import RpcClient
-from wd_server.chain.subscribed import Group, regrouped
-from wd_server.chain.websocket import Connection, Subscription
+from wd_server.chain.wallet_groups import WalletGroup, regrouped
+from wd_server.chain.websocket import UpstreamSocket, UpstreamSubscription
 from wd_server.errors import UpstreamError
 from wd_server.tasks import Tasks
 
-# Seconds in which those who come are gathered, so that they go into one subscription.
+# Seconds in which new wallets are gathered, so that they go into one subscription.
 GATHER_SECONDS = 0.2
 # Seconds for which a wallet that nobody follows any more may be subscribed to, beside others that
 # somebody does. To end that sends all the others again: 2 MB for the largest subscription.
 TIDY_SECONDS = 60.0
 # Seconds until a method that was refused is tried again: plans change.
 MODE_SECONDS = 6 * 3600.0
-# Seconds until what was refused for another reason is asked for again.
+# Seconds until a subscription that was refused for another reason is asked for again.
 REFUSED_SECONDS = 60.0
 
 Mode = Literal["transactions", "logs", "none"]
@@ -49,8 +49,8 @@ _logs = msgspec.json.Decoder(LogsNotification)
 _log = structlog.get_logger("upstream")
 
 
-class Pushed(Protocol):
-    """Who is told. Must not block or raise."""
+class PushObserver(Protocol):
+    """Receives what is pushed or delivered. Its methods must not block or raise."""
 
     def follows(self, wallet: str) -> bool:
         """Whether its transactions are of interest."""
@@ -59,17 +59,17 @@ class Pushed(Protocol):
         """It may come twice, late, or before others that are earlier on the chain."""
 
     def on_gap(self, wallets: Iterable[str]) -> None:
-        """From now on these are told of, and what happened before may have been missed."""
+        """From now on these wallets are pushed; what happened before may have been missed."""
 
     def on_lost(self, wallets: Iterable[str]) -> None:
-        """These aren't told of until `on_gap`."""
+        """These wallets aren't pushed until `on_gap`."""
 
 
-class Pushes(Protocol):
-    """Where pushes come from."""
+class PushSource(Protocol):
+    """Pushes the transactions of the wallets that are followed."""
 
-    def tell(self, told: Pushed) -> None:
-        """Whom; before the first wallet is followed."""
+    def set_observer(self, observer: PushObserver) -> None:
+        """Once, before the first wallet is followed."""
 
     def follow(self, wallet: str) -> None:
         """Twice is no error."""
@@ -78,7 +78,7 @@ class Pushes(Protocol):
         """One that isn't followed is no error."""
 
     def covers(self, wallet: str) -> bool:
-        """Whether what happens to it is told now."""
+        """Whether its transactions are pushed now."""
 
 
 class LiveStatistics(Struct, frozen=True):
@@ -93,7 +93,7 @@ class LiveStatistics(Struct, frozen=True):
     breaks: int
 
 
-class Live:
+class LiveTransactions:
     """`connections_max`: WebSockets that the plan allows. `followed`: the wallets; `changed` is
     called when they are others."""
 
@@ -104,26 +104,26 @@ class Live:
         account: Credits,
         *,
         connections_max: int,
-        connection: Callable[..., Connection] = Connection,
+        socket: Callable[..., UpstreamSocket] = UpstreamSocket,
         tasks: Tasks | None = None,
     ) -> None:
         self._url = url
         self._account = account
         self._connections_max = connections_max
         self.changed: Callable[[], None] = lambda: None
-        self._make_connection = connection
+        self._make_socket = socket
         self._tasks = tasks or Tasks()
         self._lookups = Lookups(rpc, self._on_found, self._on_missed, tasks=self._tasks)
-        self._told: Pushed | None = None
+        self._observer: PushObserver | None = None
         self._mode: Mode = "transactions"
         self._mode_at = time.monotonic()
         self.followed: set[str] = set()
         self._newcomers: set[str] = set()
-        self._covered: dict[str, Subscription] = {}
-        self._groups: dict[Subscription, Group] = {}
-        self._replaced: dict[Subscription, list[Subscription]] = {}
-        self._connections: dict[Connection, None] = {}
-        self._places: dict[Subscription, Connection] = {}
+        self._covered: dict[str, UpstreamSubscription] = {}
+        self._groups: dict[UpstreamSubscription, WalletGroup] = {}
+        self._replaced: dict[UpstreamSubscription, list[UpstreamSubscription]] = {}
+        self._sockets: dict[UpstreamSocket, None] = {}
+        self._places: dict[UpstreamSubscription, UpstreamSocket] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._tidying: asyncio.TimerHandle | None = None
         self._notified = self._unread = self._breaks = 0
@@ -131,15 +131,15 @@ class Live:
     def statistics(self) -> LiveStatistics:
         return LiveStatistics(
             self._mode,
-            sum(connection.is_open for connection in self._connections),
+            sum(socket.is_open for socket in self._sockets),
             len(self._places),
             self._notified,
             self._unread + self._lookups.unread,
             self._breaks,
         )
 
-    def tell(self, told: Pushed) -> None:
-        self._told = told
+    def set_observer(self, observer: PushObserver) -> None:
+        self._observer = observer
 
     def covers(self, wallet: str) -> bool:
         return wallet in self._covered
@@ -175,13 +175,14 @@ class Live:
             if timer is not None:
                 timer.cancel()
         await self._lookups.close()
-        for connection in self._connections:
-            await connection.close()
+        for socket in self._sockets:
+            await socket.close()
 
-    # Who stands in which subscription.
+    # Which wallets are in which subscription.
 
     def _gather(self, seconds: float) -> None:
-        """No later than that: who comes isn't kept waiting by somebody who was refused."""
+        """Regroup after at most so many seconds: a new wallet isn't kept waiting because another
+        was refused."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
@@ -213,7 +214,7 @@ class Live:
                     self._newcomers |= self._unasked  # of one that is left from a better mode
             if self._mode == "logs":
                 for wallet in sorted(self._take_newcomers()):
-                    self._begin(Group([wallet]))
+                    self._begin(WalletGroup([wallet]))
 
     def _regroup_many(self, newcomers: Iterable[str], *, tidy: bool) -> None:
         standing = {group: each for each, group in self._groups.items()}
@@ -228,23 +229,23 @@ class Live:
         for subscription in ended:  # nothing came in their place
             self._end(subscription)
 
-    def _begin(self, group: Group) -> Subscription | None:
-        connection = self._with_room()
-        if connection is None:  # they are polled until somebody makes room
+    def _begin(self, group: WalletGroup) -> UpstreamSubscription | None:
+        socket = self._with_room()
+        if socket is None:  # they are polled until somebody makes room
             self._newcomers |= group.wallets
             return None
         if self._mode == "transactions":
-            subscription = Subscription("transactionSubscribe", _many(group), group.wallets)
+            subscription = UpstreamSubscription("transactionSubscribe", _many(group), group.wallets)
         else:
             (wallet,) = group.wallets
             options: list[object] = [{"mentions": [wallet]}, {"commitment": COMMITMENT}]
-            subscription = Subscription("logsSubscribe", options, group.wallets)
+            subscription = UpstreamSubscription("logsSubscribe", options, group.wallets)
         self._groups[subscription] = group
-        self._places[subscription] = connection
-        connection.subscribe(subscription)
+        self._places[subscription] = socket
+        socket.subscribe(subscription)
         return subscription
 
-    def _end(self, subscription: Subscription) -> None:
+    def _end(self, subscription: UpstreamSubscription) -> None:
         if subscription not in self._groups:
             return
         self._places.pop(subscription).unsubscribe(subscription)
@@ -257,22 +258,22 @@ class Live:
         if self._newcomers:  # there may be room for them now
             self._gather(GATHER_SECONDS)
 
-    def _with_room(self) -> Connection | None:
-        for connection in self._connections:
-            if connection.room:
-                return connection
-        if len(self._connections) >= self._connections_max:
+    def _with_room(self) -> UpstreamSocket | None:
+        for socket in self._sockets:
+            if socket.room:
+                return socket
+        if len(self._sockets) >= self._connections_max:
             return None
-        connection = self._make_connection(self._url, self, tasks=self._tasks)
-        self._connections[connection] = None
-        return connection
+        socket = self._make_socket(self._url, self, tasks=self._tasks)
+        self._sockets[socket] = None
+        return socket
 
-    # What connections tell.
+    # SocketObserver.
 
     def on_connected(self) -> None:
         self._account.spend("websocket_connection", CONNECTION_CREDITS)
 
-    def on_subscribed(self, subscription: Subscription) -> None:
+    def on_subscribed(self, subscription: UpstreamSubscription) -> None:
         wanted = self._groups[subscription].wanted
         begun = [wallet for wallet in wanted if wallet not in self._covered]
         self._covered.update(dict.fromkeys(wanted, subscription))
@@ -280,7 +281,7 @@ class Live:
             self._end(ended)
         self._tell_gap(begun)
 
-    def on_refused(self, subscription: Subscription, error: UpstreamError) -> None:
+    def on_refused(self, subscription: UpstreamSubscription, error: UpstreamError) -> None:
         del self._groups[subscription], self._places[subscription]
         self._replaced.pop(subscription, None)
         self._newcomers |= self._unasked
@@ -294,14 +295,14 @@ class Live:
 
     @property
     def _unasked(self) -> set[str]:
-        """Followed wallets that stand in no subscription, and in none that is asked for."""
+        """Followed wallets that are in no subscription, and in none that is asked for."""
         return self.followed.difference(*(group.wanted for group in self._groups.values()))
 
-    def _is_of_mode(self, subscription: Subscription) -> bool:
-        """Refused by the way that is in use, not by one that was left meanwhile."""
+    def _is_of_mode(self, subscription: UpstreamSubscription) -> bool:
+        """The refused method is the one in use, not one that was left meanwhile."""
         return subscription.method.startswith("logs") == (self._mode == "logs")
 
-    def on_lost(self, subscriptions: Sequence[Subscription]) -> None:
+    def on_lost(self, subscriptions: Sequence[UpstreamSubscription]) -> None:
         self._breaks += len(subscriptions)
         lost = [
             wallet
@@ -311,17 +312,17 @@ class Live:
         ]
         for wallet in lost:
             del self._covered[wallet]
-        if self._told is not None:
-            self._told.on_lost(lost)
+        if self._observer is not None:
+            self._observer.on_lost(lost)
 
-    def on_notified(self, subscription: Subscription, message: str | bytes) -> None:
-        """What can't be read or worked on concerns the wallets of its subscription only."""
+    def on_notified(self, subscription: UpstreamSubscription, message: str | bytes) -> None:
+        """A message that can't be read or worked on costs only the wallets of its subscription."""
         self._account.spend_bytes(len(message))
         read = partial(self._read_notification, subscription, message)
         if not self._tasks.attempt("notification", read, method=subscription.method):
             self._leave_unread(subscription)
 
-    def _read_notification(self, subscription: Subscription, message: str | bytes) -> None:
+    def _read_notification(self, subscription: UpstreamSubscription, message: str | bytes) -> None:
         try:
             if subscription.method == "logsSubscribe":
                 self._on_logs(subscription, _logs.decode(message))
@@ -333,11 +334,11 @@ class Live:
         except UNREADABLE:
             self._leave_unread(subscription)
 
-    def _leave_unread(self, subscription: Subscription) -> None:
+    def _leave_unread(self, subscription: UpstreamSubscription) -> None:
         self._unread += 1
         self._tell_gap(self._groups[subscription].wanted)
 
-    def _on_logs(self, subscription: Subscription, notification: LogsNotification) -> None:
+    def _on_logs(self, subscription: UpstreamSubscription, notification: LogsNotification) -> None:
         self._notified += 1
         value = notification.params.result.value
         if value.err is None:  # one that failed is counted when the history is read
@@ -345,22 +346,22 @@ class Live:
                 self._lookups.look_up(value.signature, wallet)
 
     def _on_found(self, transaction: AnyTransaction, wallets: Sequence[str]) -> None:
-        if self._told is None:
+        if self._observer is None:
             return
         for wallet in wallets:
-            tell = partial(self._told.on_transaction, wallet, transaction)
-            if not self._tasks.attempt("push", tell, wallet=wallet):
+            push = partial(self._observer.on_transaction, wallet, transaction)
+            if not self._tasks.attempt("push", push, wallet=wallet):
                 self._tell_gap((wallet,))  # the history has it
 
     def _on_missed(self, wallets: Sequence[str]) -> None:
         self._tell_gap(wallets)
 
     def _tell_gap(self, wallets: Iterable[str]) -> None:
-        if self._told is not None:
-            self._told.on_gap(wallets)
+        if self._observer is not None:
+            self._observer.on_gap(wallets)
 
 
-def _many(group: Group) -> list[dict[str, Any]]:
+def _many(group: WalletGroup) -> list[dict[str, Any]]:
     return [
         {
             "accountInclude": sorted(group.wallets),

@@ -1,7 +1,7 @@
-"""Transactions that were only told of: each is fetched as soon as it is heard of, many at once.
+"""Fetches transactions of which only the signature was pushed, many at once.
 
-They are handed on in the order in which they were heard of, which is the chain's more often than
-not; but one that isn't there yet keeps nobody waiting.
+They are handed on in the order in which their signatures came, which is the chain's more often than
+not; but a transaction that isn't there yet doesn't hold up the others.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ PageToken = Annotated[str, msgspec.Meta(max_length=TOKEN_CHARACTERS)]
 
 
 class SignaturePage(Struct, rename="camel"):
-    """`data`: an Entry each, which are decoded one by one."""
+    """`data`: a ListedSignature each, which are decoded one by one."""
 
     data: list[msgspec.Raw]
     pagination_token: PageToken | None

@@ -1,4 +1,4 @@
-"""What the upstream sends, as Structs of just the fields that are read.
+"""The upstream's messages, as Structs of just the fields that are read.
 
 Fields that aren't named here are skipped by the decoder without becoming objects, which is most
 of a transaction's bytes. Arrays that were seen as null may be null.
@@ -65,7 +65,7 @@ OfAccounts = msgspec.Meta(max_length=ACCOUNTS_MAX)
 
 
 def readable(elements: Iterable[Raw], decoder: msgspec.json.Decoder[T]) -> list[T]:
-    """Those that can be read; one that can't is no reason to refuse the others."""
+    """The elements that can be read. One that can't is no reason to refuse the others."""
     found = []
     for element in elements:
         try:

@@ -62,7 +62,7 @@ class Question(NamedTuple):
     keys: Sequence[PriceKey]
 
 
-class Source(Protocol):
+class PriceSource(Protocol):
     @property
     def base_url(self) -> str: ...
 

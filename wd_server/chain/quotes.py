@@ -18,7 +18,7 @@ from msgspec import Struct
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
 from wd_server.chain.payloads import UNREADABLE
-from wd_server.chain.price_sources import PriceKey, Question, Source
+from wd_server.chain.price_sources import PriceKey, PriceSource, Question
 
 # Prices remembered, about 250 bytes each: 25 MB, or two months of SOL by the minute.
 CACHE_PRICES = 100_000
@@ -97,7 +97,7 @@ class HttpQuotes:
     def __init__(
         self,
         client: AsyncHTTPClient,
-        source: Source,
+        source: PriceSource,
         *,
         deadline: float = DEADLINE_SECONDS,
         request_timeout: float = REQUEST_SECONDS,
@@ -111,7 +111,7 @@ class HttpQuotes:
         self._clock = clock
         self._known: _Recent[Decimal] = _Recent(cache_size)
         self._missing: _Recent[float] = _Recent(cache_size)
-        self._turn = asyncio.Semaphore(1 if source.spacing else PARALLEL_REQUESTS)
+        self._requests_at_once = asyncio.Semaphore(1 if source.spacing else PARALLEL_REQUESTS)
         self._next_request = 0.0
         self._asleep_until = 0.0
         self._failed_in_a_row = 0
@@ -160,7 +160,7 @@ class HttpQuotes:
         return self._clock() < self._asleep_until
 
     async def _ask(self, question: Question, found: dict[PriceKey, Decimal]) -> None:
-        async with self._turn:
+        async with self._requests_at_once:
             if self._source.spacing:
                 await asyncio.sleep(self._next_request - self._clock())
                 self._next_request = self._clock() + self._source.spacing

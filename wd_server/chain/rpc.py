@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP to a Solana RPC: pacing, retries, and its faults as four errors of ours.
+"""JSON-RPC over HTTP to a Solana RPC: pacing, retries, and its errors as four of ours.
 
 The upstream's key may be anywhere in its URL, so the URL stays in here: Tornado, which logs and
 keeps the URL of a request, is given the origin only, and no text of the upstream is repeated.
@@ -22,12 +22,12 @@ from tornado.httpclient import HTTPRequest, HTTPResponse
 
 from wd_server import __version__
 from wd_server.chain import faults
+from wd_server.chain.call_limiter import CallLimiter
 from wd_server.chain.credits import CREDITS, DEFAULT_CREDITS, Credits
 from wd_server.chain.faults import BatchRefused, Fault, KeyRefused
-from wd_server.chain.gate import Gate
+from wd_server.chain.http_transfer import HttpTransfer
 from wd_server.chain.pacing import BACKOFF_CAP, CircuitBreaker, TokenBucket, backoff
 from wd_server.chain.payloads import UNREADABLE
-from wd_server.chain.transfer import Transfer
 from wd_server.chain.turns import SERVER, Tenant, Turn
 from wd_server.errors import (
     UpstreamError,
@@ -38,8 +38,8 @@ from wd_server.errors import (
 )
 from wd_server.tasks import Tasks
 
-# Connections at a time: above what pages and batches of a few runs keep busy, below any plan's
-# requests a second but the free one's, which the bucket guards.
+# Connections at a time: above what pages and batches of a few sync passes keep busy, below any
+# plan's requests a second but the free one's, which the bucket guards.
 MAX_CONNECTIONS = 16
 # Decompressed bytes of one answer: 100 transactions of the largest seen (about 100 KB with logs)
 # six times over. More is a broken or hostile upstream.
@@ -130,8 +130,8 @@ class RpcClient:
         self._request_timeout = request_timeout
         self._tasks = tasks or Tasks()
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._rpc_gate = self._gate(rpc_per_second)
-        self._das_gate = self._gate(das_per_second)
+        self._rpc_limiter = self._limiter(rpc_per_second)
+        self._das_limiter = self._limiter(das_per_second)
         self._servers_turn = Turn(SERVER)
         self._quota = CircuitBreaker(faults.QUOTA_SECONDS, QUOTA_PROBE_SECONDS)
         self._decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -144,9 +144,9 @@ class RpcClient:
     def __repr__(self) -> str:
         return "RpcClient(***)"
 
-    def _gate(self, rate: float) -> Gate:
+    def _limiter(self, rate: float) -> CallLimiter:
         bucket = TokenBucket(rate, max(1.0, rate * BURST_SECONDS))
-        return Gate(bucket, self._connections, self._clock, self._sleep, self._tasks)
+        return CallLimiter(bucket, self._connections, self._clock, self._sleep, self._tasks)
 
     def statistics(self) -> RpcStatistics:
         exhausted = not self._quota.is_closed
@@ -154,8 +154,8 @@ class RpcClient:
 
     @property
     def room(self) -> int:
-        """Requests that could be sent now without anybody's having to wait for them."""
-        return self._rpc_gate.room
+        """Requests that could be sent now without making others wait."""
+        return self._rpc_limiter.room
 
     async def call(
         self,
@@ -192,8 +192,8 @@ class RpcClient:
         *,
         turn: Turn | None = None,
     ) -> list[T]:
-        """The results of several calls in one request, in the order of `params`. What fails for a
-        while is asked again without the rest.
+        """The results of several calls in one request, in the order of `params`. A call that fails
+        for a while is repeated without the others.
 
         Raises BatchRefused when the batch as a whole was refused, else as `call`."""
         answered: dict[int, T] = {}
@@ -228,20 +228,20 @@ class RpcClient:
     async def _persist(
         self, method: str, turn: Turn, attempt: Callable[[Tenant], Awaitable[T]]
     ) -> T:
-        """Attempt until there is a result, a final error or no time left. An attempt is told whose
-        turn it has, and so who pays."""
-        gate = self._das_gate if method in DAS_METHODS else self._rpc_gate
+        """Attempt until there is a result, a final error or no time left. An attempt gets the
+        tenant that pays: the one in whose turn it is."""
+        limiter = self._das_limiter if method in DAS_METHODS else self._rpc_limiter
         deadline = math.inf
         for number in itertools.count():
             self._account.check(turn.tenants if turn.first else ())
-            payer = await self._enter(gate, turn)
+            payer = await self._enter(limiter, turn)
             deadline = min(deadline, self._clock() + RETRY_SECONDS)
             if number:
                 self._calls[method, "retried"] += 1
             try:
                 result = await attempt(payer)
             except UpstreamError as error:
-                self._learn(method, error, gate.bucket)
+                self._learn(method, error, limiter.bucket)
                 wait = backoff(number, self._random(), error.retry_after)
                 if isinstance(error, UpstreamQuota | UpstreamRejected):
                     raise
@@ -256,15 +256,15 @@ class RpcClient:
             await self._sleep(wait)
         raise AssertionError("the loop above has no other end")
 
-    async def _enter(self, gate: Gate, turn: Turn) -> Tenant:
-        """A turn and a connection, which `_post` releases."""
+    async def _enter(self, limiter: CallLimiter, turn: Turn) -> Tenant:
+        """Wait for the limiter. Returns the tenant that pays; `_post` releases the connection."""
         shut = self._quota.remaining(self._clock())
         if shut:
             raise faults.quota_exhausted(shut)
-        payer = await gate.enter(turn)
+        payer = await limiter.acquire(turn)
         now = self._clock()
         if not self._quota.admit(now):
-            gate.give_back()
+            limiter.give_back()
             raise faults.quota_exhausted(self._quota.remaining(now))
         return payer
 
@@ -282,7 +282,7 @@ class RpcClient:
     async def _post(self, request: bytes) -> _Reply:
         """One HTTP exchange on a connection that the caller has. A caller that is cancelled takes
         the transfer with it."""
-        transfer = Transfer(self._url)
+        transfer = HttpTransfer(self._url)
         future = self._http.fetch(
             HTTPRequest(
                 self._origin,

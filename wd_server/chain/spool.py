@@ -1,4 +1,4 @@
-"""What was delivered and isn't worked on yet, kept in a folder so that a crash loses none of it.
+"""Deliveries that wait to be worked on, kept in a folder so that a crash loses none of them.
 
 A delivery is a file, there whole or not at all. Like the embedded journal it survives the end of
 the process, however it ends; after a power cut the last moments may be missing.
@@ -45,7 +45,7 @@ class Spool:
         return self._waiting
 
     async def open(self) -> list[Path]:
-        """What an earlier process left, oldest first. Raises StoreUnavailable."""
+        """The deliveries that an earlier process left, oldest first. Raises StoreUnavailable."""
         left = await self._run(self._left)
         self._waiting = len(left)
         if left:

@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 
 from wd_server.chain.faults import BatchRefused, KeyRefused, MethodUnavailable, unavailable
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.chain.pacing import backoff
 from wd_server.chain.pages import TRANSACTION_OPTIONS, TransactionPage, cost_of, page_options
 from wd_server.chain.payloads import UNREADABLE, Transaction
@@ -115,23 +115,27 @@ class Transactions:
         self._retry_mode_at = self._clock() + MODE_SECONDS
 
     async def answers(
-        self, wallet: str, entries: list[Entry], turn: Turn | None
+        self, wallet: str, listed: list[ListedSignature], turn: Turn | None
     ) -> list[msgspec.Raw]:
-        """An answer for each of these entries, perhaps GONE: what it is for shows when it is
+        """An answer for each of these signatures, perhaps GONE: what it is for shows when it is
         decoded."""
-        if entries and self.mode == "transactions_for_address":
+        if listed and self.mode == "transactions_for_address":
             try:
-                answers = await self._fetch_pages(wallet, entries, turn)
+                answers = await self._fetch_pages(wallet, listed, turn)
             except MethodUnavailable:
                 self.fall_back()
             else:
-                if len(answers) == len(entries):
+                if len(answers) == len(listed):
                     return answers
-                return await self._joined(entries, answers, turn)
-        return await self._joined(entries, [], turn)
+                return await self._joined(listed, answers, turn)
+        return await self._joined(listed, [], turn)
 
     async def decoded(
-        self, entries: list[Entry], answers: list[msgspec.Raw], first: int, turn: Turn | None
+        self,
+        listed: list[ListedSignature],
+        answers: list[msgspec.Raw],
+        first: int,
+        turn: Turn | None,
     ) -> list[Transaction]:
         """The next few transactions of a chunk. `answers` are put in order if they aren't. One that
         can't be read is left out: it is nothing to the wallet's others.
@@ -139,31 +143,31 @@ class Transactions:
         They are decoded only now, since they are worked on while they are in the processor's
         cache then: all that follows takes two thirds of the time that it takes by the hundred.
         """
-        part = entries[first : first + SLICE]
+        part = listed[first : first + SLICE]
         transactions = self._decode(part, answers[first : first + SLICE], in_order=False)
         if transactions is None:
-            answers[:] = await self._joined(entries, answers, turn)
+            answers[:] = await self._joined(listed, answers, turn)
             transactions = self._decode(part, answers[first : first + SLICE], in_order=True)
             if transactions is None:
                 raise unavailable("it gives other transactions than it lists")
         return transactions
 
     async def _joined(
-        self, entries: list[Entry], answers: Sequence[msgspec.Raw], turn: Turn | None
+        self, listed: list[ListedSignature], answers: Sequence[msgspec.Raw], turn: Turn | None
     ) -> list[msgspec.Raw]:
-        """The answers in the order of the entries; what is missing among them is asked for."""
+        """The answers in the order of `listed`; what is missing among them is asked for."""
         found: dict[str, msgspec.Raw] = {}
         for answer in answers:
             signature = self._signed(answer)
             if signature is not None:
                 found[signature] = answer
-        await self._fetch_missing(entries, found, turn)
-        return [found[each.signature] for each in entries]
+        await self._fetch_missing(listed, found, turn)
+        return [found[each.signature] for each in listed]
 
     async def _fetch_pages(
-        self, wallet: str, entries: list[Entry], turn: Turn | None
+        self, wallet: str, listed: list[ListedSignature], turn: Turn | None
     ) -> list[msgspec.Raw]:
-        slots = {"gte": entries[0].slot, "lte": entries[-1].slot}
+        slots = {"gte": listed[0].slot, "lte": listed[-1].slot}
         answers: list[msgspec.Raw] = []
         token: str | None = None
         tokens: set[str | None] = {None}
@@ -174,7 +178,7 @@ class Transactions:
             self._fit_page(page.data)
             answers += page.data
             token = page.pagination_token
-            if token is None or len(answers) >= len(entries):
+            if token is None or len(answers) >= len(listed):
                 return answers
             if token in tokens or len(tokens) > MAX_BARREN_PAGES:
                 raise unavailable("its pages go in circles")
@@ -208,12 +212,12 @@ class Transactions:
             self._page = min(max(fitting // SMALL_PAGE, 1) * SMALL_PAGE, self._page_limit)
 
     async def _fetch_missing(
-        self, entries: list[Entry], found: dict[str, msgspec.Raw], turn: Turn | None
+        self, listed: list[ListedSignature], found: dict[str, msgspec.Raw], turn: Turn | None
     ) -> None:
         """Fetch those that aren't in `found` yet, until all are."""
         started = self._clock()
         for attempt in itertools.count():
-            missing = [each.signature for each in entries if each.signature not in found]
+            missing = [each.signature for each in listed if each.signature not in found]
             if not missing:
                 return
             wait = backoff(attempt - 1, self._random()) if attempt else 0.0
@@ -224,12 +228,13 @@ class Transactions:
             pairs = zip(missing, answers, strict=True)
             found |= {each: answer for each, answer in pairs if bytes(answer) != b"null"}
             if self._clock() >= started + GONE_SECONDS:
-                nulls = [each for each in entries if each.signature not in found]
+                nulls = [each for each in listed if each.signature not in found]
                 found |= dict.fromkeys(await self._gone(nulls, turn), GONE)
 
-    async def _gone(self, entries: list[Entry], turn: Turn | None) -> list[str]:
-        """Which of these the upstream knows of no more. What is final can't be gone."""
-        signatures = [each.signature for each in entries if each.slot > self.final_slot]
+    async def _gone(self, listed: list[ListedSignature], turn: Turn | None) -> list[str]:
+        """The signatures that the upstream doesn't know any more. A final transaction can't be
+        gone."""
+        signatures = [each.signature for each in listed if each.slot > self.final_slot]
         gone: list[str] = []
         for first in range(0, len(signatures), STATUSES):
             part = signatures[first : first + STATUSES]
@@ -259,23 +264,24 @@ class Transactions:
         return answers
 
     def _decode(
-        self, entries: Sequence[Entry], answers: Sequence[msgspec.Raw], *, in_order: bool
+        self, listed: Sequence[ListedSignature], answers: Sequence[msgspec.Raw], *, in_order: bool
     ) -> list[Transaction] | None:
         """Without those that are GONE or can't be read; None if the answers are for others than
-        these. `in_order`: what doesn't even say whose it is belongs to the entry in its place."""
+        these. `in_order`: an answer that doesn't say whose it is belongs to the signature in its
+        place."""
         transactions = []
-        for entry, answer in zip(entries, answers, strict=True):
+        for one, answer in zip(listed, answers, strict=True):
             if answer is GONE:
                 continue
             try:
                 transaction = self._decoder.decode(answer)
             except UNREADABLE:
                 signature = self._signed(answer)
-                if signature != entry.signature and not (in_order and signature is None):
+                if signature != one.signature and not (in_order and signature is None):
                     return None
-                self._leave_out(entry.signature)
+                self._leave_out(one.signature)
                 continue
-            if transaction.signature != entry.signature:
+            if transaction.signature != one.signature:
                 return None
             transactions.append(transaction)
         return transactions

@@ -1,4 +1,4 @@
-"""Whose turn it is where calls wait for the same thing. Pure.
+"""A fair order for calls that wait for the same resource. Pure.
 
 Turns go round by tenant, and the turns of one tenant by wallet. So the call for somebody's fiftieth
 wallet never stands before the call for somebody else's first. An example, with a tenant A that
@@ -7,8 +7,9 @@ waits with two calls for wallet a and one for b, and a tenant B that came later 
     waiting   A: a a b   B: c
     served    a (A), c (B), b (A), a (A)
 
-What the server asks for all, such as transactions that were pushed, is served after every turn of a
-tenant if it waits: it gets half of the turns at most, and is never more than one turn away.
+The server has calls of its own, such as those for transactions that were pushed. One that waits is
+served after every turn of a tenant: they get half of the turns at most, and are never more than one
+turn away.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -24,28 +25,28 @@ T = TypeVar("T")
 
 
 class Tenant(NamedTuple):
-    """Who asks: an API key with its tokens, a token's subject, or an address. `credits`: what may
-    be spent in its name on a day (UTC); 0: no limit."""
+    """A caller that wants wallets: an API key with its tokens, a token's subject, or an address.
+    `credits`: how many may be spent in its name on a day (UTC); 0: no limit."""
 
     name: str
     credits: int = 0
 
 
 SERVER = Tenant("")
-"""What the server asks for all."""
+"""The server itself, for calls that serve every tenant."""
 
 
 class Turn:
-    """One wallet wherever its calls wait. They are served in the turn of whichever tenant that
-    wants the wallet comes first, of the first TENANTS_MAX. `first`: it was never read to its end
-    before."""
+    """The place of one wallet in every queue where its calls wait. Each call is served in the turn
+    of the tenant that comes first among the first TENANTS_MAX that want the wallet. `first`: the
+    wallet was never read to its end before."""
 
-    __slots__ = ("_wanted", "first", "rotations")
+    __slots__ = ("_wanted", "first", "queues")
 
     def __init__(self, *tenants: Tenant) -> None:
         self._wanted = Counter(tenants)
         self.first = False
-        self.rotations: set[Rotation[Any]] = set()
+        self.queues: set[FairQueue[Any]] = set()
 
     @property
     def tenants(self) -> Collection[Tenant]:
@@ -53,11 +54,11 @@ class Turn:
 
     @property
     def standing(self) -> list[Tenant]:
-        """Those in whose turns it is served."""
+        """The tenants in whose turns it is served."""
         return list(islice(self._wanted, TENANTS_MAX))
 
     def join(self, tenant: Tenant) -> None:
-        """One more who wants it. To be followed by one `leave`."""
+        """One more tenant wants the wallet. To be followed by one `leave`."""
         if len(self._wanted) == 1 and not self._wanted.total():  # the last who left stayed
             self._wanted.clear()
         is_new = tenant not in self._wanted
@@ -75,12 +76,12 @@ class Turn:
             self._stand(self.standing[-1])
 
     def _stand(self, tenant: Tenant) -> None:
-        for rotation in self.rotations:
-            rotation.enter(self, tenant)
+        for queue in self.queues:
+            queue.enter(self, tenant)
 
 
-class Rotation(Generic[T]):
-    """Those who wait, and who of them is next."""
+class FairQueue(Generic[T]):
+    """What waits, of any type, and which of it is served next."""
 
     def __init__(self) -> None:
         self._waiting: dict[Turn, deque[T]] = {}
@@ -101,7 +102,7 @@ class Rotation(Generic[T]):
     def add(self, turn: Turn, waiter: T) -> None:
         if turn not in self._waiting:
             self._waiting[turn] = deque()
-            turn.rotations.add(self)
+            turn.queues.add(self)
             for tenant in turn.standing:
                 self.enter(turn, tenant)
         self._waiting[turn].append(waiter)
@@ -118,8 +119,8 @@ class Rotation(Generic[T]):
             self._leave_if_last(turn)
 
     def pop(self, may: Callable[[Tenant], bool] = lambda _: True) -> tuple[T, Tenant] | None:
-        """The next, and in whose turn. Tenants that may not now are passed over and keep their
-        place. None: nobody waits who may."""
+        """The next waiter, and the tenant in whose turn it is served. Tenants for which `may` is
+        False are skipped and keep their place. None: no other tenant waits."""
         idle: list[Tenant] = []
         found: tuple[Turn, Tenant] | None = None
         for tenant, turns in self._rounds.items():
@@ -159,6 +160,6 @@ class Rotation(Generic[T]):
         self._count -= 1
         if not self._waiting[turn]:
             del self._waiting[turn]
-            turn.rotations.discard(self)
+            turn.queues.discard(self)
         if not self._waiting:
             self._rounds.clear()

@@ -1,5 +1,4 @@
-"""All that this process has of one upstream: its history, what it pushes and delivers, and what
-that costs."""
+"""All that this process has of one upstream: history, pushes, deliveries, and what they cost."""
 
 import time
 from pathlib import Path
@@ -7,14 +6,13 @@ from typing import Final
 
 from tornado.curl_httpclient import CurlAsyncHTTPClient
 
-from wd_server.chain import roll
 from wd_server.chain.assets import Assets
 from wd_server.chain.credits import Credits
 from wd_server.chain.deliveries import Deliveries
+from wd_server.chain.followed_wallets import FILE_NAME, FollowedWalletsFile
 from wd_server.chain.history import History
-from wd_server.chain.live import Live, Pushed
+from wd_server.chain.live import LiveTransactions, PushObserver
 from wd_server.chain.quarantine import FOLDER_NAME, Quarantine
-from wd_server.chain.roll import Roll
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.spool import Spool
 from wd_server.config.settings import Settings
@@ -36,28 +34,30 @@ class Upstream:
         )
         self.history: Final = History(self.rpc)
         self.assets: Final = Assets(self.rpc, tasks=tasks)
-        self.live: Final = Live(
+        self.live: Final = LiveTransactions(
             ws_url.reveal() if ws_url is not None else "",
             self.rpc,
             self.account,
             connections_max=rates.connections if ws_url is not None else 0,
             tasks=tasks,
         )
-        self.roll: Final = Roll(Path(folder, roll.FILE_NAME), self.live.followed, tasks)
-        self.live.changed = self.roll.changed
+        self.followed_wallets: Final = FollowedWalletsFile(
+            Path(folder, FILE_NAME), self.live.followed, tasks
+        )
+        self.live.changed = self.followed_wallets.changed
         quarantine = Quarantine(folder / FOLDER_NAME)
         self.deliveries: Final = Deliveries(
             Spool(folder / "deliveries", quarantine), self.account, tasks
         )
 
-    async def open(self, told: Pushed) -> None:
+    async def open(self, observer: PushObserver) -> None:
         """Raises StoreUnavailable."""
-        self.roll.open()
-        await self.deliveries.open(told)
+        self.followed_wallets.open()
+        await self.deliveries.open(observer)
 
     async def close(self) -> None:
-        """After this nothing is told any more."""
+        """After this nothing is pushed any more."""
         await self.deliveries.close()
         await self.live.close()
-        await self.roll.close()
+        await self.followed_wallets.close()
         await self.assets.close()

@@ -1,6 +1,6 @@
 """One WebSocket to the upstream, kept open: it pings, reconnects, and subscribes anew.
 
-Its URL has the key in it, so nothing of what a failed connection says is repeated.
+Its URL has the key in it, so no text of a failed connection is repeated.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger("upstream")
 
 
-class Subscription:
+class UpstreamSubscription:
     """`number`: the upstream's, while it is acknowledged. `wallets` are those that it is for."""
 
     __slots__ = ("method", "number", "params", "wallets")
@@ -60,14 +60,14 @@ class Subscription:
         self.number: int | None = None
 
 
-class Told(Protocol):
-    """Who has the connection. Must not block or raise."""
+class SocketObserver(Protocol):
+    """Receives what the WebSocket brings. Its methods must not block or raise."""
 
     def on_connected(self) -> None: ...
-    def on_subscribed(self, subscription: Subscription) -> None: ...
-    def on_refused(self, subscription: Subscription, error: UpstreamError) -> None: ...
-    def on_notified(self, subscription: Subscription, message: str | bytes) -> None: ...
-    def on_lost(self, subscriptions: Sequence[Subscription]) -> None:
+    def on_subscribed(self, subscription: UpstreamSubscription) -> None: ...
+    def on_refused(self, subscription: UpstreamSubscription, error: UpstreamError) -> None: ...
+    def on_notified(self, subscription: UpstreamSubscription, message: str | bytes) -> None: ...
+    def on_lost(self, subscriptions: Sequence[UpstreamSubscription]) -> None:
         """Nothing more comes of these until `on_subscribed`. They are subscribed to anew."""
 
 
@@ -87,13 +87,13 @@ class _Message(Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Message)
 
 
-class Connection:
+class UpstreamSocket:
     """Connects with the first subscription. `random` gives [0, 1)."""
 
     def __init__(
         self,
         url: str,
-        told: Told,
+        observer: SocketObserver,
         *,
         random: Callable[[], float] = chance.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -102,16 +102,16 @@ class Connection:
         tasks: Tasks | None = None,
     ) -> None:
         self._url = url
-        self._told = told
+        self._observer = observer
         self._random = random
         self._sleep = sleep
         self._ping_seconds = ping_seconds
         self._open_socket = connect
         self._tasks = tasks or Tasks()
         self._socket: WebSocketClientConnection | None = None
-        self._subscriptions: dict[Subscription, None] = {}
-        self._numbers: dict[int, Subscription] = {}
-        self._asked: dict[int, tuple[Subscription, asyncio.TimerHandle]] = {}
+        self._subscriptions: dict[UpstreamSubscription, None] = {}
+        self._numbers: dict[int, UpstreamSubscription] = {}
+        self._asked: dict[int, tuple[UpstreamSubscription, asyncio.TimerHandle]] = {}
         self._ids = count(1)
         self._task: asyncio.Task[None] | None = None
 
@@ -124,15 +124,15 @@ class Connection:
     def is_open(self) -> bool:
         return self._socket is not None
 
-    def subscribe(self, subscription: Subscription) -> None:
+    def subscribe(self, subscription: UpstreamSubscription) -> None:
         self._subscriptions[subscription] = None
         if self._task is None:
             self._task = self._tasks.keep("websocket", self._stay)
         elif self._socket is not None:
             self._ask(subscription)
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Nothing more is told of it. Twice is no error."""
+    def unsubscribe(self, subscription: UpstreamSubscription) -> None:
+        """Nothing more comes of it. Twice is no error."""
         self._subscriptions.pop(subscription, None)
         number, subscription.number = subscription.number, None
         if number is not None:
@@ -159,7 +159,7 @@ class Connection:
             return False
         self._socket = socket
         try:
-            self._told.on_connected()
+            self._observer.on_connected()
             for subscription in list(self._subscriptions):
                 self._ask(subscription)
             await over.wait()
@@ -198,7 +198,7 @@ class Connection:
             return None
 
     def _forget(self) -> None:
-        """What the connection knew that has ended."""
+        """Drop the state of a connection that has ended."""
         for _, timer in self._asked.values():
             timer.cancel()
         self._asked.clear()
@@ -208,9 +208,9 @@ class Connection:
             subscription.number = None
         if lost:
             _log.warning("the WebSocket to the upstream broke", subscriptions=len(lost))
-            self._told.on_lost(lost)
+            self._observer.on_lost(lost)
 
-    def _ask(self, subscription: Subscription) -> None:
+    def _ask(self, subscription: UpstreamSubscription) -> None:
         number = next(self._ids)
         loop = asyncio.get_running_loop()
         timer = loop.call_later(ACKNOWLEDGE_SECONDS, self._drop)
@@ -244,12 +244,12 @@ class Connection:
         if head.params is not None:
             subscription = self._numbers.get(head.params.subscription)
             if subscription is not None:
-                self._told.on_notified(subscription, message)
+                self._observer.on_notified(subscription, message)
         elif isinstance(head.id, int) and head.id in self._asked:
             self._on_answer(head, *self._asked.pop(head.id))
 
     def _on_answer(
-        self, head: _Message, subscription: Subscription, timer: asyncio.TimerHandle
+        self, head: _Message, subscription: UpstreamSubscription, timer: asyncio.TimerHandle
     ) -> None:
         timer.cancel()
         gone = subscription not in self._subscriptions
@@ -257,14 +257,14 @@ class Connection:
             fault = head.error or Fault()
             if not gone:
                 self._subscriptions.pop(subscription)
-                self._told.on_refused(subscription, faults.failure(fault, subscription.method))
+                self._observer.on_refused(subscription, faults.failure(fault, subscription.method))
             return
         subscription.number = head.result
         self._numbers[head.result] = subscription
         if gone:  # while it was asked for
             self.unsubscribe(subscription)
         else:
-            self._told.on_subscribed(subscription)
+            self._observer.on_subscribed(subscription)
 
 
 def _look_at_error(written: asyncio.Future[None]) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from wd_server.chain.listing import Cursor, Entry
+from wd_server.chain.listing import Cursor, ListedSignature
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
 from wd_server.events import event
@@ -28,7 +28,7 @@ from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read
 from wd_server.sync.proof import COUNTED, Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
-from wd_server.trading.trade import CostBasis, Swap, Trade
+from wd_server.trading.trade import CostBasisMethod, RawTrade, Trade
 from wd_server.trading.wire import trade_of
 
 # Transactions in a tail: each is stored with every append. A wallet that does more until they are
@@ -70,7 +70,7 @@ class Book:
     to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
     read it all comes in order."""
 
-    def __init__(self, wallet: str, cost_basis: CostBasis, epoch: int) -> None:
+    def __init__(self, wallet: str, cost_basis: CostBasisMethod, epoch: int) -> None:
         self.wallet = wallet
         self.epoch = epoch
         self.seq = 0
@@ -89,7 +89,7 @@ class Book:
         self._loose: dict[str, Recent] = {}
 
     @classmethod
-    def restored(cls, wallet: str, cost_basis: CostBasis, epoch: int, data: bytes) -> Self:
+    def restored(cls, wallet: str, cost_basis: CostBasisMethod, epoch: int, data: bytes) -> Self:
         """The book as it was stored. Raises Unreadable, also for another cost basis, and
         WrittenByNewer."""
         stored = checkpoint.unpack(data)
@@ -218,7 +218,7 @@ class Book:
             recorded.insert(place, each)
         return recorded
 
-    def compared(self, chain: Sequence[Entry]) -> tuple[list[NewEntry], dict[str, Read]]:
+    def compared(self, chain: Sequence[ListedSignature]) -> tuple[list[NewEntry], dict[str, Read]]:
         """Hold the tail against what the chain has after the cursor. What is right stays; of the
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
         what the chain has taken back is retracted. What is in another slot now was executed anew,
@@ -310,10 +310,10 @@ class Book:
     def _replay(self, recent: Recent) -> Outcome | None:
         outcome = None
         reading = recent.read.reading
-        if reading.swap is not None and recent.value is not None:
-            outcome = self.ledger.record_swap(reading.swap, recent.value)
-        for transfer in reading.transfers:
-            self.ledger.record_transfer(transfer.mint, transfer.decimals, transfer.raw)
+        if reading.trade is not None and recent.value is not None:
+            outcome = self.ledger.record_trade(reading.trade, recent.value)
+        for transfer in reading.postings:
+            self.ledger.record_posting(transfer.mint, transfer.decimals, transfer.raw)
         return outcome
 
     def _count(self, recent: Recent) -> None:
@@ -332,7 +332,7 @@ class Book:
         return [self.entry(event.RETRACT, retract)]
 
     def _trade(
-        self, swap: Swap, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
+        self, swap: RawTrade, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
     ) -> Trade:
         basis, number = self.ledger.cost_basis, self.proof.entries + 1
         return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)

@@ -4,7 +4,7 @@ known. Pure."""
 from collections import deque
 from collections.abc import Sequence
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.sync.book import Book
 from wd_server.sync.interpreted import Read
 
@@ -12,7 +12,7 @@ from wd_server.sync.interpreted import Read
 class Comparison:
     """`chain` is everything after the book's cursor, oldest first. `entries`: for the journal."""
 
-    def __init__(self, book: Book, chain: Sequence[Entry]) -> None:
+    def __init__(self, book: Book, chain: Sequence[ListedSignature]) -> None:
         self.entries, self._again = book.compared(chain)
         self._order = deque(chain)
         self._in_place = {recent.read.signature for recent in book.tail}

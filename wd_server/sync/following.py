@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 
-from wd_server.chain.live import Pushes
+from wd_server.chain.live import PushSource
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.sync.polls import Polls
 from wd_server.sync.session import WalletSession
@@ -30,7 +30,7 @@ class Following:
 
     def __init__(
         self,
-        live: Pushes,
+        live: PushSource,
         attended: Mapping[str, WalletSession],
         polls: Polls,
         work: Callable[[WalletSession], object],
@@ -44,9 +44,9 @@ class Following:
         self._work = work
         self._poll_seconds = poll_seconds
         self._check_seconds = check_seconds
-        live.tell(self)
+        live.set_observer(self)
 
-    # What is pushed (chain.live.Pushed).
+    # What is pushed (chain.live.PushObserver).
 
     def follows(self, wallet: str) -> bool:
         """Whether somebody does, and this node is the one that reads it."""

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction
 from wd_server.chain.price_sources import PriceKey
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
+from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
 from wd_server.trading.prices import Prices, value_of, wanted_prices
-from wd_server.trading.swap import Reading, reading_of
-from wd_server.trading.trade import CostBasis, Leg, Swap, Trade
+from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
 from wd_server.trading.wire import trade_of
 
 # How sure the chain is of a transaction when it is read: two thirds of the stake voted for it.
@@ -30,13 +30,13 @@ class Read(Struct, array_like=True, gc=False):
     slot: int
     signature: str
     failed: bool
-    reading: Reading
+    reading: Interpretation
     index: int | None = None
     stamped: bool = False
 
     @property
-    def swap(self) -> Swap | None:
-        return self.reading.swap
+    def swap(self) -> RawTrade | None:
+        return self.reading.trade
 
     def precedes(self, other: "Read") -> bool:
         """On the chain, as far as that is known."""
@@ -44,7 +44,7 @@ class Read(Struct, array_like=True, gc=False):
             return self.slot < other.slot
         return self.index is not None and other.index is not None and self.index < other.index
 
-    def agrees(self, entry: Entry) -> bool:
+    def agrees(self, entry: ListedSignature) -> bool:
         """With what the chain says of it."""
         swap = self.swap
         late = 0
@@ -52,13 +52,13 @@ class Read(Struct, array_like=True, gc=False):
             late = abs(swap.timestamp - entry.block_time)
         return self.slot == entry.slot and late <= STAMP_SECONDS
 
-    def as_in(self, entry: Entry) -> "Read":
+    def as_in(self, entry: ListedSignature) -> "Read":
         """The same with the block's time, if that is known and another."""
         swap, time = self.swap, entry.block_time
         if swap is None or time is None or self.agrees(entry):
             return self
         swap = msgspec.structs.replace(swap, timestamp=time)
-        reading = msgspec.structs.replace(self.reading, swap=swap)
+        reading = msgspec.structs.replace(self.reading, trade=swap)
         return Read(self.slot, self.signature, self.failed, reading, self.index)
 
 
@@ -69,24 +69,28 @@ def read_of(transaction: AnyTransaction, wallet: str, received_at: int) -> Read:
     else:
         effects = effects_of(transaction, wallet, received_at)
         index, stamped = transaction.transaction_index, transaction.block_time is None
-    reading = reading_of(effects)
+    reading = interpret(effects)
     return Read(effects.slot, effects.signature, effects.failed, reading, index, stamped)
 
 
 def prices_for(read: Iterable[Read]) -> set[PriceKey]:
     """The quotes that would value these trades."""
-    swaps = (each.reading.swap for each in read)
+    swaps = (each.reading.trade for each in read)
     return {key for swap in swaps if swap is not None for key in wanted_prices(swap)}
 
 
 def mints_of(read: Iterable[Read]) -> set[str]:
     """The tokens these trades name."""
-    swaps = (each.reading.swap for each in read)
+    swaps = (each.reading.trade for each in read)
     return {mint for swap in swaps if swap is not None for mint in mints_in(swap)}
 
 
 def previewed(
-    read: Iterable[Read], prices: Prices, symbols: Mapping[str, str], basis: CostBasis, now: float
+    read: Iterable[Read],
+    prices: Prices,
+    symbols: Mapping[str, str],
+    basis: CostBasisMethod,
+    now: float,
 ) -> list[Trade]:
     """Trades without P&L: what came before them isn't known yet."""
     unknown = Outcome(None, None, 0, 0, 0, 0)
@@ -101,13 +105,13 @@ def previewed(
             basis,
         )
         for each in read
-        if (swap := each.reading.swap) is not None
+        if (swap := each.reading.trade) is not None
     ]
 
 
-def legs_of(swap: Swap) -> tuple[Leg, Leg]:
+def legs_of(swap: RawTrade) -> tuple[Leg, Leg]:
     return swap.sold, swap.bought
 
 
-def mints_in(swap: Swap) -> tuple[str, str]:
+def mints_in(swap: RawTrade) -> tuple[str, str]:
     return swap.sold.mint, swap.bought.mint

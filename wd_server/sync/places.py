@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from wd_server.chain.turns import Rotation, Tenant, Turn
+from wd_server.chain.turns import FairQueue, Tenant, Turn
 
 # Wallets that are read for the first time at a time. What each holds while it waits for the
 # upstream would stay with the process: 9 KB for each of 19,000 that come at once. Enough that some
@@ -25,7 +25,7 @@ class Places:
     def __init__(self) -> None:
         self._taken: Counter[Tenant] = Counter()
         self._count = 0
-        self._waiting: Rotation[asyncio.Future[Tenant]] = Rotation()
+        self._waiting: FairQueue[asyncio.Future[Tenant]] = FairQueue()
 
     @asynccontextmanager
     async def taken(self, turn: Turn, *, first: bool) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ from wd_server.sync.checkpoint import UnreadableCheckpoint
 from wd_server.sync.progress import ProgressReport
 from wd_server.sync.sources import Sources
 from wd_server.trading.summary import Position, Summary
-from wd_server.trading.trade import CostBasis
+from wd_server.trading.trade import CostBasisMethod
 
 Status = Literal["running", "incomplete", "complete"]
 
@@ -50,7 +50,7 @@ async def read_report(
     return await asyncio.to_thread(report_of, wallet, book, reads, progress, prices)
 
 
-def restored(wallet: str, cost_basis: CostBasis, stored: bytes | None) -> Book | None:
+def restored(wallet: str, cost_basis: CostBasisMethod, stored: bytes | None) -> Book | None:
     """None if nothing is stored that can be read. Raises WrittenByNewer."""
     try:
         return None if stored is None else Book.restored(wallet, cost_basis, 0, stored)

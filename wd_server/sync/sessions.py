@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from wd_server.chain.credits import Credits
-from wd_server.chain.live import Pushes
+from wd_server.chain.live import PushSource
 from wd_server.chain.turns import Tenant
 from wd_server.errors import (
     InternalError,
@@ -64,7 +64,7 @@ class Sessions:
     def __init__(
         self,
         sources: Sources,
-        live: Pushes,
+        live: PushSource,
         account: Credits,
         poll_seconds: float,
         check_seconds: float,

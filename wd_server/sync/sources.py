@@ -14,7 +14,7 @@ from wd_server.journal.base import Journal
 from wd_server.sync.book import Book
 from wd_server.sync.interpreted import Read
 from wd_server.tasks import Tasks
-from wd_server.trading.trade import CostBasis
+from wd_server.trading.trade import CostBasisMethod
 
 Steps = AsyncGenerator[Listed | Newest | Fetched, None]
 
@@ -63,7 +63,7 @@ class Sources:
     quotes: Quotes
     assets: Symbols
     clock: Callable[[], float]
-    cost_basis: CostBasis
+    cost_basis: CostBasisMethod
     max_wallet_size: int
     turn: Turn = field(default_factory=lambda: Turn(SERVER))
     tasks: Tasks = field(default_factory=Tasks)

@@ -270,7 +270,7 @@ class SyncPass:
         if listed.truncated:  # the tail is older than what is read at all
             book.settle_all()
             return
-        self._comparison = Comparison(book, listed.entries)
+        self._comparison = Comparison(book, listed.signatures)
         self._entries += self._comparison.entries
 
     def _enter_rest(self, book: Book) -> None:
@@ -295,7 +295,7 @@ class SyncPass:
     async def _preview(self, book: Book, read: Sequence[Read]) -> None:
         """Show the newest trades at once, and again if there are names and prices soon after."""
         now = self._sources.clock()
-        newest = [each for each in read if each.reading.swap][-PREVIEW_TRADES:]
+        newest = [each for each in read if each.reading.trade][-PREVIEW_TRADES:]
         if not newest:
             return
         basis = book.ledger.cost_basis

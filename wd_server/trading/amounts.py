@@ -1,7 +1,7 @@
 """Raw integers of the chain as the decimals that people and JSON read.
 
 SOL is counted in lamports and USD in nanodollars, so both have nine decimals and every sum and
-division in this room is one of integers. A Decimal appears only where a price comes in and where
+division in this package is one of integers. A Decimal appears only where a price comes in and where
 a number goes out.
 """
 

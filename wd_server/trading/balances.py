@@ -1,4 +1,4 @@
-"""What one wallet's balances say about a transaction, before anything is attributed."""
+"""What one wallet's balances say about a transaction, before anything is attributed_postings."""
 
 from collections.abc import Callable
 from typing import Final

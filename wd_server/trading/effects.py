@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from wd_server.chain.payloads import Instruction, Meta, Transaction
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
-from wd_server.trading.movement import (
+from wd_server.trading.instructions import (
     ACCOUNTS_READ,
-    Call,
-    Movement,
+    DecodedInstruction,
+    ProgramCall,
+    decode_instruction,
     is_readable,
-    movement_of,
 )
-from wd_server.trading.outlays import assumed, attributed
 from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
+from wd_server.trading.sol_postings import assumed_postings, attributed_postings
 
 # Less SOL than this (lamports) is no leg of a trade: rounding, dust sent as advertisement.
 DUST: Final = 10_000
@@ -82,14 +82,14 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
         fee_tokens=changes.fee_tokens,
     )
     tokens = changes.tokens()
-    movements = program = None
+    instructions = program = None
     if meta.err is None and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
-        program, movements = _told(transaction, keys, balances)
+        program, instructions = _decoded(transaction, keys, balances)
     return assembled(
         balances,
         tokens,
-        movements,
+        instructions,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if transaction.block_time is None else transaction.block_time,
@@ -137,7 +137,7 @@ def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
 def assembled(
     balances: Balances,
     tokens: dict[str, TokenDelta],
-    movements: Iterable[Movement] | None,
+    instructions: Iterable[DecodedInstruction] | None,
     *,
     signature: str,
     slot: int,
@@ -146,8 +146,11 @@ def assembled(
     program: Program | None,
     exact: bool = True,
 ) -> Effects:
-    """Effects from what was read; `movements` None: nobody looked."""
-    paid = assumed(balances) if movements is None else attributed(balances, movements)
+    """Effects from what was read; `instructions` None: nobody looked at them."""
+    if instructions is None:
+        paid = assumed_postings(balances)
+    else:
+        paid = attributed_postings(balances, instructions)
     lamports = balances.native + balances.wrapped
     apart = balances.network_fee + paid.fees + paid.rent + paid.sent
     return Effects(
@@ -201,15 +204,15 @@ def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
     return changes
 
 
-def _told(
+def _decoded(
     transaction: Transaction, keys: list[str], balances: Balances
-) -> tuple[Program | None, list[Movement]]:
-    """What the transaction is for, and what it moved, by its own instructions and then those that
+) -> tuple[Program | None, list[DecodedInstruction]]:
+    """What the transaction is for, and what moved SOL in it: its own instructions, then those that
     programs made."""
     groups = [(True, transaction.transaction.message.instructions)]
     groups += [(False, inner.instructions) for inner in transaction.meta.inner_instructions or ()]
     count = len(keys)
-    programs, movements = [], []
+    programs, decoded = [], []
     for outer, instructions in groups:
         for instruction in instructions:
             address = instruction.program_id
@@ -220,11 +223,11 @@ def _told(
             if program is not None:
                 programs.append((program, outer))
             elif is_readable(address, instruction.data, balances):
-                call = Call(address, instruction, outer)
-                movement = movement_of(call, _accounts(instruction, keys), balances)
-                if movement is not None:
-                    movements.append(movement)
-    return outermost(programs), movements
+                call = ProgramCall(address, instruction, outer)
+                one = decode_instruction(call, _accounts(instruction, keys), balances)
+                if one is not None:
+                    decoded.append(one)
+    return outermost(programs), decoded
 
 
 def _accounts(instruction: Instruction, keys: list[str]) -> list[str]:

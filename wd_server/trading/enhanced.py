@@ -17,8 +17,12 @@ from wd_server.trading.effects import (
     may_be_trade,
     outermost,
 )
-from wd_server.trading.movement import Call, Movement, is_readable, movement_of
-from wd_server.trading.outlays import is_rent
+from wd_server.trading.instructions import (
+    DecodedInstruction,
+    ProgramCall,
+    decode_instruction,
+    is_readable,
+)
 from wd_server.trading.programs import (
     FEE_ACCOUNTS,
     PROGRAMS,
@@ -29,6 +33,7 @@ from wd_server.trading.programs import (
     STABLE_MINTS,
     Program,
 )
+from wd_server.trading.sol_postings import is_rent
 
 # Mints that end so have 6 decimals: Pump.fun makes them.
 PUMP_SUFFIX: Final = "pump"
@@ -52,18 +57,18 @@ def effects_of_enhanced(
     else:
         balances, tokens = _from_transfers(transaction, wallet)
     failed = transaction.transaction_error is not None
-    movements: list[Movement] | None = None
+    instructions: list[DecodedInstruction] | None = None
     program = None
     if not failed and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
         calls = list(_calls(transaction))
         program = outermost(_programs(calls)) or SOURCES.get(transaction.source)
-        movements = list(_movements(transaction, calls, balances))
+        instructions = list(_decoded(transaction, calls, balances))
     timestamp = transaction.timestamp
     return assembled(
         balances,
         tokens,
-        movements,
+        instructions,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if timestamp is None else timestamp,
@@ -153,43 +158,45 @@ def _decimals(mint: str, printed: int) -> int:
     return PUMP_DECIMALS if mint.endswith(PUMP_SUFFIX) else printed
 
 
-def _calls(transaction: EnhancedTransaction) -> Iterator[Call]:
+def _calls(transaction: EnhancedTransaction) -> Iterator[ProgramCall]:
     for instruction in transaction.instructions or ():
         if isinstance(instruction, str):
-            yield Call(instruction, Instruction(), True)
+            yield ProgramCall(instruction, Instruction(), True)
             continue
-        yield Call(instruction.program_id or "", instruction, True)
+        yield ProgramCall(instruction.program_id or "", instruction, True)
         for inner in instruction.inner_instructions or ():
-            yield Call(inner.program_id or "", inner, False)
+            yield ProgramCall(inner.program_id or "", inner, False)
 
 
-def _programs(calls: list[Call]) -> Iterator[tuple[Program, bool]]:
+def _programs(calls: list[ProgramCall]) -> Iterator[tuple[Program, bool]]:
     for call in calls:
         if call.program in PROGRAMS:
             yield PROGRAMS[call.program], call.outer
 
 
-def _movements(
-    transaction: EnhancedTransaction, calls: list[Call], balances: Balances
-) -> Iterator[Movement]:
+def _decoded(
+    transaction: EnhancedTransaction, calls: list[ProgramCall], balances: Balances
+) -> Iterator[DecodedInstruction]:
     """From the instructions where they are whole, otherwise from the transfers."""
     if any(call.instruction.data for call in calls):
         for call in calls:
             if is_readable(call.program, call.instruction.data, balances):
                 accounts = [str(account) for account in call.instruction.accounts]
-                movement = movement_of(call, accounts, balances)
-                if movement is not None:
-                    yield movement
+                one = decode_instruction(call, accounts, balances)
+                if one is not None:
+                    yield one
         return
     for moved in transaction.native_transfers or ():
         source, target = moved.from_user_account or "", moved.to_user_account or ""
         if is_rent(moved.amount):
-            yield Movement("create", source, target, moved.amount, False)
+            yield DecodedInstruction("create", source, target, moved.amount, False)
         else:
-            yield Movement("transfer", source, target, moved.amount, False)
+            yield DecodedInstruction("transfer", source, target, moved.amount, False)
     for transfer in transaction.token_transfers or ():
         target = transfer.to_user_account or ""
         if transfer.mint == SOL and target in FEE_ACCOUNTS:
             balances.fee_tokens.add(target)
             lamports = int(transfer.token_amount.scaleb(SOL_DECIMALS))
-            yield Movement("tokens", transfer.from_user_account or "", target, lamports, False)
+            yield DecodedInstruction(
+                "tokens", transfer.from_user_account or "", target, lamports, False
+            )

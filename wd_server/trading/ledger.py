@@ -1,6 +1,6 @@
-"""A wallet's book: what each trade cost, what it realized, what is left.
+"""A wallet's ledger: what each trade cost, what it realized, what is left.
 
-Two books are kept side by side, one in SOL and one in USD, by the same rules:
+It counts in SOL and in USD side by side, by the same rules:
 
 1.  SOL is money: it has no lots, and spending it realizes nothing. Everything else is a position,
     stable coins too. In USD a stable coin is always worth and always cost its face.
@@ -14,8 +14,8 @@ Two books are kept side by side, one in SOL and one in USD, by the same rules:
     unknown, becomes the cost of what it got, and the result comes when that is sold for a value.
     So a token sold for USDC has a `pnl_sol` of 0 where no price of SOL is known, and the gain
     shows when the USDC is sold for SOL.
-5.  A transfer in brings units of unknown cost, a transfer out takes the oldest units (FIFO) or a
-    share of the pool (average) together with their cost. Neither realizes anything.
+5.  A posting beside a trade realizes nothing. A transfer in brings units of unknown cost, a
+    transfer out takes the oldest units (FIFO) or a share of the pool (average) with their cost.
 6.  P&L in USD is given where the trade has a value in USD and no unit it gave was bought
     without one. Fees are counted apart and are in no cost and no proceeds.
 
@@ -33,11 +33,11 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.errors import InternalError
-from wd_server.trading.lots import Basis, Holding
+from wd_server.trading.lots import CostBasis, OpenPosition
 from wd_server.trading.prices import Value, face_value, sol_leg
 from wd_server.trading.programs import SOL, STABLE_MINTS
 from wd_server.trading.summary import Position, Summary, Totals, position_of
-from wd_server.trading.trade import CostBasis, Leg, Swap
+from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade
 
 # Grows with every change of what a checkpoint means, so that an older one is not misread.
 CHECKPOINT_VERSION = 1
@@ -50,12 +50,12 @@ FINGERPRINT_BYTES = 8
 
 
 class Outcome(Struct, frozen=True, array_like=True, gc=False):
-    """What a trade did to the book.
+    """What a trade did to the ledger.
 
     `pnl_*` (lamports, nanodollars) is None for a buy; `pnl_nanousd` also where rule 6 says so.
     `cost_*` is the known cost of what was given. `unmatched_raw`: units sold whose cost in SOL is
     unknown (0 for a buy). `position_raw`: units left of the token sold by a sell, of the token
-    bought by a buy or a swap.
+    bought by a buy or a trade.
     """
 
     pnl_lamports: int | None
@@ -66,7 +66,7 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     position_raw: int
 
 
-class _Settled(Struct, frozen=True, gc=False):
+class _Settlement(Struct, frozen=True, gc=False):
     """One currency's side of a trade: the bought units but the `unknown` ones cost `cost`."""
 
     gain: int
@@ -77,36 +77,38 @@ class _Settled(Struct, frozen=True, gc=False):
 
 class _Checkpoint(Struct, array_like=True):
     version: int
-    cost_basis: CostBasis
+    cost_basis: CostBasisMethod
     totals: Totals
-    holdings: dict[str, Holding]
+    positions: dict[str, OpenPosition]
     closed: dict[str, int | None]
 
 
 class Ledger:
-    """One wallet's book under one cost basis. Trades and transfers come in chain order."""
+    """One wallet's ledger under one cost basis method. Trades and postings come in chain order."""
 
-    def __init__(self, cost_basis: CostBasis) -> None:
-        self._cost_basis: CostBasis = cost_basis
+    def __init__(self, cost_basis: CostBasisMethod) -> None:
+        self._cost_basis: CostBasisMethod = cost_basis
         self._totals = Totals()
-        self._holdings: dict[str, Holding] = {}
-        # Tokens that were traded and aren't held now, by fingerprint: their Holding.result.
+        self._positions: dict[str, OpenPosition] = {}
+        # Tokens that were traded and have no position now, by fingerprint: the last one's `result`.
         self._closed: dict[str, int | None] = {}
 
     @property
-    def cost_basis(self) -> CostBasis:
+    def cost_basis(self) -> CostBasisMethod:
         return self._cost_basis
 
-    def record_swap(self, swap: Swap, value: Value) -> Outcome:
-        """Book a trade that is worth `value`. A leg in SOL outweighs what `value` says of SOL."""
-        sold, bought = swap.sold, swap.bought
-        is_buy = swap.action == "buy"
-        lamports = sol_leg(swap)
+    def record_trade(self, trade: RawTrade, value: Value) -> Outcome:
+        """Record a trade that is worth `value`. A leg in SOL outweighs what `value` says of SOL."""
+        sold, bought = trade.sold, trade.bought
+        is_buy = trade.action == "buy"
+        lamports = sol_leg(trade)
         if lamports is None:
             lamports = value.lamports
         nanousd = value.nanousd
         if sold.mint == SOL:
-            given = Basis(sold.raw, sold.raw, nanousd or 0, 0, sold.raw if nanousd is None else 0)
+            given = CostBasis(
+                sold.raw, sold.raw, nanousd or 0, 0, sold.raw if nanousd is None else 0
+            )
         else:
             given = self._give(sold)
         units = given.quantity
@@ -116,55 +118,56 @@ class Ledger:
             self._receive(bought, in_sol, in_usd)
         if sold.mint != SOL:
             has_result = not is_buy and lamports is not None and given.unknown_sol < units
-            self._settle_holding(sold.mint, in_sol.gain if has_result else None)
+            self._settle_position(sold.mint, in_sol.gain if has_result else None)
         counts_usd = nanousd is not None and not given.unpriced
-        self._count(swap, lamports, nanousd, in_sol, in_usd if counts_usd else None)
+        self._count(trade, lamports, nanousd, in_sol, in_usd if counts_usd else None)
         return Outcome(
             pnl_lamports=None if is_buy else in_sol.gain,
             pnl_nanousd=in_usd.gain if counts_usd and not is_buy else None,
             cost_lamports=given.lamports,
             cost_nanousd=given.nanousd,
             unmatched_raw=0 if is_buy else given.unknown_sol,
-            position_raw=self._held(sold.mint if swap.action == "sell" else bought.mint),
+            position_raw=self._held(sold.mint if trade.action == "sell" else bought.mint),
         )
 
-    def record_transfer(self, mint: str, decimals: int, raw: int) -> None:
-        """Book `raw` units that came (positive) or left (negative) without a trade."""
+    def record_posting(self, mint: str, decimals: int, raw: int) -> None:
+        """Record `raw` units that came (positive) or left (negative) without a trade."""
         if not raw or mint == SOL:
             return
-        holding = self._holdings.get(mint)
+        position = self._positions.get(mint)
         if raw > 0:
-            if holding is None:
-                holding = self._open(mint, decimals)
+            if position is None:
+                position = self._open(mint, decimals)
             if mint in STABLE_MINTS:
-                basis = Basis(raw, 0, face_value(raw, decimals), raw)
+                cost = CostBasis(raw, 0, face_value(raw, decimals), raw)
             else:
-                basis = Basis(raw, 0, 0, raw, raw)
-            holding.add(basis, self._cost_basis)
-        elif holding is not None:
-            self._totals.transferred_lamports += holding.take(-raw).lamports
-            if not holding.quantity:
-                self._close(mint, holding)
+                cost = CostBasis(raw, 0, 0, raw, raw)
+            position.add(cost, self._cost_basis)
+        elif position is not None:
+            self._totals.transferred_lamports += position.take(-raw).lamports
+            if not position.quantity:
+                self._close(mint, position)
 
     def summary(self) -> Summary:
-        return self._totals.summary(self._cost_basis, len(self._holdings))
+        return self._totals.summary(self._cost_basis, len(self._positions))
 
     def held(self) -> list[str]:
         """Mints, in the order they were first got."""
-        return list(self._holdings)
+        return list(self._positions)
 
     def positions(self, prices: Mapping[str, Decimal] = NO_PRICES) -> list[Position]:
         """What is held, in the order it was first got. `prices`: USD per whole unit now, by mint,
         as far as they are known."""
         return [
-            position_of(mint, holding, prices.get(mint)) for mint, holding in self._holdings.items()
+            position_of(mint, position, prices.get(mint))
+            for mint, position in self._positions.items()
         ]
 
     def to_bytes(self) -> bytes:
         """Everything, for `from_bytes`: about 30 bytes a closed token, 70 an open one, 50 a lot."""
         return msgspec.json.encode(
             _Checkpoint(
-                CHECKPOINT_VERSION, self._cost_basis, self._totals, self._holdings, self._closed
+                CHECKPOINT_VERSION, self._cost_basis, self._totals, self._positions, self._closed
             )
         )
 
@@ -179,81 +182,81 @@ class Ledger:
             raise InternalError(_UNREADABLE)
         ledger = cls(stored.cost_basis)
         ledger._totals = stored.totals
-        ledger._holdings = stored.holdings
+        ledger._positions = stored.positions
         ledger._closed = stored.closed
         return ledger
 
-    def _give(self, leg: Leg) -> Basis:
-        holding = self._holdings.get(leg.mint)
-        if holding is None:
-            holding = self._open(leg.mint, leg.decimals)
-        self._mark_traded(holding)
-        given = holding.take(leg.raw)
+    def _give(self, leg: Leg) -> CostBasis:
+        position = self._positions.get(leg.mint)
+        if position is None:
+            position = self._open(leg.mint, leg.decimals)
+        self._mark_traded(position)
+        given = position.take(leg.raw)
         if leg.mint in STABLE_MINTS:
             face = face_value(leg.raw, leg.decimals)
-            return Basis(given.quantity, given.lamports, face, given.unknown_sol)
+            return CostBasis(given.quantity, given.lamports, face, given.unknown_sol)
         return given
 
-    def _receive(self, leg: Leg, in_sol: _Settled, in_usd: _Settled) -> None:
-        holding = self._holdings.get(leg.mint)
-        if holding is None:
-            holding = self._open(leg.mint, leg.decimals)
-        self._mark_traded(holding)
-        holding.add(
-            Basis(leg.raw, in_sol.cost, in_usd.cost, in_sol.unknown, in_usd.unknown),
+    def _receive(self, leg: Leg, in_sol: _Settlement, in_usd: _Settlement) -> None:
+        position = self._positions.get(leg.mint)
+        if position is None:
+            position = self._open(leg.mint, leg.decimals)
+        self._mark_traded(position)
+        position.add(
+            CostBasis(leg.raw, in_sol.cost, in_usd.cost, in_sol.unknown, in_usd.unknown),
             self._cost_basis,
         )
 
-    def _settle_holding(self, mint: str, gain: int | None) -> None:
-        """Book a sale's result on its token, and forget the token if none is left."""
-        holding = self._holdings[mint]
+    def _settle_position(self, mint: str, gain: int | None) -> None:
+        """Add a sale's result to its position, and close the position if nothing is left."""
+        position = self._positions[mint]
         if gain is not None:
             totals = self._totals
-            if holding.result is None:
+            if position.result is None:
                 totals.tokens_sold += 1
-                holding.result = 0
-            won = holding.result > 0
-            holding.result += gain
-            totals.tokens_won += (holding.result > 0) - won
-        if not holding.quantity:
-            self._close(mint, holding)
+                position.result = 0
+            won = position.result > 0
+            position.result += gain
+            totals.tokens_won += (position.result > 0) - won
+        if not position.quantity:
+            self._close(mint, position)
 
-    def _open(self, mint: str, decimals: int) -> Holding:
-        holding = Holding(decimals, 0, [])
+    def _open(self, mint: str, decimals: int) -> OpenPosition:
+        position = OpenPosition(decimals, 0, [])
         if self._closed:
             fingerprint = _fingerprint(mint)
             if fingerprint in self._closed:
-                holding.result = self._closed.pop(fingerprint)
-                holding.traded = True
-        self._holdings[mint] = holding
-        return holding
+                position.result = self._closed.pop(fingerprint)
+                position.traded = True
+        self._positions[mint] = position
+        return position
 
-    def _close(self, mint: str, holding: Holding) -> None:
-        del self._holdings[mint]
-        if holding.traded:
-            self._closed[_fingerprint(mint)] = holding.result
+    def _close(self, mint: str, position: OpenPosition) -> None:
+        del self._positions[mint]
+        if position.traded:
+            self._closed[_fingerprint(mint)] = position.result
 
-    def _mark_traded(self, holding: Holding) -> None:
-        if not holding.traded:
-            holding.traded = True
+    def _mark_traded(self, position: OpenPosition) -> None:
+        if not position.traded:
+            position.traded = True
             self._totals.tokens_traded += 1
 
     def _held(self, mint: str) -> int:
-        holding = self._holdings.get(mint)
-        return 0 if holding is None else holding.quantity
+        position = self._positions.get(mint)
+        return 0 if position is None else position.quantity
 
     def _count(
         self,
-        swap: Swap,
+        trade: RawTrade,
         lamports: int | None,
         nanousd: int | None,
-        in_sol: _Settled,
-        in_usd: _Settled | None,
+        in_sol: _Settlement,
+        in_usd: _Settlement | None,
     ) -> None:
         totals = self._totals
-        if swap.action == "buy":
+        if trade.action == "buy":
             totals.buys += 1
-        elif swap.action == "sell":
+        elif trade.action == "sell":
             totals.sells += 1
         else:
             totals.swaps += 1
@@ -267,10 +270,10 @@ class Ledger:
         if in_usd is not None:
             totals.realized_nanousd += in_usd.gain
             totals.unmatched_nanousd += in_usd.unmatched
-        totals.fee_lamports += swap.fee_lamports
+        totals.fee_lamports += trade.fee_lamports
         if totals.first_trade_at is None:
-            totals.first_trade_at = swap.timestamp
-        totals.last_trade_at = swap.timestamp
+            totals.first_trade_at = trade.timestamp
+        totals.last_trade_at = trade.timestamp
 
 
 _UNREADABLE = "The stored state of this wallet can't be read here; it has to be analysed anew."
@@ -278,15 +281,15 @@ _UNREADABLE = "The stored state of this wallet can't be read here; it has to be 
 
 def _settle(
     units: int, unknown: int, cost: int, value: int | None, bought: int, is_buy: bool
-) -> _Settled:
+) -> _Settlement:
     """One currency's side: the `units` given but the `unknown` ones cost `cost`; all went for
     `value`."""
     if value is None:
-        return _Settled(0, 0, bought * unknown // units if unknown else 0, cost)
+        return _Settlement(0, 0, bought * unknown // units if unknown else 0, cost)
     matched = value * (units - unknown) // units if unknown else value
     if is_buy:
-        return _Settled(0, value - matched, 0, cost + value - matched)
-    return _Settled(matched - cost, value - matched, 0, value)
+        return _Settlement(0, value - matched, 0, cost + value - matched)
+    return _Settlement(matched - cost, value - matched, 0, value)
 
 
 def _fingerprint(mint: str) -> str:

@@ -1,9 +1,9 @@
-"""What a swap was worth, in SOL and in USD.
+"""What a trade was worth, in SOL and in USD.
 
 SOL on either side gives the value in SOL exactly; a stable coin on either side gives the value in
 USD at its face, one dollar each. What is missing then comes from the price of SOL in that minute.
-A swap of two other tokens is worth what the sold one was quoted at, otherwise the bought one.
-Without the quotes it takes, the swap has no value in that currency.
+A trade of two other tokens is worth what the sold one was quoted at, otherwise the bought one.
+Without the quotes it takes, the trade has no value in that currency.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from msgspec import Struct
 from wd_server.chain.price_sources import PriceKey
 from wd_server.trading.amounts import COIN_DECIMALS, EXACT, coin_or_none
 from wd_server.trading.programs import SOL, STABLE_MINTS
-from wd_server.trading.trade import Leg, Swap
+from wd_server.trading.trade import Leg, RawTrade
 
 Prices = Mapping[PriceKey, Decimal]
 """USD per whole unit, positive and finite."""
 
 
 class Value(Struct, frozen=True, array_like=True, gc=False):
-    """Worth of a swap: lamports and nanodollars, None where no source knows."""
+    """Worth of a trade: lamports and nanodollars, None where no source knows."""
 
     lamports: int | None
     nanousd: int | None
@@ -31,10 +31,10 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
         return coin_or_none(self.nanousd)
 
 
-def wanted_prices(swap: Swap) -> tuple[PriceKey, ...]:
-    """The quotes `value_of` can use for this swap; none if it needs none."""
-    minute = swap.timestamp // 60
-    sold, bought = swap.sold.mint, swap.bought.mint
+def wanted_prices(trade: RawTrade) -> tuple[PriceKey, ...]:
+    """The quotes `value_of` can use for this trade; none if it needs none."""
+    minute = trade.timestamp // 60
+    sold, bought = trade.sold.mint, trade.bought.mint
     has_stable = sold in STABLE_MINTS or bought in STABLE_MINTS
     if SOL in (sold, bought):
         return () if has_stable else ((SOL, minute),)
@@ -43,11 +43,11 @@ def wanted_prices(swap: Swap) -> tuple[PriceKey, ...]:
     return (SOL, minute), (sold, minute), (bought, minute)
 
 
-def value_of(swap: Swap, prices: Prices) -> Value:
-    """The swap's value from its own legs, and from `prices` where they don't say."""
-    minute = swap.timestamp // 60
-    lamports = sol_leg(swap)
-    nanousd = _stable_leg(swap)
+def value_of(trade: RawTrade, prices: Prices) -> Value:
+    """The trade's value from its own legs, and from `prices` where they don't say."""
+    minute = trade.timestamp // 60
+    lamports = sol_leg(trade)
+    nanousd = _stable_leg(trade)
     if lamports is not None and nanousd is not None:
         return Value(lamports, nanousd)
     sol_price = prices.get((SOL, minute))
@@ -56,19 +56,19 @@ def value_of(swap: Swap, prices: Prices) -> Value:
             nanousd = int(EXACT.multiply(sol_price, lamports))
         return Value(lamports, nanousd)
     if nanousd is None:
-        nanousd = _quoted(swap.sold, minute, prices)
+        nanousd = _quoted(trade.sold, minute, prices)
     if nanousd is None:
-        nanousd = _quoted(swap.bought, minute, prices)
+        nanousd = _quoted(trade.bought, minute, prices)
     if nanousd is not None and sol_price is not None:
         lamports = int(EXACT.divide_int(Decimal(nanousd), sol_price))
     return Value(lamports, nanousd)
 
 
-def sol_leg(swap: Swap) -> int | None:
+def sol_leg(trade: RawTrade) -> int | None:
     """Lamports of the leg that is SOL, None if neither is."""
-    if swap.sold.mint == SOL:
-        return swap.sold.raw
-    return swap.bought.raw if swap.bought.mint == SOL else None
+    if trade.sold.mint == SOL:
+        return trade.sold.raw
+    return trade.bought.raw if trade.bought.mint == SOL else None
 
 
 def face_value(raw: int, decimals: int) -> int:
@@ -77,9 +77,9 @@ def face_value(raw: int, decimals: int) -> int:
     return dollars
 
 
-def _stable_leg(swap: Swap) -> int | None:
+def _stable_leg(trade: RawTrade) -> int | None:
     # Of two stable coins what came in counts, so that what the exchange kept shows as a loss.
-    for leg in (swap.bought, swap.sold):
+    for leg in (trade.bought, trade.sold):
         if leg.mint in STABLE_MINTS:
             return face_value(leg.raw, leg.decimals)
     return None

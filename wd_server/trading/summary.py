@@ -5,8 +5,8 @@ from decimal import Decimal
 from msgspec import Struct
 
 from wd_server.trading.amounts import COIN_DECIMALS, EXACT, coin_of, decimal_of, unit_price
-from wd_server.trading.lots import Holding
-from wd_server.trading.trade import CostBasis
+from wd_server.trading.lots import OpenPosition
+from wd_server.trading.trade import CostBasisMethod
 
 # Decimals of a rate: a hundredth of a per cent.
 RATE_STEP = Decimal("0.0001")
@@ -23,7 +23,7 @@ class Summary(Struct, frozen=True, gc=False):
     `win_rate` the second over the first (0 to 1, None without a sale). Times are unix seconds.
     """
 
-    cost_basis: CostBasis
+    cost_basis: CostBasisMethod
     trades: int
     buys: int
     sells: int
@@ -69,7 +69,7 @@ class Totals(Struct, array_like=True, gc=False):
     first_trade_at: int | None = None
     last_trade_at: int | None = None
 
-    def summary(self, cost_basis: CostBasis, open_positions: int) -> Summary:
+    def summary(self, cost_basis: CostBasisMethod, open_positions: int) -> Summary:
         trades = self.buys + self.sells + self.swaps
         return Summary(
             cost_basis=cost_basis,
@@ -129,10 +129,10 @@ class Position(Struct, frozen=True, gc=False):
     unrealized_pnl_usd: Decimal | None = None
 
 
-def position_of(mint: str, holding: Holding, price: Decimal | None = None) -> Position:
+def position_of(mint: str, position: OpenPosition, price: Decimal | None = None) -> Position:
     """`price`: USD per whole unit now."""
-    held = holding.cost()
-    decimals = holding.decimals
+    held = position.cost()
+    decimals = position.decimals
     known_sol = held.quantity - held.unknown_sol
     known_usd = held.quantity - held.unknown_usd
     # A pool sold down to a few units can have a lamport of cost left and no whole unit of it.
@@ -148,7 +148,7 @@ def position_of(mint: str, holding: Holding, price: Decimal | None = None) -> Po
         cost_usd=cost_usd,
         average_cost_sol=_per_unit(cost_sol, known_sol, decimals),
         average_cost_usd=_per_unit(cost_usd, known_usd, decimals),
-        realized_pnl_sol=None if holding.result is None else coin_of(holding.result),
+        realized_pnl_sol=None if position.result is None else coin_of(position.result),
         price_usd=price,
         value_usd=_worth(held.quantity, decimals, price),
         unrealized_pnl_usd=_unrealized(known_usd, decimals, price, held.nanousd),

@@ -1,4 +1,4 @@
-"""A trade: what it is on the way through the house, and what it is on the wire."""
+"""A trade in raw units, as the packages pass it on, and the trade on the wire."""
 
 from decimal import Decimal
 from typing import Literal
@@ -7,7 +7,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 Action = Literal["buy", "sell", "swap"]
 Confidence = Literal["high", "low"]
-CostBasis = Literal["fifo", "average"]
+CostBasisMethod = Literal["fifo", "average"]
+"""Which units a sale consumes: the oldest lots, or a share of one pool."""
 
 
 class Leg(Struct, frozen=True, array_like=True, gc=False):
@@ -18,8 +19,8 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
     decimals: int
 
 
-class Swap(Struct, frozen=True, array_like=True, gc=False):
-    """What a transaction traded for the wallet, before anything is known of its P&L.
+class RawTrade(Struct, frozen=True, array_like=True, gc=False):
+    """What a transaction exchanged for the wallet, in raw units and without P&L.
 
     Both legs are positive and gross: `fee_lamports` (network fee, tips and platform fees
     together) is set apart and in neither. `timestamp` is unix seconds.
@@ -36,8 +37,9 @@ class Swap(Struct, frozen=True, array_like=True, gc=False):
     confidence: Confidence
 
 
-class Transfer(Struct, frozen=True, array_like=True, gc=False):
-    """A token that came or went and was no leg of a trade. `raw` is less than 0 if it went."""
+class Posting(Struct, frozen=True, array_like=True, gc=False):
+    """Units of one token that came in or went out, where they were no leg of a trade. `raw` is less
+    than 0 if they went out."""
 
     mint: str
     raw: int
@@ -68,7 +70,7 @@ class Trade(Struct, frozen=True, gc=False):
     fee_sol: Decimal
     pnl_usd: Decimal | None
     pnl_sol: Decimal | None
-    cost_basis: CostBasis
+    cost_basis: CostBasisMethod
     unmatched_amount: Decimal
     position_amount: Decimal
     priced: bool

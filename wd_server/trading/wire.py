@@ -1,4 +1,4 @@
-"""The wire's trade, put together from what the chain did and what the book says of it."""
+"""Builds the wire's trade from what the chain recorded and what the ledger says of it."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,17 @@ from wd_server.trading.amounts import coin_of, coin_or_none, decimal_of, unit_pr
 from wd_server.trading.ledger import Outcome
 from wd_server.trading.prices import Value
 from wd_server.trading.programs import SOL
-from wd_server.trading.trade import CostBasis, Leg, Swap, TokenAmount, Trade
+from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, TokenAmount, Trade
 
 
 def trade_of(
-    swap: Swap,
+    trade: RawTrade,
     value: Value,
     outcome: Outcome,
     symbols: Mapping[str, str],
     commitment: str,
     emitted_at_ms: int,
-    cost_basis: CostBasis,
+    cost_basis: CostBasisMethod,
     number: int | UnsetType = UNSET,
 ) -> Trade:
     """Section 3 of the public contract.
@@ -27,28 +27,28 @@ def trade_of(
     sell, bought by a buy or a swap; except that what a swap has unmatched is of the token sold.
     A mint without a symbol stands for itself. Encode with `decimal_format="number"`.
     """
-    sold, bought = _token(swap.sold, symbols), _token(swap.bought, symbols)
-    base = sold if swap.action == "sell" else bought
+    sold, bought = _token(trade.sold, symbols), _token(trade.bought, symbols)
+    base = sold if trade.action == "sell" else bought
     value_usd = value.usd
     return Trade(
-        signature=swap.signature,
-        slot=swap.slot,
-        timestamp=swap.timestamp,
-        action=swap.action,
+        signature=trade.signature,
+        slot=trade.slot,
+        timestamp=trade.timestamp,
+        action=trade.action,
         token_in=sold,
         token_out=bought,
         price_usd=None if value_usd is None else unit_price(value_usd, base.amount),
         value_usd=value_usd,
         value_sol=coin_or_none(value.lamports),
-        fee_sol=coin_of(swap.fee_lamports),
+        fee_sol=coin_of(trade.fee_lamports),
         pnl_usd=coin_or_none(outcome.pnl_nanousd),
         pnl_sol=coin_or_none(outcome.pnl_lamports),
         cost_basis=cost_basis,
-        unmatched_amount=decimal_of(outcome.unmatched_raw, swap.sold.decimals),
+        unmatched_amount=decimal_of(outcome.unmatched_raw, trade.sold.decimals),
         position_amount=decimal_of(outcome.position_raw, base.decimals),
         priced=value_usd is not None,
-        dex=swap.dex,
-        confidence=swap.confidence,
+        dex=trade.dex,
+        confidence=trade.confidence,
         commitment=commitment,
         emitted_at=emitted_at_ms,
         number=number,

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from wd_server import __version__
+from wd_server.chain.followed_wallets import FILE_NAME
 from wd_server.chain.quarantine import FOLDER_NAME, Quarantine, Quarantined
-from wd_server.chain.roll import FILE_NAME
 from wd_server.config import env_file
 from wd_server.config.settings import InvalidSettings, Settings
 from wd_server.errors import InvalidWallet, UpstreamError

@@ -35,12 +35,12 @@ def private_pem(key: Any) -> str:
 def public_jwk(key: Any, **more: str) -> dict[str, Any]:
     public = key.public_key()
     if isinstance(key, rsa.RSAPrivateKey):
-        member = RSAAlgorithm.to_jwk(public)
+        jwk = RSAAlgorithm.to_jwk(public)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
-        member = ECAlgorithm.to_jwk(public)
+        jwk = ECAlgorithm.to_jwk(public)
     else:
-        member = OKPAlgorithm.to_jwk(public)
-    return json.loads(member) | more
+        jwk = OKPAlgorithm.to_jwk(public)
+    return json.loads(jwk) | more
 
 
 def jwks(*members: dict[str, Any]) -> str:

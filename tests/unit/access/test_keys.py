@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from wd_server.access import store
 from wd_server.access.keys import SigningKeys, key_id, new_key
 from wd_server.access.secret_file import signing_keys
 from wd_server.config.settings import Settings
@@ -22,6 +23,16 @@ def test_keys_look_as_promised_and_differ() -> None:
         assert re.fullmatch("wd_[A-Za-z0-9]{32}", key.reveal())
         assert key.reveal().startswith(key_id(key))
         assert len(key_id(key)) == 11
+
+
+def test_a_stored_key_has_the_bytes_that_earlier_versions_wrote() -> None:
+    row = (
+        b'{"id":"wd_bbbbbbbb","line":"wd_aaaaaaaa","name":"a customer","digest":"%b",'
+        b'"under":"0a1b2c3d","created_at":1700000000.0,"streams":3}' % (b"00" * 32)
+    )
+    key = store.decode(row)
+    assert (key.id, key.family, key.streams) == ("wd_bbbbbbbb", "wd_aaaaaaaa", 3)
+    assert store.encode(key) == row
 
 
 def test_digests_depend_on_the_secret_key() -> None:

@@ -126,13 +126,13 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
         await authenticator.open()
         principal = await authenticator.check(key, HOME, time())
         ended: asyncio.Future[Ending] = loop.create_future()
-        await authenticator.enter(principal, ended.set_result)
+        await authenticator.take_slot(principal, ended.set_result)
         token = authenticator.issue(principal, time())
         bearer = await authenticator.check(
             Credential(CredentialKind.TOKEN, token.token), HOME, time()
         )
         of_token: asyncio.Future[Ending] = loop.create_future()
-        await authenticator.enter(bearer, of_token.set_result)
+        await authenticator.take_slot(bearer, of_token.set_result)
 
         await loop.run_in_executor(None, told, environ, "revoke-token", token.jti)
         async with asyncio.timeout(5):
@@ -142,8 +142,8 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
         async with asyncio.timeout(5):
             assert await ended is Ending.REVOKED
         with pytest.raises(InvalidKey):
-            authenticator.recall(key, HOME, time())
-        # And a key that is made while the door is open works at once.
+            authenticator.check_in_memory(key, HOME, time())
+        # And a key that is made while the server runs works at once.
         new = await loop.run_in_executor(None, told, environ, "create", "--name", "new")
         assert await authenticator.check(credential(new["key"]), HOME, time())
         await authenticator.close()

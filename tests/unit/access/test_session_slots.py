@@ -33,22 +33,22 @@ def test_many_ends_let_others_run_in_between() -> None:
             await asyncio.sleep(0)
 
     async def scenario() -> None:
-        inside = SessionSlots(lambda _: None)
+        open_slots = SessionSlots(lambda _: None)
         for _ in range(100):
-            inside.add(principal("a"), slow)
+            open_slots.add(principal("a"), slow)
         breathing = asyncio.create_task(breathe())
-        await slots.end(inside.due(Ended({"a": True}, frozenset()), NOW))
+        await slots.end(open_slots.due(Ended({"a": True}, frozenset()), NOW))
         breathing.cancel()
 
     asyncio.run(scenario())
     assert turns >= 10
 
 
-def test_each_is_told_once_with_the_reason_that_counts() -> None:
+def test_each_stream_is_ended_once_with_the_reason_that_counts() -> None:
     async def scenario() -> None:
-        told: list[tuple[str, Ending]] = []
-        left: list[Principal] = []
-        inside = SessionSlots(left.append)
+        ended_as: list[tuple[str, Ending]] = []
+        released: list[Principal] = []
+        open_slots = SessionSlots(released.append)
         who = {
             "key": principal("a"),
             "token": principal("a", "t1", NOW + 100),
@@ -57,31 +57,31 @@ def test_each_is_told_once_with_the_reason_that_counts() -> None:
             "stays": principal("b", "t4", NOW + 100),
             "anonymous": principal(None),
         }
-        entered = {
-            name: inside.add(each, lambda reason, name=name: told.append((name, reason)))  # type: ignore[misc]
+        taken = {
+            name: open_slots.add(each, lambda reason, name=name: ended_as.append((name, reason)))  # type: ignore[misc]
             for name, each in who.items()
         }
         ended = Ended({"a": True, "unknown": False}, frozenset({"t3", "t9"}))
         for _ in range(2):
-            await slots.end(inside.due(ended, NOW))
-        assert sorted(told) == [
+            await slots.end(open_slots.due(ended, NOW))
+        assert sorted(ended_as) == [
             ("expired", Ending.EXPIRED),
             ("key", Ending.REVOKED),
             ("revoked token", Ending.REVOKED),
             ("token", Ending.REVOKED),
         ]
-        for slot in entered.values():
-            slot.leave()
-            slot.leave()
-        assert len(left) == len(who)
-        assert inside.count == 0
-        assert inside.due(ended, NOW + 1000) == []
+        for slot in taken.values():
+            slot.release()
+            slot.release()
+        assert len(released) == len(who)
+        assert open_slots.count == 0
+        assert open_slots.due(ended, NOW + 1000) == []
 
     asyncio.run(scenario())
 
 
 def test_a_key_that_expired_is_no_revoked_one() -> None:
-    inside = SessionSlots(lambda _: None)
-    slot = inside.add(principal("a"), print)
-    assert inside.due(Ended({"a": False}, frozenset()), NOW) == [(slot, Ending.EXPIRED)]
-    assert inside.due(NOTHING, NOW) == []
+    open_slots = SessionSlots(lambda _: None)
+    slot = open_slots.add(principal("a"), print)
+    assert open_slots.due(Ended({"a": False}, frozenset()), NOW) == [(slot, Ending.EXPIRED)]
+    assert open_slots.due(NOTHING, NOW) == []

@@ -18,10 +18,10 @@ def test_headers_are_of_the_form_of_the_draft() -> None:
 
 def test_a_look_counts_nothing() -> None:
     windows = Windows()
-    assert windows.look("who", 1, NOW).allowed
-    assert windows.look("who", 1, NOW).allowed
+    assert windows.peek("who", 1, NOW).allowed
+    assert windows.peek("who", 1, NOW).allowed
     assert windows.spend("who", 1, NOW).allowed
-    assert not windows.look("who", 1, NOW).allowed
+    assert not windows.peek("who", 1, NOW).allowed
     assert len(windows) == 1
 
 
@@ -31,8 +31,8 @@ def test_the_table_does_not_grow_beyond_its_bound() -> None:
     for number in range(100):
         windows.spend(str(number), 1, NOW)
     assert len(windows) == 100
-    assert windows.look("first", 1, NOW).allowed
-    assert not windows.look("99", 1, NOW).allowed
+    assert windows.peek("first", 1, NOW).allowed
+    assert not windows.peek("99", 1, NOW).allowed
 
 
 def test_who_is_counted_often_is_not_forgotten_first() -> None:
@@ -41,7 +41,7 @@ def test_who_is_counted_often_is_not_forgotten_first() -> None:
     windows.spend("once", 2, NOW)
     windows.spend("often", 2, NOW)
     windows.spend("new", 2, NOW)
-    assert not windows.look("often", 2, NOW).allowed
+    assert not windows.peek("often", 2, NOW).allowed
 
 
 @given(
@@ -60,6 +60,6 @@ def test_at_most_twice_the_limit_in_any_minute_and_never_a_long_wait(
         if usage.allowed:
             spent.append(now)
         else:
-            assert windows.look("who", limit, now + usage.seconds).allowed
+            assert windows.peek("who", limit, now + usage.seconds).allowed
     for first in spent:
         assert sum(first <= each < first + 60 for each in spent) < 2 * limit + 1

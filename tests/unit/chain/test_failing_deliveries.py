@@ -31,7 +31,7 @@ def lines() -> Iterator[list[Any]]:
         yield logged
 
 
-class Told:
+class FailingObserver:
     """Follows every wallet, and fails at transactions named in `fails_at`."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class Told:
     def on_lost(self, wallets: Iterable[str]) -> None: ...
 
 
-class Desk:
+class World:
     def __init__(self, folder: Path) -> None:
-        self.told = Told()
+        self.observer = FailingObserver()
         self.tasks = Tasks()
         self.quarantine = Quarantine(folder / "quarantine")
         spool = Spool(folder / "deliveries", self.quarantine)
@@ -72,14 +72,14 @@ def body(*signatures: str) -> bytes:
     return json.dumps([transaction(7, 0, signature) for signature in signatures]).encode()
 
 
-def play(folder: Path, scene: Callable[[Desk], Awaitable[None]]) -> None:
+def play(folder: Path, scene: Callable[[World], Awaitable[None]]) -> None:
     async def life() -> None:
-        desk = Desk(folder)
-        await desk.deliveries.open(desk.told)
+        world = World(folder)
+        await world.deliveries.open(world.observer)
         try:
-            await scene(desk)
+            await scene(world)
         finally:
-            await desk.deliveries.close()
+            await world.deliveries.close()
 
     asyncio.run(life())
 
@@ -87,22 +87,24 @@ def play(folder: Path, scene: Callable[[Desk], Awaitable[None]]) -> None:
 def test_a_delivery_that_fails_twice_goes_to_quarantine_and_the_next_is_worked_on(
     tmp_path: Path, lines: list[Any]
 ) -> None:
-    async def scene(desk: Desk) -> None:
-        desk.told.fails_at = {"s2"}
-        await desk.take("s1", "s2", "s3")
-        await desk.take("s4")
-        await desk.idle()
-        assert desk.told.signatures == ["s1", "s3", "s4"], "each once, whatever stands beside it"
-        (kept,) = desk.quarantine.all()
+    async def scene(world: World) -> None:
+        world.observer.fails_at = {"s2"}
+        await world.take("s1", "s2", "s3")
+        await world.take("s4")
+        await world.idle()
+        assert world.observer.signatures == ["s1", "s3", "s4"], (
+            "each once, whatever stands beside it"
+        )
+        (kept,) = world.quarantine.all()
         assert kept.path.read_bytes() == body("s1", "s2", "s3")
         assert stat.S_IMODE(kept.path.stat().st_mode) == 0o600
         assert stat.S_IMODE(kept.path.parent.stat().st_mode) == 0o700
         assert list((tmp_path / "deliveries").iterdir()) == []
-        assert desk.deliveries.statistics().quarantined == 1
-        assert desk.tasks.statistics().failures["delivered_transaction"] == 2
-        counts = desk.deliveries.statistics()
+        assert world.deliveries.statistics().quarantined == 1
+        assert world.tasks.statistics().failures["delivered_transaction"] == 2
+        counts = world.deliveries.statistics()
         assert (counts.transactions, counts.told, counts.unread, counts.repeated) == (4, 3, 1, 0)
-        assert desk.tasks.statistics().failing == ()
+        assert world.tasks.statistics().failing == ()
 
     play(tmp_path, scene)
     assert [line["delivery"] for line in lines if "in quarantine" in line["event"]] == [
@@ -111,8 +113,8 @@ def test_a_delivery_that_fails_twice_goes_to_quarantine_and_the_next_is_worked_o
 
 
 def test_one_that_fails_once_is_done_at_the_second_try(tmp_path: Path) -> None:
-    async def scene(desk: Desk) -> None:
-        tell, tries = desk.told.on_transaction, []
+    async def scene(world: World) -> None:
+        tell, tries = world.observer.on_transaction, []
 
         def fails_once(wallet: str, transaction: Any) -> None:
             tries.append(transaction.signature)
@@ -120,12 +122,12 @@ def test_one_that_fails_once_is_done_at_the_second_try(tmp_path: Path) -> None:
                 raise KeyError
             tell(wallet, transaction)
 
-        desk.told.on_transaction = fails_once  # type: ignore[method-assign]
-        await desk.take("s1", "s2")
-        await desk.idle()
-        assert sorted(desk.told.signatures) == ["s1", "s2"]
-        assert desk.quarantine.all() == []
-        counts = desk.deliveries.statistics()
+        world.observer.on_transaction = fails_once  # type: ignore[method-assign]
+        await world.take("s1", "s2")
+        await world.idle()
+        assert sorted(world.observer.signatures) == ["s1", "s2"]
+        assert world.quarantine.all() == []
+        counts = world.deliveries.statistics()
         assert (counts.transactions, counts.told, counts.unread, counts.repeated) == (2, 2, 0, 0)
 
     play(tmp_path, scene)
@@ -137,11 +139,11 @@ def test_account_keys_of_an_odd_shape_stop_nobody_now_and_after_a_restart(
     odd = transaction(7, 0, "odd")
     odd["transaction"]["message"]["accountKeys"] = ODD_KEYS
 
-    async def scene(desk: Desk) -> None:
-        await desk.deliveries.take(json.dumps([odd, transaction(7, 0, "s1")]).encode())
-        await desk.take("s2")
-        await desk.idle()
-        assert [each for each in desk.told.signatures if each != "odd"] == ["s1", "s2"]
+    async def scene(world: World) -> None:
+        await world.deliveries.take(json.dumps([odd, transaction(7, 0, "s1")]).encode())
+        await world.take("s2")
+        await world.idle()
+        assert [each for each in world.observer.signatures if each != "odd"] == ["s1", "s2"]
 
     play(tmp_path, scene)
     left = tmp_path / "deliveries" / "0000000000000009"
@@ -155,11 +157,11 @@ def test_what_is_no_delivery_at_all_is_set_aside(tmp_path: Path) -> None:
     left.parent.mkdir()
     left.write_bytes(b"")  # a power cut may leave that
 
-    async def scene(desk: Desk) -> None:
-        await desk.take("s1")
-        await desk.idle()
-        assert desk.told.signatures == ["s1"]
-        assert [kept.size for kept in desk.quarantine.all()] == [0]
+    async def scene(world: World) -> None:
+        await world.take("s1")
+        await world.idle()
+        assert world.observer.signatures == ["s1"]
+        assert [kept.size for kept in world.quarantine.all()] == [0]
 
     play(tmp_path, scene)
 
@@ -175,12 +177,12 @@ def test_the_quarantine_keeps_the_newest_that_there_is_room_for(
     monkeypatch.setattr(quarantining, "DELIVERIES_MAX", deliveries)
     monkeypatch.setattr(quarantining, "BYTES_MAX", size)
 
-    async def scene(desk: Desk) -> None:
-        desk.told.fails_at = {f"s{number}" for number in range(4)}
+    async def scene(world: World) -> None:
+        world.observer.fails_at = {f"s{number}" for number in range(4)}
         for number in range(4):
-            await desk.take(f"s{number}")
-        await desk.idle()
-        kept = [each.path.read_bytes() for each in desk.quarantine.all()]
+            await world.take(f"s{number}")
+        await world.idle()
+        kept = [each.path.read_bytes() for each in world.quarantine.all()]
         assert kept == [body("s2"), body("s3")]
 
     play(tmp_path, scene)
@@ -216,7 +218,7 @@ def test_the_quarantine_is_counted_off_the_loop_and_a_scrape_gets_the_last_count
                 await asyncio.sleep(0.01)
 
     async def life() -> None:
-        await deliveries.open(Told())
+        await deliveries.open(FailingObserver())
         await until(lambda: deliveries.statistics().quarantined == 2)
         (tmp_path / "quarantine" / "0000000000000001").unlink()
         await until(lambda: deliveries.statistics().quarantined == 1)

@@ -162,7 +162,7 @@ def test_the_listing_is_not_held_up_by_what_is_asked_for_beside_it():
     async def main():
         async with setup(chain(900), by_page=False) as s:
             s.chain.page = 300
-            s.bench.rpc._rpc_gate.bucket.drain(s.bench.time.now)  # the limit leaves nothing over
+            s.bench.rpc._rpc_limiter.bucket.drain(s.bench.time.now)  # the limit leaves nothing over
             got = await read(s.history)
             assert got.signatures == expected(s.chain.transactions)
             assert len(got.newest) == 1  # the preview's
@@ -800,7 +800,7 @@ def test_no_more_than_a_few_chunks_are_ahead_of_the_consumer(by_page: bool):
 
 
 def test_with_no_memory_to_spare_a_read_has_one_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chunks, "HELD_BYTES", 0)
+    monkeypatch.setattr(chunks, "HELD_BYTES_MAX", 0)
 
     async def main():
         async with (
@@ -1028,7 +1028,7 @@ def test_what_is_known_is_listed_and_not_fetched(by_page: bool) -> None:
             known[signed("sig20")] = 105  # it has moved since
             got = await read(s.history, known=known)
             assert got.signatures == [signed("sig7"), signed("sig20")]
-            assert [entry.signature for entry in got.listed[-1].entries] == [
+            assert [each.signature for each in got.listed[-1].signatures] == [
                 signed(f"sig{n}") for n in range(30)
             ]
 

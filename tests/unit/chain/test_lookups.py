@@ -11,7 +11,7 @@ from wd_server.chain import lookups as looking
 from wd_server.chain.lookups import Lookups
 
 
-class Desk:
+class World:
     """`absent`: how often a signature is answered with null first; `odd`: with what can't be
     read."""
 
@@ -57,15 +57,15 @@ class Desk:
 def test_many_go_into_few_requests_and_come_in_the_order_they_were_heard_of() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
+            world = World(b)
             for number in range(300):
-                desk.lookups.look_up(f"s{number}", "w")
-            desk.lookups.look_up("s299", "another")
-            await desk.until(300)
-            assert [signature for signature, _ in desk.found] == [f"s{n}" for n in range(300)]
-            assert desk.found[-1][1] == ["w", "another"]
+                world.lookups.look_up(f"s{number}", "w")
+            world.lookups.look_up("s299", "another")
+            await world.until(300)
+            assert [signature for signature, _ in world.found] == [f"s{n}" for n in range(300)]
+            assert world.found[-1][1] == ["w", "another"]
             assert len(b.server.requests) <= looking.BATCHES_AT_ONCE + 3
-            await desk.lookups.close()
+            await world.lookups.close()
 
     run(main)
 
@@ -73,13 +73,13 @@ def test_many_go_into_few_requests_and_come_in_the_order_they_were_heard_of() ->
 def test_one_that_is_not_there_yet_keeps_nobody_waiting_and_comes_later() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
-            desk.absent["s0"] = 3
+            world = World(b)
+            world.absent["s0"] = 3
             for number in range(3):
-                desk.lookups.look_up(f"s{number}", "w")
-            await desk.until(3)
-            assert [signature for signature, _ in desk.found] == ["s1", "s2", "s0"]
-            await desk.lookups.close()
+                world.lookups.look_up(f"s{number}", "w")
+            await world.until(3)
+            assert [signature for signature, _ in world.found] == ["s1", "s2", "s0"]
+            await world.lookups.close()
 
     run(main)
 
@@ -87,17 +87,17 @@ def test_one_that_is_not_there_yet_keeps_nobody_waiting_and_comes_later() -> Non
 def test_one_that_never_comes_and_one_that_is_refused_are_left_to_the_history() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
-            desk.absent["s0"] = 1000
-            desk.lookups.look_up("s0", "w")
-            await desk.until(0, 1)
+            world = World(b)
+            world.absent["s0"] = 1000
+            world.lookups.look_up("s0", "w")
+            await world.until(0, 1)
             b.server.script = [error(-32602)]
-            desk.lookups.look_up("s1", "v")
-            await desk.until(0, 2)
-            assert desk.missed == ["w", "v"]
-            desk.lookups.look_up("s2", "u")
-            await desk.until(1)
-            await desk.lookups.close()
+            world.lookups.look_up("s1", "v")
+            await world.until(0, 2)
+            assert world.missed == ["w", "v"]
+            world.lookups.look_up("s2", "u")
+            await world.until(1)
+            await world.lookups.close()
 
     run(main)
 
@@ -105,18 +105,18 @@ def test_one_that_never_comes_and_one_that_is_refused_are_left_to_the_history() 
 def test_one_that_cannot_be_read_costs_the_others_in_its_batch_nothing() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
-            desk.odd = {"s7"}
+            world = World(b)
+            world.odd = {"s7"}
             for number in range(10):
-                desk.lookups.look_up(f"s{number}", f"w{number}")
-            await desk.until(9, 1)
+                world.lookups.look_up(f"s{number}", f"w{number}")
+            await world.until(9, 1)
             right = [number for number in range(10) if number != 7]
-            assert desk.found == [(f"s{number}", [f"w{number}"]) for number in right]
-            assert desk.missed == ["w7"]
-            assert desk.lookups.unread == 1
+            assert world.found == [(f"s{number}", [f"w{number}"]) for number in right]
+            assert world.missed == ["w7"]
+            assert world.lookups.unread == 1
             batches = [each for each in b.server.requests if isinstance(each, list)]
             assert [len(batch) for batch in batches] == [6], "nothing is asked for again"
-            await desk.lookups.close()
+            await world.lookups.close()
 
     run(main)
 
@@ -124,16 +124,16 @@ def test_one_that_cannot_be_read_costs_the_others_in_its_batch_nothing() -> None
 def test_a_bug_met_by_one_batch_keeps_no_later_one_from_being_handed_on() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
-            desk.lookups._found = lambda found, wallets: 1 / 0  # type: ignore[assignment]
-            desk.lookups.look_up("s0", "w0")
+            world = World(b)
+            world.lookups._found = lambda found, wallets: 1 / 0  # type: ignore[assignment]
+            world.lookups.look_up("s0", "w0")
             with capture_logs():
-                await desk.until(0, 1)
-            desk.lookups._found = desk._on_found
-            desk.lookups.look_up("s1", "w1")
-            await desk.until(1)
-            assert desk.found == [("s1", ["w1"])]
-            await desk.lookups.close()
+                await world.until(0, 1)
+            world.lookups._found = world._on_found
+            world.lookups.look_up("s1", "w1")
+            await world.until(1)
+            assert world.found == [("s1", ["w1"])]
+            await world.lookups.close()
 
     run(main)
 
@@ -141,12 +141,12 @@ def test_a_bug_met_by_one_batch_keeps_no_later_one_from_being_handed_on() -> Non
 def test_what_is_under_way_ends_with_it() -> None:
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
+            world = World(b)
             b.server.otherwise = lambda request: Hang()
-            desk.lookups.look_up("s0", "w")
+            world.lookups.look_up("s0", "w")
             await b.server.hanging.wait()
-            await desk.lookups.close()
-            assert desk.missed == desk.found == []
+            await world.lookups.close()
+            assert world.missed == world.found == []
 
     run(main)
 
@@ -156,11 +156,11 @@ def test_more_than_can_wait_is_left_to_the_history(monkeypatch: Any) -> None:
 
     async def main() -> None:
         async with bench() as b:
-            desk = Desk(b)
+            world = World(b)
             b.server.otherwise = lambda request: Hang()
             for number in range(looking.BATCHES_AT_ONCE + 3):
-                desk.lookups.look_up(f"s{number}", f"w{number}")
-            assert desk.missed == [f"w{looking.BATCHES_AT_ONCE + 2}"]
-            await desk.lookups.close()
+                world.lookups.look_up(f"s{number}", f"w{number}")
+            assert world.missed == [f"w{looking.BATCHES_AT_ONCE + 2}"]
+            await world.lookups.close()
 
     run(main)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from scripted_chain import signed
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import (
     UNREADABLE,
     EnhancedTransaction,
@@ -154,7 +154,7 @@ def test_a_signature_is_base58_of_64_bytes_wherever_it_stands(signature: str | N
     for kind, found in (
         (Transaction, item),
         (EnhancedTransaction, {"signature": signature}),
-        (Entry, {"signature": signature, "slot": 1}),
+        (ListedSignature, {"signature": signature, "slot": 1}),
         (LogsNotification, {"params": {"result": value}}),
     ):
         with pytest.raises(msgspec.ValidationError):

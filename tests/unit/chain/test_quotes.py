@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 
-from wd_server.chain.price_sources import BIRDEYE_SPAN, Birdeye, DefiLlama, PriceKey, Source
+from wd_server.chain.price_sources import BIRDEYE_SPAN, Birdeye, DefiLlama, PriceKey, PriceSource
 from wd_server.chain.quotes import (
     BACKOFF_FIRST_SECONDS,
     BACKOFF_MAX_SECONDS,
@@ -99,7 +99,7 @@ class Setup:
         self.client = client
         self.clock = Clock()
 
-    def quotes(self, source: Source | None = None, **options: Any) -> HttpQuotes:
+    def quotes(self, source: PriceSource | None = None, **options: Any) -> HttpQuotes:
         source = source or DefiLlama(self.publisher.base_url)
         return HttpQuotes(self.client, source, clock=self.clock, **options)
 

@@ -10,8 +10,8 @@ import pytest
 from scripted_rpc import KEY, Bench, Hang, Reply, Stalled, Truncated, bench, error, result, run
 from tornado.httpclient import HTTPRequest
 
+from wd_server.chain.call_limiter import MAX_TURN_SECONDS
 from wd_server.chain.faults import QUOTA_SECONDS, BatchRefused, KeyRefused, MethodUnavailable
-from wd_server.chain.gate import MAX_TURN_SECONDS
 from wd_server.chain.rpc import (
     RETRY_SECONDS,
     RpcClient,

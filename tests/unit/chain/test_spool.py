@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from wd_server.chain import roll as rolling
+from wd_server.chain import followed_wallets
 from wd_server.chain import spool as spooling
+from wd_server.chain.followed_wallets import FollowedWalletsFile
 from wd_server.chain.quarantine import Quarantine
-from wd_server.chain.roll import Roll
 from wd_server.chain.spool import Spool
 from wd_server.errors import StoreUnavailable
 
@@ -75,19 +75,19 @@ def test_a_folder_that_is_gone_is_a_clear_error(tmp_path: Path) -> None:
 def test_the_followed_wallets_are_a_file_that_is_always_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rolling, "WRITE_SECONDS", 0.01)
-    path = tmp_path / rolling.FILE_NAME
+    monkeypatch.setattr(followed_wallets, "WRITE_SECONDS", 0.01)
+    path = tmp_path / followed_wallets.FILE_NAME
 
     async def play() -> None:
         wallets: set[str] = {"b", "a"}
-        roll = Roll(path, wallets)
-        roll.changed()
+        file = FollowedWalletsFile(path, wallets)
+        file.changed()
         wallets.add("c")
-        roll.changed()
+        file.changed()
         async with asyncio.timeout(10):
             while not path.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0)
-        await roll.close()
+        await file.close()
 
     asyncio.run(play())
     assert path.read_text() == "a\nb\nc\n"

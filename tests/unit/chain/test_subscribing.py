@@ -15,17 +15,17 @@ from structlog.testing import capture_logs
 from wd_server.chain import live as living
 from wd_server.chain import websocket
 from wd_server.chain.credits import Credits
-from wd_server.chain.live import Live
+from wd_server.chain.live import LiveTransactions
 from wd_server.chain.payloads import Transaction
-from wd_server.chain.websocket import Connection, Subscription
+from wd_server.chain.websocket import UpstreamSocket, UpstreamSubscription
 from wd_server.trading.programs import SOL
 
 METHOD_NOT_FOUND = {"code": -32601, "message": "Method not found"}
 
 
-class Listener:
+class RecordingObserver:
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.pushed: list[tuple[str, str]] = []
         self.gaps: list[list[str]] = []
         self.lost: list[list[str]] = []
         self.changed = asyncio.Event()
@@ -34,7 +34,7 @@ class Listener:
         return True
 
     def on_transaction(self, wallet: str, transaction: Transaction) -> None:
-        self.told.append((wallet, name_of(transaction.signature)))
+        self.pushed.append((wallet, name_of(transaction.signature)))
         self.changed.set()
 
     def on_gap(self, wallets: Iterable[str]) -> None:
@@ -46,17 +46,19 @@ class Listener:
 
 
 class World:
-    def __init__(self, socket: Any, rpc: ScriptedRpc, live: Live, listener: Listener) -> None:
+    def __init__(
+        self, socket: Any, rpc: ScriptedRpc, live: LiveTransactions, observer: RecordingObserver
+    ) -> None:
         self.socket = socket
         self.rpc = rpc
         self.live = live
-        self.listener = listener
+        self.observer = observer
 
     async def gaps(self, count: int) -> None:
-        await until(self.listener.changed, lambda: len(self.listener.gaps) >= count)
+        await until(self.observer.changed, lambda: len(self.observer.gaps) >= count)
 
-    async def told(self, count: int) -> None:
-        await until(self.listener.changed, lambda: len(self.listener.told) >= count)
+    async def pushed(self, count: int) -> None:
+        await until(self.observer.changed, lambda: len(self.observer.pushed) >= count)
 
     async def subscribed(self, *wallets: list[str]) -> None:
         expected = [list(each) for each in wallets]
@@ -66,17 +68,17 @@ class World:
 @asynccontextmanager
 async def world(connections_max: int = 2, **options: Any):
     async with scripted_socket() as socket, bench() as b:
-        listener = Listener()
-        live = Live(
+        observer = RecordingObserver()
+        live = LiveTransactions(
             socket.url,
             b.rpc,
             Credits(0, lambda: 0.0),
             connections_max=connections_max,
-            connection=partial(Connection, random=lambda: 0.0, **options),
+            socket=partial(UpstreamSocket, random=lambda: 0.0, **options),
         )
-        live.tell(listener)
+        live.set_observer(observer)
         try:
-            yield World(socket, b.server, live, listener)
+            yield World(socket, b.server, live, observer)
         finally:
             await live.close()
 
@@ -110,13 +112,13 @@ def test_one_subscription_brings_the_transactions_of_many_wallets_to_those_who_f
             for wallet in ("a", "b", "c"):
                 w.live.follow(wallet)
             await w.gaps(1)
-            assert w.listener.gaps == [["a", "b", "c"]]
+            assert w.observer.gaps == [["a", "b", "c"]]
             assert w.socket.wallets() == [["a", "b", "c"]]
             assert all(w.live.covers(wallet) for wallet in "abc")
             w.socket.notify(1, notification("s1", "x", "a", "c"))
             w.socket.notify(1, notification("s2", "x", owner="b"))
-            await w.told(3)
-            assert w.listener.told == [("a", "s1"), ("c", "s1"), ("b", "s2")]
+            await w.pushed(3)
+            assert w.observer.pushed == [("a", "s1"), ("c", "s1"), ("b", "s2")]
 
     run(scenario)
 
@@ -131,7 +133,7 @@ def test_a_newcomer_stands_before_what_it_replaces_is_ended():
             await w.subscribed(["a", "b"])
             methods = [request["method"] for request in w.socket.requests]
             assert methods == ["transactionSubscribe"] * 2 + ["transactionUnsubscribe"]
-            assert w.listener.gaps == [["a"], ["b"]]
+            assert w.observer.gaps == [["a"], ["b"]]
 
     run(scenario)
 
@@ -145,8 +147,8 @@ def test_who_left_is_told_nothing_and_a_deserted_subscription_ends():
             await w.gaps(1)
             w.live.unfollow("a")
             w.socket.notify(1, notification("s1", "a", "b"))
-            await w.told(1)
-            assert w.listener.told == [("b", "s1")]
+            await w.pushed(1)
+            assert w.observer.pushed == [("b", "s1")]
             assert not w.live.covers("a")
             w.live.unfollow("b")
             w.live.unfollow("c")
@@ -164,9 +166,9 @@ def test_after_a_break_it_subscribes_anew_and_tells_of_the_gap_before_anything_n
             w.socket.cut()
             await until(w.socket.changed, lambda: len(w.socket.standing) == 1)
             w.socket.notify(2, notification("s1", "a"))
-            await w.told(1)
-            assert w.listener.gaps == [["a"], ["a"]]
-            assert w.listener.lost == [["a"]]
+            await w.pushed(1)
+            assert w.observer.gaps == [["a"], ["a"]]
+            assert w.observer.lost == [["a"]]
             assert w.live.statistics().breaks == 1
 
     run(scenario)
@@ -220,8 +222,8 @@ def test_without_transactions_it_is_told_of_signatures_and_fetches_them_together
             ):
                 value = {"signature": signed(name), "err": err, "logs": []}
                 w.socket.notify(number, {"context": context, "value": value})
-            await w.told(3)
-            assert sorted(w.listener.told) == [("a", "s1"), ("a", "s2"), ("b", "s1")]
+            await w.pushed(3)
+            assert sorted(w.observer.pushed) == [("a", "s1"), ("a", "s2"), ("b", "s1")]
             assert w.live.statistics().mode == "logs"
 
     run(scenario)
@@ -276,22 +278,22 @@ def test_a_bug_met_by_one_wallets_transaction_keeps_the_connection_and_the_other
             w.live.follow("a")
             w.live.follow("b")
             await w.gaps(1)
-            tell = w.listener.on_transaction
+            tell = w.observer.on_transaction
 
             def fails(wallet: str, transaction: Transaction) -> None:
                 if wallet == "a":
                     raise KeyError("odd")
                 tell(wallet, transaction)
 
-            w.listener.on_transaction = fails
+            w.observer.on_transaction = fails
             with capture_logs() as logs:
                 w.socket.notify(1, notification("s1", "a", "b"))
-                await w.told(1)
-            assert w.listener.told == [("b", "s1")]
-            assert w.listener.gaps == [["a", "b"], ["a"]], "the history has it"
+                await w.pushed(1)
+            assert w.observer.pushed == [("b", "s1")]
+            assert w.observer.gaps == [["a", "b"], ["a"]], "the history has it"
             assert [log["wallet"] for log in logs if "task" in log] == ["a"]
             w.socket.notify(1, notification("s2", "b"))
-            await w.told(2)
+            await w.pushed(2)
             assert w.live.statistics().breaks == 0
             assert len(w.socket.connections) == 1
 
@@ -311,7 +313,7 @@ def test_account_keys_of_an_odd_shape_cost_no_connection(keys: Any):
             with capture_logs():
                 w.socket.notify(1, odd)
                 w.socket.notify(1, notification("s2", "b"))
-                await until(w.listener.changed, lambda: ("b", "s2") in w.listener.told)
+                await until(w.observer.changed, lambda: ("b", "s2") in w.observer.pushed)
             assert w.live.statistics().breaks == 0
 
     run(scenario)
@@ -336,9 +338,9 @@ def test_a_handshake_with_a_head_larger_than_is_read_does_not_hold_the_connectio
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        listener: Any = Listener()
-        connection = Connection(url, listener, random=lambda: 0.0)
-        connection.subscribe(Subscription("logsSubscribe", [], ["a"]))
+        observer: Any = RecordingObserver()
+        connection = UpstreamSocket(url, observer, random=lambda: 0.0)
+        connection.subscribe(UpstreamSubscription("logsSubscribe", [], ["a"]))
         async with asyncio.timeout(15):
             for _ in range(3):
                 await asked.get()
@@ -363,6 +365,6 @@ def _fetched(request: Any, absent: dict[str, int]) -> Any:
     return Reply([answer(e) for e in request] if isinstance(request, list) else answer(request))
 
 
-async def _mode(live: Live, mode: living.Mode) -> None:
+async def _mode(live: LiveTransactions, mode: living.Mode) -> None:
     while live.statistics().mode != mode:  # noqa: ASYNC110
         await asyncio.sleep(0)

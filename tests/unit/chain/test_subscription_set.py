@@ -1,8 +1,8 @@
 """What is subscribed to is what is followed, whatever happens in whatever order.
 
 A wallet that nobody follows and that stays subscribed to is paid for as long as the process lives;
-one that is followed and isn't is told of late. The upstream here is one end of a WebSocket without
-a network, and time passes only where a rule says so.
+one that is followed and isn't subscribed to is noticed late. The upstream here is one end of a
+WebSocket without a network, and time passes only where a rule says so.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wd_server.chain.credits import Credits
-from wd_server.chain.live import GATHER_SECONDS, REFUSED_SECONDS, TIDY_SECONDS, Live
-from wd_server.chain.websocket import ACKNOWLEDGE_SECONDS, Connection
+from wd_server.chain.live import GATHER_SECONDS, REFUSED_SECONDS, TIDY_SECONDS, LiveTransactions
+from wd_server.chain.websocket import ACKNOWLEDGE_SECONDS, UpstreamSocket
 
 WALLETS = st.sampled_from("abc")
 METHOD_NOT_FOUND = {"code": -32601, "message": "Method not found"}
@@ -103,7 +103,7 @@ class Upstream:
         )
 
 
-class Told:
+class SilentObserver:
     def follows(self, wallet: str) -> bool:
         return True
 
@@ -118,15 +118,17 @@ class Subscriptions(RuleBasedStateMachine):
         self.loop = Loop()
         self.upstream = Upstream()
         self.followed: set[str] = set()
-        connection = partial(
-            Connection,
+        socket = partial(
+            UpstreamSocket,
             connect=self.upstream.connect,
             sleep=asyncio.sleep,
             random=lambda: 0.0,
         )
         rpc: Any = None
-        self.live = Live("", rpc, Credits(0, lambda: 0.0), connections_max=2, connection=connection)
-        self.live.tell(Told())
+        self.live = LiveTransactions(
+            "", rpc, Credits(0, lambda: 0.0), connections_max=2, socket=socket
+        )
+        self.live.set_observer(SilentObserver())
 
     def run(self, step: Callable[[], object] = lambda: None) -> None:
         async def whole() -> None:

@@ -87,7 +87,7 @@ def test_who_had_keys_of_a_redis_that_forgot_them_has_to_leave() -> None:
             new = await ring.create(KeyRequest("x"), NOW)
             principal = await authenticator.check(credential(new.text), HOME, NOW)
             ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-            await authenticator.enter(principal, ended.set_result)
+            await authenticator.take_slot(principal, ended.set_result)
             server.stop()
             server.start()
             assert await ended is Ending.REVOKED

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from wd_server.chain.credits import Credits
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.live import Pushed
+from wd_server.chain.live import PushObserver
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Tenant, Turn
 from wd_server.embedded.journal import SqliteJournal
@@ -27,8 +27,8 @@ from wd_server.sync.session import WalletSession
 from wd_server.sync.sessions import Sessions, again_seconds
 from wd_server.sync.sources import Sources
 from wd_server.sync.sync_pass import Known
+from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.summary import Summary
-from wd_server.trading.swap import Reading
 
 ALICE, BOB = Tenant("key:alice"), Tenant("key:bob")
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
@@ -80,10 +80,10 @@ class PlayedLive:
     def __init__(self) -> None:
         self.followed: set[str] = set()
         self.covered: set[str] = set()
-        self.told: Pushed | None = None
+        self.observer: PushObserver | None = None
 
-    def tell(self, told: Pushed) -> None:
-        self.told = told
+    def set_observer(self, observer: PushObserver) -> None:
+        self.observer = observer
 
     def follow(self, wallet: str) -> None:
         self.followed.add(wallet)
@@ -570,7 +570,7 @@ class Taking:
 
     def __init__(self, unsettled: int) -> None:
         book = Book(WALLET, "fifo", 0)
-        reading = Reading(None, None, ())
+        reading = Interpretation(None, None, ())
         book.tail = [Recent(Read(1, str(each), False, reading)) for each in range(unsettled)]
         self.known = Known(None, Head(1, 1, event.TRADE), book)
         self.taken: list[object] = []

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import simulated
 
-from wd_server.chain.listing import Entry
+from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import Transaction
 from wd_server.events import event
 from wd_server.journal.base import EventId, NewEntry
@@ -38,14 +38,14 @@ def chain() -> tuple[str, list[Transaction]]:
     return address, made
 
 
-def listed(transactions: Sequence[Transaction], book: Book) -> list[Entry]:
+def listed(transactions: Sequence[Transaction], book: Book) -> list[ListedSignature]:
     """What a listing gives after the book's cursor."""
     signatures = [each.signature for each in transactions]
     start = 0
     if book.cursor is not None and book.cursor.signature in signatures:
         start = signatures.index(book.cursor.signature) + 1
     return [
-        Entry(each.signature, each.slot, each.transaction_index, each.block_time)
+        ListedSignature(each.signature, each.slot, each.transaction_index, each.block_time)
         for each in transactions[start:]
     ]
 

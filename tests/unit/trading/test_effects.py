@@ -11,8 +11,8 @@ from test_wallet import encoded
 from wd_server.chain.payloads import EnhancedTransaction, Transaction
 from wd_server.trading.effects import Effects, effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
+from wd_server.trading.interpretation import interpret
 from wd_server.trading.programs import SOL, SYSTEM, TOKEN
-from wd_server.trading.swap import reading_of
 
 Json = dict[str, Any]
 
@@ -162,7 +162,7 @@ def test_what_a_program_pays_to_a_stranger_is_the_trades_price() -> None:
     assert (effects.fees, effects.sol) == (0, -(10**9))
 
 
-def test_a_large_payment_beside_a_swap_is_not_its_price_and_no_fee() -> None:
+def test_a_large_payment_beside_a_trade_is_not_its_price_and_no_fee() -> None:
     chain = bought()
     chain.pay(FRIEND, 4 * 10**9)
     effects = chain.effects()
@@ -338,9 +338,9 @@ def test_every_amount_and_decimals_that_a_mint_may_have_makes_a_trade(
     for name, amounts in (("preTokenBalances", (amount, 0)), ("postTokenBalances", (0, amount))):
         for balance, held in zip(item["meta"][name][1:], amounts, strict=True):
             balance["uiTokenAmount"] = {"amount": str(held), "decimals": decimals}
-    swap = reading_of(effects_of(read(item), WALLET)).swap
-    assert swap is not None
-    assert (swap.bought.raw, swap.bought.decimals) == (amount, decimals)
+    trade = interpret(effects_of(read(item), WALLET)).trade
+    assert trade is not None
+    assert (trade.bought.raw, trade.bought.decimals) == (amount, decimals)
 
 
 @pytest.mark.parametrize("block_time", [0, None])
@@ -398,7 +398,7 @@ def test_hostile_instructions_and_numbers_break_nothing(
     effects = effects_of(read(item), WALLET)
     apart = effects.network_fee + effects.fees + effects.rent + effects.sent
     assert effects.lamports == effects.sol - apart
-    reading_of(effects)
+    interpret(effects)
 
 
 @given(
@@ -419,9 +419,9 @@ def test_a_buy_costs_what_the_pool_got_whatever_else_was_paid(
     assert effects.sol == -lamports
     assert effects.fees == sum(tip for _, tip in tips)
     assert effects.rent == RENT * opens
-    swap = reading_of(effects).swap
-    assert swap is not None
-    assert (swap.sold.raw, swap.bought.raw) == (lamports, 500)
+    trade = interpret(effects).trade
+    assert trade is not None
+    assert (trade.sold.raw, trade.bought.raw) == (lamports, 500)
 
 
 def enhanced(**fields: Any) -> EnhancedTransaction:

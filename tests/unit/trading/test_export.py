@@ -13,12 +13,12 @@ import pytest
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import value_of
 from wd_server.trading.programs import SOL, STABLE_MINTS
-from wd_server.trading.trade import Action, CostBasis, Leg, Swap
+from wd_server.trading.trade import Action, CostBasisMethod, Leg, RawTrade
 
 RECORDINGS = Path(__file__).parents[4] / "shared" / "recordings"
 EXPORT = RECORDINGS / "rpc" / "cielo_export_swaps_3JoVBiQE.json"
 
-BOTH: tuple[CostBasis, ...] = ("fifo", "average")
+BOTH: tuple[CostBasisMethod, ...] = ("fifo", "average")
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,15 @@ def leg(mint: str, amount: Decimal) -> Leg:
     return Leg(mint, int(amount.scaleb(decimals)), decimals)
 
 
-def booked(rows: list[Any], basis: CostBasis) -> tuple[Ledger, list[tuple[Swap, Outcome]]]:
+def booked(
+    rows: list[Any], basis: CostBasisMethod
+) -> tuple[Ledger, list[tuple[RawTrade, Outcome]]]:
     ledger = Ledger(basis)
     done = []
     for sold, sold_amount, bought, bought_amount in rows:
-        swap = Swap("", 0, 0, action_of(sold, bought), leg(sold, sold_amount),
+        trade = RawTrade("", 0, 0, action_of(sold, bought), leg(sold, sold_amount),
                     leg(bought, bought_amount), 0, "", "high")  # fmt: skip
-        done.append((swap, ledger.record_swap(swap, value_of(swap, {}))))
+        done.append((trade, ledger.record_trade(trade, value_of(trade, {}))))
     return ledger, done
 
 
@@ -70,7 +72,9 @@ def only_for_sol(rows: list[Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("basis", BOTH)
-def test_quantities_and_sol_per_token_are_the_exports(rows: list[Any], basis: CostBasis) -> None:
+def test_quantities_and_sol_per_token_are_the_exports(
+    rows: list[Any], basis: CostBasisMethod
+) -> None:
     assert len(rows) == 6483
     tokens = {mint for row in rows for mint in (row[0], row[2])} - {SOL}
     bought: dict[str, Decimal] = defaultdict(Decimal)
@@ -92,8 +96,8 @@ def test_quantities_and_sol_per_token_are_the_exports(rows: list[Any], basis: Co
     ledger, done = booked(rows, basis)
     held = {position.mint: position for position in ledger.positions()}
     result: dict[str, int] = defaultdict(int)
-    for swap, outcome in done:
-        result[swap.sold.mint] += outcome.pnl_lamports or 0
+    for trade, outcome in done:
+        result[trade.sold.mint] += outcome.pnl_lamports or 0
     for mint in tokens:
         left = bought[mint] - sold[mint] + missing[mint]
         assert (held[mint].amount if mint in held else 0) == left
@@ -142,14 +146,14 @@ def average(rows: list[Any], mint: str) -> Fraction:
 
 @pytest.mark.parametrize("basis", BOTH)
 def test_realized_pnl_per_token_is_what_a_plain_computation_finds(
-    rows: list[Any], basis: CostBasis
+    rows: list[Any], basis: CostBasisMethod
 ) -> None:
     _, done = booked(rows, basis)
     result: dict[str, int] = defaultdict(int)
     sales: dict[str, int] = defaultdict(int)
-    for swap, outcome in done:
-        result[swap.sold.mint] += outcome.pnl_lamports or 0
-        sales[swap.sold.mint] += 1
+    for trade, outcome in done:
+        result[trade.sold.mint] += outcome.pnl_lamports or 0
+        sales[trade.sold.mint] += 1
     by_token = defaultdict(list)
     for row in rows:
         by_token[row[2] if row[0] == SOL else row[0]].append(row)

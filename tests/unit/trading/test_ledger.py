@@ -1,4 +1,4 @@
-"""The book: what is always true of it, and each of its rules by example."""
+"""The ledger: what is always true of it, and each of its rules by example."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from wd_server.errors import InternalError
 from wd_server.trading.ledger import Ledger, Outcome
-from wd_server.trading.lots import Basis, Holding
+from wd_server.trading.lots import CostBasis, OpenPosition
 from wd_server.trading.prices import Value
 from wd_server.trading.programs import SOL, USDC, USDT
 from wd_server.trading.summary import Position, Summary, position_of
-from wd_server.trading.trade import Action, CostBasis, Leg, Swap
+from wd_server.trading.trade import Action, CostBasisMethod, Leg, RawTrade
 
 A, B, C = "Amint", "Bmint", "Cmint"
 TOKENS = (A, B, C)
-BASES: tuple[CostBasis, ...] = ("fifo", "average")
+BASES: tuple[CostBasisMethod, ...] = ("fifo", "average")
 NOTHING = Value(None, None)
 
 both_bases = pytest.mark.parametrize("basis", BASES)
@@ -28,18 +28,20 @@ def leg(mint: str, raw: int) -> Leg:
     return Leg(mint, raw, 9 if mint == SOL else 6)
 
 
-def swap(action: Action, sold: Leg, bought: Leg, fee: int = 0, at: int = 1_750_000_000) -> Swap:
-    return Swap("sig", 1, at, action, sold, bought, fee, "dex", "high")
+def raw_trade(
+    action: Action, sold: Leg, bought: Leg, fee: int = 0, at: int = 1_750_000_000
+) -> RawTrade:
+    return RawTrade("sig", 1, at, action, sold, bought, fee, "dex", "high")
 
 
 def buy(ledger: Ledger, mint: str, raw: int, lamports: int, nanousd: int | None = None) -> Outcome:
-    trade = swap("buy", leg(SOL, lamports), leg(mint, raw), fee=5000)
-    return ledger.record_swap(trade, Value(lamports, nanousd))
+    trade = raw_trade("buy", leg(SOL, lamports), leg(mint, raw), fee=5000)
+    return ledger.record_trade(trade, Value(lamports, nanousd))
 
 
 def sell(ledger: Ledger, mint: str, raw: int, lamports: int, nanousd: int | None = None) -> Outcome:
-    trade = swap("sell", leg(mint, raw), leg(SOL, lamports), fee=5000)
-    return ledger.record_swap(trade, Value(lamports, nanousd))
+    trade = raw_trade("sell", leg(mint, raw), leg(SOL, lamports), fee=5000)
+    return ledger.record_trade(trade, Value(lamports, nanousd))
 
 
 def lamports_of(sol: Decimal) -> int:
@@ -74,11 +76,11 @@ def play(ledger: Ledger, history: list[Any]) -> list[Outcome]:
     outcomes = []
     for step in history:
         if step[0] == "transfer":
-            ledger.record_transfer(step[1], 6, step[2])
+            ledger.record_posting(step[1], 6, step[2])
         else:
             action, bought, bought_raw, sold, sold_raw, lamports, nanousd = step
-            trade = swap(action, leg(sold, sold_raw), leg(bought, bought_raw), fee=7)
-            outcomes.append(ledger.record_swap(trade, Value(lamports, nanousd)))
+            trade = raw_trade(action, leg(sold, sold_raw), leg(bought, bought_raw), fee=7)
+            outcomes.append(ledger.record_trade(trade, Value(lamports, nanousd)))
     return outcomes
 
 
@@ -94,7 +96,7 @@ def flow(history: list[Any]) -> int:
 @settings(max_examples=150, deadline=None)
 @given(histories, st.sampled_from(BASES))
 def test_every_lamport_is_realized_unmatched_or_still_in_a_position(
-    history: list[Any], basis: CostBasis
+    history: list[Any], basis: CostBasisMethod
 ) -> None:
     ledger = Ledger(basis)
     outcomes = play(ledger, history)
@@ -112,7 +114,7 @@ def test_every_lamport_is_realized_unmatched_or_still_in_a_position(
 
 @settings(max_examples=150, deadline=None)
 @given(histories, st.sampled_from(BASES))
-def test_totals_are_the_sums_of_the_trades(history: list[Any], basis: CostBasis) -> None:
+def test_totals_are_the_sums_of_the_trades(history: list[Any], basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     outcomes = play(ledger, history)
     summary = ledger.summary()
@@ -126,7 +128,7 @@ def test_totals_are_the_sums_of_the_trades(history: list[Any], basis: CostBasis)
 @settings(max_examples=150, deadline=None)
 @given(histories, st.sampled_from(BASES))
 def test_nothing_held_unmatched_or_costing_is_ever_negative(
-    history: list[Any], basis: CostBasis
+    history: list[Any], basis: CostBasisMethod
 ) -> None:
     ledger = Ledger(basis)
     for step in history:
@@ -145,7 +147,7 @@ def test_nothing_held_unmatched_or_costing_is_ever_negative(
 @settings(max_examples=100, deadline=None)
 @given(histories, histories, st.sampled_from(BASES))
 def test_a_checkpoint_at_any_point_changes_nothing(
-    before: list[Any], after: list[Any], basis: CostBasis
+    before: list[Any], after: list[Any], basis: CostBasisMethod
 ) -> None:
     straight = Ledger(basis)
     play(straight, before)
@@ -212,7 +214,7 @@ def test_splitting_a_trade_in_two_changes_no_total(
     other: tuple[int, int],
     extra: int,
     kind: str,
-    basis: CostBasis,
+    basis: CostBasisMethod,
 ) -> None:
     """`each` is units and lamports a part, so that both halves have the same price exactly. The
     sale may exceed what is held, and it may leave something (`extra`) behind."""
@@ -235,10 +237,12 @@ def test_splitting_a_trade_in_two_changes_no_total(
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(mints, st.integers(-(10**9), 10**9))), st.sampled_from(BASES))
-def test_transfers_never_make_a_profit(moves: list[tuple[str, int]], basis: CostBasis) -> None:
+def test_transfers_never_make_a_profit(
+    moves: list[tuple[str, int]], basis: CostBasisMethod
+) -> None:
     ledger = Ledger(basis)
     for mint, raw in moves:
-        ledger.record_transfer(mint, 6, raw)
+        ledger.record_posting(mint, 6, raw)
     summary = ledger.summary()
     assert summary.trades == summary.tokens_traded == 0
     assert summary.realized_pnl_sol == summary.unmatched_sol == summary.transferred_cost_sol == 0
@@ -251,7 +255,7 @@ def test_selling_what_was_only_received_realizes_nothing(
 ) -> None:
     for basis in BASES:
         ledger = Ledger(basis)
-        ledger.record_transfer(A, 6, received)
+        ledger.record_posting(A, 6, received)
         outcome = sell(ledger, A, sold, proceeds)
         assert (outcome.pnl_lamports, outcome.unmatched_raw) == (0, sold)
         summary = ledger.summary()
@@ -274,7 +278,7 @@ def test_fifo_sells_the_oldest_and_average_the_pool() -> None:
 
 
 @both_bases
-def test_a_buy_has_no_pnl_and_says_what_is_held(basis: CostBasis) -> None:
+def test_a_buy_has_no_pnl_and_says_what_is_held(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 40, 1000)
     outcome = buy(ledger, A, 2, 1000, 150_000)
@@ -282,7 +286,9 @@ def test_a_buy_has_no_pnl_and_says_what_is_held(basis: CostBasis) -> None:
 
 
 @both_bases
-def test_of_a_sale_of_more_than_was_bought_only_the_known_share_counts(basis: CostBasis) -> None:
+def test_of_a_sale_of_more_than_was_bought_only_the_known_share_counts(
+    basis: CostBasisMethod,
+) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000, 100_000)
     outcome = sell(ledger, A, 400, 8000, 1_200_000)
@@ -297,7 +303,7 @@ def test_units_received_are_sold_in_their_turn_under_fifo_and_in_their_share_und
     unmatched = []
     for basis in BASES:
         ledger = Ledger(basis)
-        ledger.record_transfer(A, 6, 100)
+        ledger.record_posting(A, 6, 100)
         buy(ledger, A, 100, 1000)
         outcome = sell(ledger, A, 100, 2000)
         unmatched.append((outcome.unmatched_raw, outcome.pnl_lamports))
@@ -305,71 +311,73 @@ def test_units_received_are_sold_in_their_turn_under_fifo_and_in_their_share_und
 
 
 @both_bases
-def test_a_transfer_out_takes_its_cost_along_without_a_result(basis: CostBasis) -> None:
+def test_a_transfer_out_takes_its_cost_along_without_a_result(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000)
-    ledger.record_transfer(A, 6, -40)
+    ledger.record_posting(A, 6, -40)
     assert lamports_of(ledger.summary().transferred_cost_sol) == 400
     assert sell(ledger, A, 60, 600).pnl_lamports == 0
-    ledger.record_transfer(A, 6, -1)
+    ledger.record_posting(A, 6, -1)
     assert ledger.positions() == []
 
 
 @both_bases
-def test_a_transfer_out_of_more_than_is_held_leaves_nothing(basis: CostBasis) -> None:
+def test_a_transfer_out_of_more_than_is_held_leaves_nothing(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000)
-    ledger.record_transfer(A, 6, -(2**64))
-    ledger.record_transfer(B, 6, -5)
+    ledger.record_posting(A, 6, -(2**64))
+    ledger.record_posting(B, 6, -5)
     assert ledger.positions() == []
     assert lamports_of(ledger.summary().transferred_cost_sol) == 1000
 
 
 @both_bases
-def test_a_swap_with_a_value_realizes_it_and_passes_it_on_as_cost(basis: CostBasis) -> None:
+def test_a_swap_with_a_value_realizes_it_and_passes_it_on_as_cost(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000, 100_000)
-    outcome = ledger.record_swap(swap("swap", leg(A, 100), leg(B, 7)), Value(1500, 160_000))
+    outcome = ledger.record_trade(raw_trade("swap", leg(A, 100), leg(B, 7)), Value(1500, 160_000))
     assert outcome == Outcome(500, 60_000, 1000, 100_000, 0, 7)
     assert sell(ledger, B, 7, 1600, 165_000).pnl_lamports == 100
 
 
 @both_bases
-def test_a_swap_without_a_value_realizes_nothing_until_sol_comes_back(basis: CostBasis) -> None:
+def test_a_swap_without_a_value_realizes_nothing_until_sol_comes_back(
+    basis: CostBasisMethod,
+) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000, 100_000)
-    outcome = ledger.record_swap(swap("swap", leg(A, 100), leg(B, 7)), NOTHING)
+    outcome = ledger.record_trade(raw_trade("swap", leg(A, 100), leg(B, 7)), NOTHING)
     assert outcome == Outcome(0, None, 1000, 100_000, 0, 7)
     assert sell(ledger, B, 7, 1600, 165_000) == Outcome(600, 65_000, 1000, 100_000, 0, 0)
 
 
 @both_bases
-def test_a_swap_without_a_value_passes_the_unknown_share_on_too(basis: CostBasis) -> None:
+def test_a_swap_without_a_value_passes_the_unknown_share_on_too(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 60, 1000)
-    ledger.record_swap(swap("swap", leg(A, 100), leg(B, 1000)), NOTHING)
+    ledger.record_trade(raw_trade("swap", leg(A, 100), leg(B, 1000)), NOTHING)
     outcome = sell(ledger, B, 1000, 3000)
     assert (outcome.unmatched_raw, outcome.pnl_lamports) == (400, 800)
 
 
 @both_bases
 def test_a_sale_for_usdc_without_a_price_of_sol_pays_out_when_usdc_is_sold(
-    basis: CostBasis,
+    basis: CostBasisMethod,
 ) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 10**9)
-    sale = swap("sell", leg(A, 100), leg(USDC, 300_000_000))
-    assert ledger.record_swap(sale, Value(None, 300 * 10**9)).pnl_lamports == 0
+    sale = raw_trade("sell", leg(A, 100), leg(USDC, 300_000_000))
+    assert ledger.record_trade(sale, Value(None, 300 * 10**9)).pnl_lamports == 0
     back = sell(ledger, USDC, 300_000_000, 2 * 10**9, 300 * 10**9)
     assert (back.pnl_lamports, back.pnl_nanousd) == (10**9, 0)
 
 
 @both_bases
-def test_deposited_usdc_is_unmatched_in_sol_and_its_face_in_usd(basis: CostBasis) -> None:
+def test_deposited_usdc_is_unmatched_in_sol_and_its_face_in_usd(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
-    ledger.record_transfer(USDC, 6, 500_000_000)
-    first = swap("buy", leg(USDC, 200_000_000), leg(A, 100))
-    paid = ledger.record_swap(first, Value(None, 200 * 10**9))
+    ledger.record_posting(USDC, 6, 500_000_000)
+    first = raw_trade("buy", leg(USDC, 200_000_000), leg(A, 100))
+    paid = ledger.record_trade(first, Value(None, 200 * 10**9))
     assert paid == Outcome(None, None, 0, 200 * 10**9, 0, 100)
     outcome = sell(ledger, A, 100, 2 * 10**9, 250 * 10**9)
     assert outcome == Outcome(0, 50 * 10**9, 0, 200 * 10**9, 100, 0)
@@ -380,19 +388,19 @@ def test_deposited_usdc_is_unmatched_in_sol_and_its_face_in_usd(basis: CostBasis
 
 @both_bases
 def test_a_buy_with_deposited_usdc_costs_its_value_where_the_price_of_sol_is_known(
-    basis: CostBasis,
+    basis: CostBasisMethod,
 ) -> None:
     ledger = Ledger(basis)
-    ledger.record_transfer(USDC, 6, 200_000_000)
-    first = swap("buy", leg(USDC, 200_000_000), leg(A, 100))
-    ledger.record_swap(first, Value(10**9, 200 * 10**9))
+    ledger.record_posting(USDC, 6, 200_000_000)
+    first = raw_trade("buy", leg(USDC, 200_000_000), leg(A, 100))
+    ledger.record_trade(first, Value(10**9, 200 * 10**9))
     outcome = sell(ledger, A, 100, 3 * 10**9, 600 * 10**9)
     assert (outcome.pnl_lamports, outcome.unmatched_raw) == (2 * 10**9, 0)
     assert ledger.summary().unmatched_sol == 1
 
 
 @both_bases
-def test_usdc_never_makes_a_profit_in_usd(basis: CostBasis) -> None:
+def test_usdc_never_makes_a_profit_in_usd(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     buy(ledger, USDC, 150_000_000, 10**9, 150 * 10**9)
     # Twice what is known to be held: its other half is worth its face just as well.
@@ -403,7 +411,9 @@ def test_usdc_never_makes_a_profit_in_usd(basis: CostBasis) -> None:
 
 
 @both_bases
-def test_pnl_in_usd_needs_the_value_of_the_sale_and_of_every_purchase(basis: CostBasis) -> None:
+def test_pnl_in_usd_needs_the_value_of_the_sale_and_of_every_purchase(
+    basis: CostBasisMethod,
+) -> None:
     ledger = Ledger(basis)
     buy(ledger, A, 100, 1000, None)
     assert sell(ledger, A, 50, 1000, 100_000).pnl_nanousd is None
@@ -418,7 +428,7 @@ def test_pnl_in_usd_needs_the_value_of_the_sale_and_of_every_purchase(basis: Cos
 
 @both_bases
 def test_one_purchase_without_a_price_leaves_the_whole_sale_without_pnl_in_usd(
-    basis: CostBasis,
+    basis: CostBasisMethod,
 ) -> None:
     for prices in ((None, 100_000), (100_000, None)):
         ledger = Ledger(basis)
@@ -430,7 +440,7 @@ def test_one_purchase_without_a_price_leaves_the_whole_sale_without_pnl_in_usd(
 
 
 @both_bases
-def test_a_token_bought_back_is_counted_once_and_keeps_its_result(basis: CostBasis) -> None:
+def test_a_token_bought_back_is_counted_once_and_keeps_its_result(basis: CostBasisMethod) -> None:
     ledger = Ledger(basis)
     for proceeds in (500, 2000):  # at first a loss, then the token as a whole is won
         buy(ledger, A, 100, 1000)
@@ -445,7 +455,7 @@ def test_a_token_bought_back_is_counted_once_and_keeps_its_result(basis: CostBas
 
 
 @both_bases
-def test_an_empty_ledger_sums_up_to_nothing(basis: CostBasis) -> None:
+def test_an_empty_ledger_sums_up_to_nothing(basis: CostBasisMethod) -> None:
     summary = Ledger.from_bytes(Ledger(basis).to_bytes()).summary()
     assert summary.trades == summary.realized_pnl_sol == summary.open_positions == 0
     assert summary.win_rate is summary.first_trade_at is summary.last_trade_at is None
@@ -453,10 +463,11 @@ def test_an_empty_ledger_sums_up_to_nothing(basis: CostBasis) -> None:
 
 def test_the_summary_knows_volume_fees_and_the_time_it_spans() -> None:
     ledger = Ledger("fifo")
-    ledger.record_swap(
-        swap("buy", leg(SOL, 2 * 10**9), leg(A, 100), 5000, at=100), Value(2 * 10**9, 300 * 10**9)
+    ledger.record_trade(
+        raw_trade("buy", leg(SOL, 2 * 10**9), leg(A, 100), 5000, at=100),
+        Value(2 * 10**9, 300 * 10**9),
     )
-    ledger.record_swap(swap("swap", leg(A, 100), leg(B, 100), 5000, at=300), NOTHING)
+    ledger.record_trade(raw_trade("swap", leg(A, 100), leg(B, 100), 5000, at=300), NOTHING)
     summary = ledger.summary()
     assert (summary.volume_sol, summary.volume_usd) == (2, 300)
     assert summary.fees_sol == Decimal("0.00001")
@@ -465,7 +476,7 @@ def test_the_summary_knows_volume_fees_and_the_time_it_spans() -> None:
 
 def test_a_last_unit_that_rounds_to_unknown_still_shows_its_cost() -> None:
     ledger = Ledger("average")
-    ledger.record_transfer(A, 6, 3)
+    ledger.record_posting(A, 6, 3)
     buy(ledger, A, 3, 100)
     sell(ledger, A, 5, 50)
     (position,) = ledger.positions()
@@ -477,7 +488,7 @@ def test_a_position_shows_its_cost_a_unit() -> None:
     ledger = Ledger("average")
     buy(ledger, A, 2_000_000, 3 * 10**9, 450 * 10**9)
     buy(ledger, A, 1_000_000, 3 * 10**9)
-    ledger.record_transfer(A, 6, 500_000)
+    ledger.record_posting(A, 6, 500_000)
     (position,) = ledger.positions()
     assert position == Position(
         mint=A,
@@ -496,7 +507,7 @@ def test_a_position_shows_its_cost_a_unit() -> None:
 def test_ten_thousand_airdrops_and_three_thousand_closed_tokens_make_a_small_checkpoint() -> None:
     ledger = Ledger("fifo")
     for _ in range(10_000):
-        ledger.record_transfer(A, 6, 1)
+        ledger.record_posting(A, 6, 1)
     assert len(ledger.to_bytes()) < 500
     for number in range(3000):
         buy(ledger, f"mint{number}", 10**12, 10**9)
@@ -513,6 +524,22 @@ def test_amounts_beyond_64_bits_survive_a_checkpoint() -> None:
     assert sell(ledger, A, 3 * (2**64 - 1), 1).cost_lamports == 3 * (2**64 - 1)
 
 
+def test_a_checkpoint_has_the_bytes_that_earlier_versions_wrote() -> None:
+    stored = (
+        b'[1,"fifo",[2,2,0,3,1819,152900,399,-100,20000,0,0,0,2,2,1,1750000000,1750000000],'
+        b'{"Amint":[6,60,[[100,40,1000,150000,0,0]],400,true],'
+        b'"Bmint":[6,7,[[7,0,0,0,7,7]],null,false]},{"339692757aab53e5":-1}]'
+    )
+    ledger = Ledger("fifo")
+    buy(ledger, A, 100, 1000, 150_000)
+    sell(ledger, A, 40, 800)
+    ledger.record_posting(B, 6, 7)
+    buy(ledger, C, 5, 10, 1500)
+    sell(ledger, C, 5, 9, 1400)
+    assert ledger.to_bytes() == stored
+    assert Ledger.from_bytes(stored).to_bytes() == stored
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b'[99,"fifo",[],{},{}]', b'[1,"lifo",[],{},{}]']
 )
@@ -522,14 +549,14 @@ def test_a_checkpoint_that_cannot_be_read_is_an_error_that_says_so(data: bytes) 
 
 
 def test_a_position_is_worth_what_its_token_costs_now_and_only_known_costs_are_compared() -> None:
-    holding = Holding(6, 0, [])
-    holding.add(Basis(3_000_000, 10, 6_000_000_000), "fifo")
-    holding.add(Basis(1_000_000, 0, 0, 1_000_000, 1_000_000), "fifo")
-    position = position_of("mint", holding, Decimal("2.5"))
+    held = OpenPosition(6, 0, [])
+    held.add(CostBasis(3_000_000, 10, 6_000_000_000), "fifo")
+    held.add(CostBasis(1_000_000, 0, 0, 1_000_000, 1_000_000), "fifo")
+    position = position_of("mint", held, Decimal("2.5"))
     assert position.value_usd == 10
     assert position.unrealized_pnl_usd == Decimal("1.5")
-    unpriced = position_of("mint", holding)
+    unpriced = position_of("mint", held)
     assert (unpriced.price_usd, unpriced.value_usd, unpriced.unrealized_pnl_usd) == (None,) * 3
-    gift = Holding(6, 0, [])
-    gift.add(Basis(5, 0, 0, 5, 5), "fifo")
+    gift = OpenPosition(6, 0, [])
+    gift.add(CostBasis(5, 0, 0, 5, 5), "fifo")
     assert position_of("mint", gift, Decimal(1)).unrealized_pnl_usd is None

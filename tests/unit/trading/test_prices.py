@@ -1,4 +1,4 @@
-"""What a swap is worth, and how numbers look when they leave."""
+"""What a trade is worth, and how numbers look when they leave."""
 
 import json
 from decimal import Decimal
@@ -12,7 +12,7 @@ from wd_server.trading.amounts import coin_of, decimal_of, unit_price
 from wd_server.trading.ledger import Ledger
 from wd_server.trading.prices import Prices, Value, value_of, wanted_prices
 from wd_server.trading.programs import SOL, USDC, USDT
-from wd_server.trading.trade import Action, Leg, Swap, Trade
+from wd_server.trading.trade import Action, Leg, RawTrade, Trade
 from wd_server.trading.wire import trade_of
 
 A, B = "Amint", "Bmint"
@@ -28,14 +28,14 @@ def leg(mint: str, raw: int) -> Leg:
     return Leg(mint, raw, 9 if mint == SOL else 6)
 
 
-def swap(sold: Leg, bought: Leg, action: Action = "swap") -> Swap:
-    return Swap("sig", 7, AT, action, sold, bought, 5000, "dex", "high")
+def raw_trade(sold: Leg, bought: Leg, action: Action = "swap") -> RawTrade:
+    return RawTrade("sig", 7, AT, action, sold, bought, 5000, "dex", "high")
 
 
 def test_a_sol_leg_is_exact_and_worth_its_minute() -> None:
     for trade in (
-        swap(leg(SOL, 1_000_000_001), leg(A, 5)),
-        swap(leg(A, 5), leg(SOL, 1_000_000_001)),
+        raw_trade(leg(SOL, 1_000_000_001), leg(A, 5)),
+        raw_trade(leg(A, 5), leg(SOL, 1_000_000_001)),
     ):
         assert value_of(trade, SOL_ONLY) == Value(1_000_000_001, 147_632_150_147)
         assert value_of(trade, {}) == Value(1_000_000_001, None)
@@ -43,24 +43,24 @@ def test_a_sol_leg_is_exact_and_worth_its_minute() -> None:
 
 
 def test_a_stable_leg_is_worth_its_face_and_sol_by_the_minute() -> None:
-    trade = swap(leg(USDC, 147_632_150), leg(A, 5))
+    trade = raw_trade(leg(USDC, 147_632_150), leg(A, 5))
     assert value_of(trade, SOL_ONLY) == Value(10**9, 147_632_150_000)
     assert value_of(trade, {}) == Value(None, 147_632_150_000)
 
 
 def test_sol_for_a_stable_coin_needs_no_quote() -> None:
-    trade = swap(leg(SOL, 10**9), leg(USDC, 150_000_000))
+    trade = raw_trade(leg(SOL, 10**9), leg(USDC, 150_000_000))
     assert wanted_prices(trade) == ()
     assert value_of(trade, SOL_ONLY) == Value(10**9, 150 * 10**9)
 
 
 def test_of_two_stable_coins_the_one_that_came_in_counts() -> None:
-    trade = swap(leg(USDC, 100_000_000), leg(USDT, 99_900_000))
+    trade = raw_trade(leg(USDC, 100_000_000), leg(USDT, 99_900_000))
     assert value_of(trade, {}).usd == Decimal("99.9")
 
 
 def test_two_other_tokens_are_worth_the_sold_ones_quote_or_else_the_boughts() -> None:
-    trade = swap(leg(A, 2_000_000), leg(B, 3_000_000))
+    trade = raw_trade(leg(A, 2_000_000), leg(B, 3_000_000))
     both = {(A, MINUTE): Decimal("0.5"), (B, MINUTE): Decimal(7)}
     assert value_of(trade, both) == Value(None, 10**9)
     assert value_of(trade, {**SOL_ONLY, **both}) == Value(int(10**9 / SOL_PRICE), 10**9)
@@ -70,18 +70,18 @@ def test_two_other_tokens_are_worth_the_sold_ones_quote_or_else_the_boughts() ->
 
 def test_only_quotes_that_are_of_use_are_asked_for() -> None:
     sol = (SOL, MINUTE)
-    assert wanted_prices(swap(leg(SOL, 1), leg(A, 1))) == (sol,)
-    assert wanted_prices(swap(leg(A, 1), leg(USDC, 1))) == (sol,)
-    assert wanted_prices(swap(leg(A, 1), leg(B, 1))) == (sol, (A, MINUTE), (B, MINUTE))
+    assert wanted_prices(raw_trade(leg(SOL, 1), leg(A, 1))) == (sol,)
+    assert wanted_prices(raw_trade(leg(A, 1), leg(USDC, 1))) == (sol,)
+    assert wanted_prices(raw_trade(leg(A, 1), leg(B, 1))) == (sol, (A, MINUTE), (B, MINUTE))
 
 
 @given(st.integers(1, 2**64), st.integers(1, 2**64), st.decimals("1e-24", "1e9", places=24))
 def test_no_amount_and_no_price_breaks_a_value(sold: int, bought: int, price: Decimal) -> None:
     quotes = {(mint, MINUTE): price for mint in (SOL, A, B)}
     for trade in (
-        swap(leg(SOL, sold), leg(A, bought)),
-        swap(Leg(A, sold, 0), Leg(B, bought, 18)),
-        swap(Leg(A, sold, 255), leg(USDC, bought)),
+        raw_trade(leg(SOL, sold), leg(A, bought)),
+        raw_trade(Leg(A, sold, 0), Leg(B, bought, 18)),
+        raw_trade(Leg(A, sold, 255), leg(USDC, bought)),
     ):
         value = value_of(trade, quotes)
         assert value.nanousd is not None
@@ -143,17 +143,17 @@ def test_a_unit_price_has_twelve_digits_and_no_exponent_upwards(
     assert encoder.encode(unit_price(Decimal(total), Decimal(amount))).decode() == text
 
 
-def booked(*trades: tuple[Swap, Value], symbols: dict[str, str]) -> list[Trade]:
+def booked(*trades: tuple[RawTrade, Value], symbols: dict[str, str]) -> list[Trade]:
     ledger = Ledger("fifo")
     return [
-        trade_of(trade, value, ledger.record_swap(trade, value), symbols, "finalized", 99, "fifo")
+        trade_of(trade, value, ledger.record_trade(trade, value), symbols, "finalized", 99, "fifo")
         for trade, value in trades
     ]
 
 
 def test_a_trade_is_put_together_as_the_contract_lists_it() -> None:
-    purchase = swap(leg(SOL, 2 * 10**9), leg(A, 4_000_000), "buy")
-    sale = swap(leg(A, 5_000_000), leg(SOL, 8 * 10**9), "sell")
+    purchase = raw_trade(leg(SOL, 2 * 10**9), leg(A, 4_000_000), "buy")
+    sale = raw_trade(leg(A, 5_000_000), leg(SOL, 8 * 10**9), "sell")
     first, second = booked(
         (purchase, Value(2 * 10**9, 300 * 10**9)),
         (sale, Value(8 * 10**9, 1000 * 10**9)),
@@ -190,7 +190,7 @@ def test_a_trade_is_put_together_as_the_contract_lists_it() -> None:
 
 
 def test_an_unpriced_trade_says_so_and_a_nameless_mint_stands_for_itself() -> None:
-    (trade,) = booked((swap(leg(A, 1), Leg(B, 10, 1)), Value(None, None)), symbols={A: ""})
+    (trade,) = booked((raw_trade(leg(A, 1), Leg(B, 10, 1)), Value(None, None)), symbols={A: ""})
     assert not trade.priced
     assert trade.price_usd is trade.value_usd is trade.value_sol is trade.pnl_usd is None
     assert trade.pnl_sol == 0
@@ -200,6 +200,6 @@ def test_an_unpriced_trade_says_so_and_a_nameless_mint_stands_for_itself() -> No
 
 
 def test_a_worthless_trade_is_priced_at_nothing() -> None:
-    (trade,) = booked((swap(leg(SOL, 1), leg(A, 10**18), "buy"), Value(1, 0)), symbols={})
+    (trade,) = booked((raw_trade(leg(SOL, 1), leg(A, 10**18), "buy"), Value(1, 0)), symbols={})
     assert (trade.price_usd, trade.value_usd, trade.priced) == (0, 0, True)
     assert json.loads(encoder.encode(trade))["value_sol"] == 1e-9

@@ -14,9 +14,9 @@ from wd_server import base58
 from wd_server.chain.payloads import EnhancedTransaction, Transaction, TransactionNotification
 from wd_server.trading.effects import Effects, effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
-from wd_server.trading.movement import TOKEN_PROGRAMS
+from wd_server.trading.instructions import TOKEN_PROGRAMS
+from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.programs import SOL, SYSTEM
-from wd_server.trading.swap import Reading, reading_of
 
 RECORDINGS = Path(__file__).parents[4] / "shared" / "recordings"
 TABLE = Path(__file__).with_name("recordings.txt")
@@ -212,17 +212,17 @@ def recorded() -> Iterator[Recorded]:
         yield Recorded(file, enhanced.signature, [*dict.fromkeys(parties)], enhanced)
 
 
-def outcome(reading: Reading) -> list[str]:
-    swap = reading.swap
-    if swap is None:
-        return ["none", str(reading.reason)]
+def outcome(found: Interpretation) -> list[str]:
+    trade = found.trade
+    if trade is None:
+        return ["none", str(found.reason)]
     return [
-        swap.action,
-        swap.dex,
-        swap.confidence,
-        *(str(swap.sold.raw), swap.sold.mint[:8]),
-        *(str(swap.bought.raw), swap.bought.mint[:8]),
-        str(swap.fee_lamports),
+        trade.action,
+        trade.dex,
+        trade.confidence,
+        *(str(trade.sold.raw), trade.sold.mint[:8]),
+        *(str(trade.bought.raw), trade.bought.mint[:8]),
+        str(trade.fee_lamports),
     ]
 
 
@@ -234,7 +234,7 @@ def test_every_recording_is_what_the_table_says() -> None:
     for one in recorded():
         for row in table.pop((one.file, one.signature[:8])):
             (wallet,) = (party for party in one.parties if party.startswith(row.wallet))
-            got = outcome(reading_of(one.effects(wallet)))
+            got = outcome(interpret(one.effects(wallet)))
             if got != row.outcome:
                 differences.append((row, got))
     assert differences == []
@@ -280,11 +280,11 @@ def test_legs_and_transfers_together_are_all_tokens() -> None:
     for one in recorded():
         for party in one.parties:
             effects = one.effects(party)
-            reading = reading_of(effects)
-            moved = {transfer.mint: transfer.raw for transfer in reading.transfers}
-            if reading.swap is not None:
-                moved[reading.swap.sold.mint] = -reading.swap.sold.raw
-                moved[reading.swap.bought.mint] = reading.swap.bought.raw
+            found = interpret(effects)
+            moved = {posting.mint: posting.raw for posting in found.postings}
+            if found.trade is not None:
+                moved[found.trade.sold.mint] = -found.trade.sold.raw
+                moved[found.trade.bought.mint] = found.trade.bought.raw
             moved.pop(SOL, None)
             assert moved == {mint: delta.raw for mint, delta in effects.tokens.items()}
 

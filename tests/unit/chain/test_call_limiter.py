@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from scripted_rpc import Bench, bench, result, run
 
-from wd_server.chain import gate as gates
+from wd_server.chain import call_limiter
 from wd_server.chain.credits import Credits
 from wd_server.chain.rpc import MAX_CONNECTIONS, RpcClient
 from wd_server.chain.turns import Tenant, Turn
@@ -51,7 +51,7 @@ def test_a_call_whose_tenant_is_refused_its_turn_for_too_long_gives_up(
             b.server.otherwise = result(1)
             await b.rpc.call("first", [], int)
             b.time.hold = True
-            monkeypatch.setattr(gates, "MAX_TURN_SECONDS", 2.0)
+            monkeypatch.setattr(call_limiter, "MAX_TURN_SECONDS", 2.0)
             with pytest.raises(UpstreamRateLimit):
                 await b.rpc.call("late", [], int, turn=Turn(A))
             b.time.hold = False

@@ -1,4 +1,4 @@
-"""What left a wallet beside a trade: rent, fees, payments."""
+"""The SOL that a wallet paid beside a trade, summed up by kind: fees, rent, payments."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 from msgspec import Struct
 
 from wd_server.trading.balances import Balances
-from wd_server.trading.movement import Movement
+from wd_server.trading.instructions import DecodedInstruction
 from wd_server.trading.programs import FEE_ACCOUNTS
 
 # Up to this (lamports), or this part of the trade's SOL, a transfer that the wallet makes beside
-# its swap to an account that isn't listed is a tip or a bot's fee; above it the wallet paid
+# its trade to an account that isn't listed is a tip or a bot's fee; above it the wallet paid
 # somebody. Tips seen: 0.00001 to 0.06 SOL; bots take 0.5 to 1 %.
 UNLISTED_FEE_MAX: Final = 100_000_000
 UNLISTED_FEE_PART: Final = 50
@@ -20,8 +20,8 @@ RENT_PER_BYTE: Final = 6_960
 RENT_MIN: Final = 128 * RENT_PER_BYTE
 
 
-class Outlays(Struct, frozen=True, gc=False):
-    """As in Effects, where they are explained."""
+class SolPostings(Struct, frozen=True, gc=False):
+    """Lamports by kind of posting. `Effects` explains the three kinds."""
 
     fees: int
     rent: int
@@ -33,27 +33,27 @@ def is_rent(lamports: int) -> bool:
     return lamports >= RENT_MIN and lamports % RENT_PER_BYTE == 0
 
 
-def assumed(balances: Balances) -> Outlays:
-    """Without looking at movements: who pays the fee pays the rent and gets it back."""
+def assumed_postings(balances: Balances) -> SolPostings:
+    """Without looking at instructions: who pays the fee pays the rent and gets it back."""
     own = balances.own.values()
-    return Outlays(0, sum(rent for rent in own if rent < 0 or balances.paid), 0)
+    return SolPostings(0, sum(rent for rent in own if rent < 0 or balances.paid), 0)
 
 
-def attributed(balances: Balances, movements: Iterable[Movement]) -> Outlays:
-    """What `movements` say the wallet paid beside a trade."""
+def attributed_postings(balances: Balances, decoded: Iterable[DecodedInstruction]) -> SolPostings:
+    """What the `decoded` instructions say the wallet paid beside a trade."""
     wallet, own, change = balances.wallet, balances.own, balances.change
     fees = rent = 0
     transfers = []
     allocated = set()
     foreign = set()
-    for movement in movements:
-        kind, source, target = movement.kind, movement.source, movement.target
+    for instruction in decoded:
+        kind, source, target = instruction.kind, instruction.source, instruction.target
         if kind == "transfer":
             if source == wallet:
-                transfers.append(movement)
+                transfers.append(instruction)
         elif kind == "tokens":
             if source == wallet and target in balances.fee_tokens:
-                fees += movement.lamports
+                fees += instruction.lamports
         elif kind == "allocate":
             allocated.add(target)
         elif kind == "create":
@@ -61,7 +61,7 @@ def attributed(balances: Balances, movements: Iterable[Movement]) -> Outlays:
                 if source != wallet:
                     foreign.add(target)
             elif source == wallet and change(target) > 0:
-                rent += movement.lamports
+                rent += instruction.lamports
         elif source in own:
             if target != wallet:
                 foreign.add(source)
@@ -82,7 +82,7 @@ def attributed(balances: Balances, movements: Iterable[Movement]) -> Outlays:
     return _weighed(balances, fees, rent, loose)
 
 
-def _weighed(balances: Balances, fees: int, rent: int, loose: list[int]) -> Outlays:
+def _weighed(balances: Balances, fees: int, rent: int, loose: list[int]) -> SolPostings:
     """Tell fees from payments, and both from what a trade's middle paid."""
     left = balances.native + balances.wrapped + balances.network_fee + rent
     limit = max(UNLISTED_FEE_MAX, abs(left + fees + sum(loose)) // UNLISTED_FEE_PART)
@@ -96,4 +96,4 @@ def _weighed(balances: Balances, fees: int, rent: int, loose: list[int]) -> Outl
         # Token for token through SOL: what a hop paid out of that SOL never was the wallet's.
         fees = min(fees, max(0, -left))
         sent = min(sent, max(0, -left - fees))
-    return Outlays(fees, rent, sent)
+    return SolPostings(fees, rent, sent)

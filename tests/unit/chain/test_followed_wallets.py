@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from wd_server.chain import roll
-from wd_server.chain.roll import Roll
+from wd_server.chain import followed_wallets
+from wd_server.chain.followed_wallets import FollowedWalletsFile
 
 ANYBODY = 0o077
 
@@ -21,10 +21,10 @@ def open_umask() -> Iterator[None]:
 
 
 def test_only_the_servers_user_can_read_it(tmp_path: Path, open_umask: None) -> None:
-    path = tmp_path / roll.FILE_NAME
+    path = tmp_path / followed_wallets.FILE_NAME
     # What an interrupted process of an older version left.
     path.with_suffix(".part").write_text("half")
-    roll._replace(path, ["b", "a"])
+    followed_wallets._replace(path, ["b", "a"])
     assert path.read_text() == "a\nb\n"
     assert path.stat().st_mode & ANYBODY == 0
 
@@ -32,10 +32,10 @@ def test_only_the_servers_user_can_read_it(tmp_path: Path, open_umask: None) -> 
 def test_what_an_older_version_left_is_closed_at_the_start(
     tmp_path: Path, open_umask: None
 ) -> None:
-    path = tmp_path / roll.FILE_NAME
-    Roll(path, ()).open()
+    path = tmp_path / followed_wallets.FILE_NAME
+    FollowedWalletsFile(path, ()).open()
     assert not path.exists()
     path.write_text("a\n")
-    Roll(path, ()).open()
+    FollowedWalletsFile(path, ()).open()
     assert path.stat().st_mode & ANYBODY == 0
     assert path.read_text() == "a\n"

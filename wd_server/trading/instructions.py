@@ -1,8 +1,9 @@
-"""Lamports that an instruction moved: what balances alone can't attribute.
+"""Decodes instructions that moved lamports or opened and closed accounts.
 
-Reads the System program's and the Token programs' instructions in `json` and `jsonParsed`
-encoding. Layouts: SystemInstruction (bincode: u32 tag, u64 little endian) and TokenInstruction
-(u8 tag, u64 little endian). Whatever can't be read is no movement.
+They say what balances alone can't attribute. The System program's and the Token programs'
+instructions are read in `json` and `jsonParsed` encoding. Layouts: SystemInstruction (bincode:
+u32 tag, u64 little endian) and TokenInstruction (u8 tag, u64 little endian). An instruction that
+can't be read counts as none.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ SEED_LENGTH_AT: Final = 36
 SEED_AT: Final = 44
 
 
-class Movement(Struct, frozen=True, gc=False):
+class DecodedInstruction(Struct, frozen=True, gc=False):
     """`create`: `lamports` opened the account `target`. `allocate`: `target` was opened, paid by
     transfers. `transfer`: lamports. `close`: all that `source` held went to `target`. `tokens`:
     `lamports` raw units went to the token account `target` by `source`'s authority. `outer`: the
@@ -66,7 +67,7 @@ class Parsed(Struct, gc=False):
 _decode_parsed: Final = msgspec.json.Decoder(Parsed).decode
 
 
-class Call(Struct, gc=False):
+class ProgramCall(Struct, gc=False):
     """An instruction and its program. `outer`: the transaction's own, not a program's."""
 
     program: str
@@ -81,7 +82,9 @@ def is_readable(program: str, data: str, balances: Balances) -> bool:
     return program == SYSTEM
 
 
-def movement_of(call: Call, accounts: Sequence[str], balances: Balances) -> Movement | None:
+def decode_instruction(
+    call: ProgramCall, accounts: Sequence[str], balances: Balances
+) -> DecodedInstruction | None:
     """What a readable `call` moved, None if nothing that `balances` leave open.
 
     `accounts` are the instruction's accounts as addresses.
@@ -100,57 +103,65 @@ def movement_of(call: Call, accounts: Sequence[str], balances: Balances) -> Move
         return None
 
 
-def _system(data: str, accounts: Sequence[str], outer: bool, balances: Balances) -> Movement | None:
-    # Transfer and Allocate have 12 bytes, so 17 characters at most. What is longer opens an
+def _system(
+    data: str, accounts: Sequence[str], outer: bool, balances: Balances
+) -> DecodedInstruction | None:
+    # Posting and Allocate have 12 bytes, so 17 characters at most. What is longer opens an
     # account or assigns one. Decoding is only worth it where lamports stayed.
     if len(accounts) > 1 and balances.is_settled(accounts[1]):
         if len(data) <= SHORT_CHARACTERS_MAX:
             return None
-        return Movement("create", accounts[0], accounts[1], 0, outer)
+        return DecodedInstruction("create", accounts[0], accounts[1], 0, outer)
     raw = base58.decode(data)
     tag = int.from_bytes(raw[:4], "little")
     if tag == TRANSFER:
-        return Movement("transfer", accounts[0], accounts[1], _u64(raw, 4), outer)
+        return DecodedInstruction("transfer", accounts[0], accounts[1], _u64(raw, 4), outer)
     if tag == CREATE_ACCOUNT:
-        return Movement("create", accounts[0], accounts[1], _u64(raw, 4), outer)
+        return DecodedInstruction("create", accounts[0], accounts[1], _u64(raw, 4), outer)
     if tag == CREATE_ACCOUNT_WITH_SEED:
         at = SEED_AT + _u64(raw, SEED_LENGTH_AT)
-        return Movement("create", accounts[0], accounts[1], _u64(raw, at), outer)
+        return DecodedInstruction("create", accounts[0], accounts[1], _u64(raw, at), outer)
     if tag == ALLOCATE:
-        return Movement("allocate", "", accounts[0], 0, outer)
+        return DecodedInstruction("allocate", "", accounts[0], 0, outer)
     return None
 
 
-def _token(data: str, accounts: Sequence[str], outer: bool, balances: Balances) -> Movement | None:
+def _token(
+    data: str, accounts: Sequence[str], outer: bool, balances: Balances
+) -> DecodedInstruction | None:
     if data == CLOSE_ACCOUNT_DATA:
-        return Movement("close", accounts[0], accounts[1], 0, outer)
-    # Transfer has 9 bytes and the target second, TransferChecked has 10 and the target third.
+        return DecodedInstruction("close", accounts[0], accounts[1], 0, outer)
+    # Posting has 9 bytes and the target second, TransferChecked has 10 and the target third.
     if len(data) > SHORT_CHARACTERS_MAX or balances.fee_tokens.isdisjoint(accounts[1:3]):
         return None
     raw = base58.decode(data)
     if raw[0] == TOKEN_TRANSFER:
-        return Movement("tokens", accounts[2], accounts[1], _u64(raw, 1), outer)
+        return DecodedInstruction("tokens", accounts[2], accounts[1], _u64(raw, 1), outer)
     if raw[0] == TOKEN_TRANSFER_CHECKED:
-        return Movement("tokens", accounts[3], accounts[2], _u64(raw, 1), outer)
+        return DecodedInstruction("tokens", accounts[3], accounts[2], _u64(raw, 1), outer)
     return None
 
 
-def _parsed(call: Call, parsed: Parsed) -> Movement | None:
+def _parsed(call: ProgramCall, parsed: Parsed) -> DecodedInstruction | None:
     info, outer = parsed.info, call.outer
     match call.program == SYSTEM, parsed.type:
         case True, "transfer" | "transferWithSeed":
-            return Movement("transfer", info.source, info.destination, info.lamports, outer)
+            return DecodedInstruction(
+                "transfer", info.source, info.destination, info.lamports, outer
+            )
         case True, "createAccount" | "createAccountWithSeed":
-            return Movement("create", info.source, info.new_account, info.lamports, outer)
+            return DecodedInstruction("create", info.source, info.new_account, info.lamports, outer)
         case True, "allocate" | "allocateWithSeed":
-            return Movement("allocate", "", info.account, 0, outer)
+            return DecodedInstruction("allocate", "", info.account, 0, outer)
         case False, "closeAccount":
-            return Movement("close", info.account, info.destination, 0, outer)
+            return DecodedInstruction("close", info.account, info.destination, 0, outer)
         case False, "transfer":
-            return Movement("tokens", info.authority, info.destination, u64(info.amount), outer)
+            return DecodedInstruction(
+                "tokens", info.authority, info.destination, u64(info.amount), outer
+            )
         case False, "transferChecked" if info.token_amount is not None:
             amount = u64(info.token_amount.amount)
-            return Movement("tokens", info.authority, info.destination, amount, outer)
+            return DecodedInstruction("tokens", info.authority, info.destination, amount, outer)
     return None
 
 

@@ -2,8 +2,8 @@ import pytest
 
 from wd_server.trading.balances import TokenDelta
 from wd_server.trading.effects import DUST, Effects
+from wd_server.trading.interpretation import CLAIM_FEE_MAX, Reason, action_of, interpret
 from wd_server.trading.programs import PROGRAMS, SOL, USDC, USDT, Program
-from wd_server.trading.swap import CLAIM_FEE_MAX, Reason, action_of, reading_of
 
 RAYDIUM = Program("raydium", "venue")
 JUPITER = Program("jupiter", "router")
@@ -33,8 +33,8 @@ def effects(
     )
 
 
-def reason(read: Effects) -> Reason | None:
-    return reading_of(read).reason
+def reason(effects: Effects) -> Reason | None:
+    return interpret(effects).reason
 
 
 @pytest.mark.parametrize(
@@ -56,27 +56,27 @@ def test_sol_quotes_more_than_stable_coins_do_and_they_more_than_others(
     assert action_of(sold, bought) == action
 
 
-def test_a_swap_has_positive_legs_and_all_fees() -> None:
-    swap = reading_of(effects(-(10**9), fees=7, X=500)).swap
-    assert swap is not None
-    assert (swap.sold.mint, swap.sold.raw, swap.sold.decimals) == (SOL, 10**9, 9)
-    assert (swap.bought.mint, swap.bought.raw, swap.bought.decimals) == ("X", 500, 6)
-    assert (swap.action, swap.dex, swap.confidence, swap.fee_lamports) == (
+def test_a_trade_has_positive_legs_and_all_fees() -> None:
+    trade = interpret(effects(-(10**9), fees=7, X=500)).trade
+    assert trade is not None
+    assert (trade.sold.mint, trade.sold.raw, trade.sold.decimals) == (SOL, 10**9, 9)
+    assert (trade.bought.mint, trade.bought.raw, trade.bought.decimals) == ("X", 500, 6)
+    assert (trade.action, trade.dex, trade.confidence, trade.fee_lamports) == (
         *("buy", "raydium", "high"),
         5_007,
     )
 
 
 def test_an_unknown_program_makes_a_trade_less_sure() -> None:
-    swap = reading_of(effects(10**9, None, X=-500)).swap
-    assert swap is not None
-    assert (swap.dex, swap.confidence) == ("unknown", "low")
+    trade = interpret(effects(10**9, None, X=-500)).trade
+    assert trade is not None
+    assert (trade.dex, trade.confidence) == ("unknown", "low")
 
 
 def test_numbers_from_floats_make_a_trade_less_sure() -> None:
-    swap = reading_of(effects(10**9, exact=False, X=-500)).swap
-    assert swap is not None
-    assert (swap.dex, swap.confidence) == ("raydium", "low")
+    trade = interpret(effects(10**9, exact=False, X=-500)).trade
+    assert trade is not None
+    assert (trade.dex, trade.confidence) == ("raydium", "low")
 
 
 def test_what_failed_is_no_trade_whatever_moved() -> None:
@@ -99,8 +99,8 @@ def test_dust_is_no_leg() -> None:
 @pytest.mark.parametrize("kind", ["lending", "escrow", "staking"])
 def test_programs_that_move_balances_both_ways_without_trading(kind: Reason) -> None:
     program = next(one for one in PROGRAMS.values() if one.kind == kind)
-    read = reading_of(effects(-(10**9), program, X=500))
-    assert (read.swap, read.reason) == (None, kind)
+    found = interpret(effects(-(10**9), program, X=500))
+    assert (found.trade, found.reason) == (None, kind)
 
 
 def test_an_nft_is_not_traded_like_a_token() -> None:
@@ -138,12 +138,12 @@ def test_more_than_two_assets_are_no_trade() -> None:
     assert reason(effects(-(10**9), X=500, Y=-7)) == "several_assets"
 
 
-def test_what_a_route_left_over_is_a_transfer_beside_the_trade() -> None:
+def test_what_a_route_left_over_is_a_posting_beside_the_trade() -> None:
     leftover = TokenDelta(7, 6, largest=1_000)
-    read = reading_of(effects(-(10**9), X=500, Y=leftover))
-    assert read.swap is not None
-    assert read.swap.bought.mint == "X"
-    assert [(one.mint, one.raw) for one in read.transfers] == [("Y", 7)]
+    found = interpret(effects(-(10**9), X=500, Y=leftover))
+    assert found.trade is not None
+    assert found.trade.bought.mint == "X"
+    assert [(one.mint, one.raw) for one in found.postings] == [("Y", 7)]
 
 
 def test_a_little_of_what_was_just_minted_is_no_leftover() -> None:
@@ -152,15 +152,15 @@ def test_a_little_of_what_was_just_minted_is_no_leftover() -> None:
 
 
 def test_sol_that_left_beside_a_trade_of_tokens_is_a_fee() -> None:
-    swap = reading_of(effects(-21_000, X=-7, Y=500)).swap
-    assert swap is not None
-    assert (swap.action, swap.fee_lamports) == ("swap", 26_000)
+    trade = interpret(effects(-21_000, X=-7, Y=500)).trade
+    assert trade is not None
+    assert (trade.action, trade.fee_lamports) == ("swap", 26_000)
 
 
 def test_sol_that_came_back_beside_a_trade_of_tokens_is_ignored() -> None:
-    swap = reading_of(effects(2_039_280, usdc=-7, X=500)).swap
-    assert swap is not None
-    assert (swap.action, swap.fee_lamports) == ("buy", 5_000)
+    trade = interpret(effects(2_039_280, usdc=-7, X=500)).trade
+    assert trade is not None
+    assert (trade.action, trade.fee_lamports) == ("buy", 5_000)
 
 
 def test_a_small_fee_for_tokens_from_an_unknown_program_is_a_claim() -> None:
@@ -169,7 +169,7 @@ def test_a_small_fee_for_tokens_from_an_unknown_program_is_a_claim() -> None:
     assert reason(effects(-CLAIM_FEE_MAX + 1, RAYDIUM, X=500)) is None
 
 
-def test_without_a_trade_every_token_is_a_transfer_and_sol_is_none() -> None:
-    read = reading_of(effects(10**9, X=500, Y=7))
-    moved = [(one.mint, one.raw, one.decimals) for one in read.transfers]
+def test_without_a_trade_every_token_is_a_posting_and_sol_is_none() -> None:
+    found = interpret(effects(10**9, X=500, Y=7))
+    moved = [(one.mint, one.raw, one.decimals) for one in found.postings]
     assert moved == [("X", 500, 6), ("Y", 7, 6)]

@@ -8,8 +8,8 @@ import pycurl
 RECEIVE_BYTES = 256 * 1024
 
 
-class Transfer:
-    """What only libcurl may know of a request, and the way to end it early."""
+class HttpTransfer:
+    """Keeps the URL with its key from everything but libcurl, and can end the transfer early."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -5,9 +5,9 @@ from typing import Final, Literal, cast
 from msgspec import Struct
 
 from wd_server.trading.effects import DUST, Effects
-from wd_server.trading.outlays import UNLISTED_FEE_MAX
 from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS, TRADING_KINDS
-from wd_server.trading.trade import Action, Leg, Swap, Transfer
+from wd_server.trading.sol_postings import UNLISTED_FEE_MAX
+from wd_server.trading.trade import Action, Leg, Posting, RawTrade
 
 # Without a known venue, less SOL than this (lamports) for tokens is what a claim or a mint costs,
 # not what they are worth.
@@ -28,36 +28,36 @@ Reason = Literal[
 ]
 
 
-class Reading(Struct, frozen=True, array_like=True, gc=False):
-    """A swap, or the reason why it is none.
+class Interpretation(Struct, frozen=True, array_like=True, gc=False):
+    """What a transaction meant for a wallet: a trade, or the reason why it was none.
 
-    `transfers`: what else the wallet has more or less of than before: all tokens where there is
-    no swap, leftovers of the route where there is one. Never SOL: it is what profit is counted
+    `postings`: what else the wallet has more or less of than before: all tokens where there is
+    no trade, leftovers of the route where there is one. Never SOL: it is what profit is counted
     in, not a position.
     """
 
-    swap: Swap | None
+    trade: RawTrade | None
     reason: Reason | None
-    transfers: tuple[Transfer, ...]
+    postings: tuple[Posting, ...]
 
 
-def reading_of(effects: Effects) -> Reading:
+def interpret(effects: Effects) -> Interpretation:
     """One trade at most: what the wallet gave on the whole for what it got on the whole.
 
     Between SOL and a stable coin the stable coin is what is bought or sold. Between two other
-    tokens, or two stable coins, it is a swap. Where SOL is no leg, what little of it went counts
-    as a fee.
+    tokens, or two stable coins, the action is a swap. Where SOL is no leg, what little of it went
+    counts as a fee.
     """
     given, got = _assets(effects)
     reason = _obstacle(effects, given, got)
     if reason is not None:
-        return Reading(None, reason, _transfers(effects))
+        return Interpretation(None, reason, _postings(effects))
     sold, bought = given[0], got[0]
     fee_lamports = effects.network_fee + effects.fees
     if SOL not in (sold.mint, bought.mint):
         fee_lamports -= min(0, effects.sol)
     program = effects.program
-    swap = Swap(
+    trade = RawTrade(
         signature=effects.signature,
         slot=effects.slot,
         timestamp=effects.timestamp,
@@ -68,7 +68,7 @@ def reading_of(effects: Effects) -> Reading:
         dex=program.name if program else "unknown",
         confidence="high" if program and effects.exact else "low",
     )
-    return Reading(swap, None, _transfers(effects, sold.mint, bought.mint))
+    return Interpretation(trade, None, _postings(effects, sold.mint, bought.mint))
 
 
 def action_of(sold: str, bought: str) -> Action:
@@ -83,25 +83,25 @@ def _quote_rank(mint: str) -> int:
     return 2 if mint == SOL else 1 if mint in STABLE_MINTS else 0
 
 
-def _assets(effects: Effects) -> tuple[list[Transfer], list[Transfer]]:
+def _assets(effects: Effects) -> tuple[list[Posting], list[Posting]]:
     """What the wallet has less of and what it has more of, without dust, leftovers of a route,
     and the SOL that goes beside a trade of token for token."""
     deltas = effects.tokens
     sol = effects.sol
     if len(deltas) > 1:
         deltas = {mint: delta for mint, delta in deltas.items() if not delta.is_leftover}
-    given: list[Transfer] = []
-    got: list[Transfer] = []
+    given: list[Posting] = []
+    got: list[Posting] = []
     for mint, delta in deltas.items():
-        (given if delta.raw < 0 else got).append(Transfer(mint, delta.raw, delta.decimals))
+        (given if delta.raw < 0 else got).append(Posting(mint, delta.raw, delta.decimals))
     if abs(sol) > DUST:
         beside = given and got and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
         if not beside:
-            (given if sol < 0 else got).append(Transfer(SOL, sol, SOL_DECIMALS))
+            (given if sol < 0 else got).append(Posting(SOL, sol, SOL_DECIMALS))
     return given, got
 
 
-def _obstacle(effects: Effects, given: list[Transfer], got: list[Transfer]) -> Reason | None:
+def _obstacle(effects: Effects, given: list[Posting], got: list[Posting]) -> Reason | None:
     """Why these assets are no trade."""
     program = effects.program
     if effects.failed:
@@ -127,9 +127,9 @@ def _obstacle(effects: Effects, given: list[Transfer], got: list[Transfer]) -> R
     return None
 
 
-def _is_share(effects: Effects, asset: Transfer) -> bool:
-    """Most of what the wallet got was minted for it, or of what it gave was burned. A swap moves
-    what a pool has."""
+def _is_share(effects: Effects, asset: Posting) -> bool:
+    """Most of what the wallet got was minted for it, or of what it gave was burned. A trade
+    moves what a pool has."""
     delta = effects.tokens.get(asset.mint)
     return (
         delta is not None
@@ -138,9 +138,9 @@ def _is_share(effects: Effects, asset: Transfer) -> bool:
     )
 
 
-def _transfers(effects: Effects, *legs: str) -> tuple[Transfer, ...]:
-    transfers = []
+def _postings(effects: Effects, *legs: str) -> tuple[Posting, ...]:
+    postings = []
     for mint, delta in effects.tokens.items():
         if mint not in legs:
-            transfers.append(Transfer(mint, delta.raw, delta.decimals))
-    return tuple(transfers)
+            postings.append(Posting(mint, delta.raw, delta.decimals))
+    return tuple(postings)

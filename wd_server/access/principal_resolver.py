@@ -1,4 +1,4 @@
-"""From a credential to who presents it, by what is in memory. Waits for nothing, stores nothing."""
+"""From a credential to its principal, by what is in memory. Waits for nothing, stores nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,16 +21,16 @@ FAILURES_A_MINUTE = 60
 
 @dataclass(frozen=True, slots=True)
 class AuthRules:
-    """`required`: nobody is let in without a key or token."""
+    """`required`: requests without a key or token are refused."""
 
     required: bool
     limits: DefaultLimits
     token_max_seconds: int
 
 
-class Recognition:
-    """`monotonic` in seconds: failures are counted by it, so that no wrong clock holds anybody
-    back."""
+class PrincipalResolver:
+    """`monotonic` in seconds: failures are counted by it, so that a wrong time of day refuses
+    nobody."""
 
     def __init__(
         self, key_index: KeyIndex, tokens: Tokens, rules: AuthRules, monotonic: Callable[[], float]
@@ -57,9 +57,9 @@ class Recognition:
             wallets_a_minute=limits.wallets_a_minute,
         )
 
-    def recognise(self, credential: Credential, address: str, now: float) -> Principal | None:
+    def resolve(self, credential: Credential, address: str, now: float) -> Principal | None:
         """None if its key isn't known (yet). Raises InvalidKey, TokenExpired, RateLimited."""
-        usage = self._failures.look(address, FAILURES_A_MINUTE, self._monotonic())
+        usage = self._failures.peek(address, FAILURES_A_MINUTE, self._monotonic())
         if not usage.allowed:
             raise RateLimited(
                 f"Too many wrong keys or tokens came from your address. Wait {usage.seconds} s.",
@@ -67,8 +67,8 @@ class Recognition:
                 headers=usage.headers(),
             )
         if credential.kind is CredentialKind.KEY:
-            holder = self._key_index.find(credential.secret)
-            principal = None if holder is None else holder.principal
+            indexed = self._key_index.find(credential.secret)
+            principal = None if indexed is None else indexed.principal
         else:
             principal = self._of_token(credential, address, now)
         if principal is not None:
@@ -76,20 +76,20 @@ class Recognition:
         return principal
 
     def failed(self, message: str, address: str) -> InvalidKey:
-        """Counts against the address. What was right once (expired, revoked) isn't guessing and
-        doesn't count."""
+        """Counts against the address. A credential that was right once (expired, revoked) isn't a
+        guess and doesn't count."""
         self._failures.spend(address, FAILURES_A_MINUTE, self._monotonic())
         return InvalidKey(message)
 
     def refuse_ended(self, principal: Principal, now: float) -> None:
-        """Raises InvalidKey, TokenExpired if it was let in once and may not any more."""
-        holder = None if principal.key_id is None else self._key_index.holder(principal.key_id)
-        if principal.key_id is not None and (holder is None or not holder.key.is_live(now)):
+        """Raises InvalidKey, TokenExpired if the principal's key or token has ended."""
+        indexed = None if principal.key_id is None else self._key_index.by_id(principal.key_id)
+        if principal.key_id is not None and (indexed is None or not indexed.key.is_live(now)):
             if principal.jti is not None:
                 raise InvalidKey("The API key that this token was made from isn't valid any more.")
-            if holder is None or holder.key.revoked_at is not None:
+            if indexed is None or indexed.key.revoked_at is not None:
                 raise InvalidKey("This API key was revoked.")
-            if holder.key.successor is not None:
+            if indexed.key.successor is not None:
                 raise InvalidKey("This API key was replaced by a new one. Use that.")
             raise InvalidKey("This API key has expired.")
         if principal.jti is not None:
@@ -127,10 +127,10 @@ class Recognition:
                 jti=claims.jti,
                 wallets_a_minute=limits.wallets_a_minute,
             )
-        holder = self._key_index.holder(claims.key)
-        if holder is None:
+        indexed = self._key_index.by_id(claims.key)
+        if indexed is None:
             return None
-        of_key = holder.principal
+        of_key = indexed.principal
         if of_key.wallets is not None:  # never more than its key may
             wallets = of_key.wallets if wallets is None else wallets & of_key.wallets
         return replace(

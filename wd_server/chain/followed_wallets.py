@@ -1,4 +1,4 @@
-"""The wallets that are followed now, as a file: whoever keeps a webhook up to date reads it."""
+"""The wallets that are followed now, in a file: `bin/wd-webhook` reads it to update the webhook."""
 
 import asyncio
 from collections.abc import Collection
@@ -18,7 +18,7 @@ MODE = 0o600
 _log = structlog.get_logger("upstream")
 
 
-class Roll:
+class FollowedWalletsFile:
     """`path` has a wallet a line, sorted, and is always whole. Only the server's user may read it:
     it says who is watched. `failed_at`: when it could not be written last, in monotonic seconds."""
 
@@ -31,7 +31,7 @@ class Roll:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Close what an older version left open for everybody to read."""
+        """Take the file from other users if an older version left it readable for everybody."""
         try:
             if self._path.exists():
                 self._path.chmod(MODE)
@@ -39,7 +39,7 @@ class Roll:
             _log.warning("others may read the followed wallets", error=error.strerror)
 
     def changed(self) -> None:
-        """The wallets are others now."""
+        """The set of wallets has changed: write the file soon."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._start)
 

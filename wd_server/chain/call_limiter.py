@@ -1,4 +1,4 @@
-"""Lets calls through to the upstream: at the plan's rate, with a connection each, in turns."""
+"""Limits calls to the upstream to the plan's rate and to the free connections, in a fair order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,15 +6,15 @@ from typing import Final
 
 from wd_server.chain import faults
 from wd_server.chain.pacing import TokenBucket
-from wd_server.chain.turns import Rotation, Tenant, Turn
+from wd_server.chain.turns import FairQueue, Tenant, Turn
 from wd_server.tasks import Tasks
 
 # Seconds a call may wait for its turn: with more than that queued, refusing is kinder.
 MAX_TURN_SECONDS = 120.0
 
 
-class Gate:
-    """`bucket` is this gate's own, `connections` are shared with others. `clock` is monotonic
+class CallLimiter:
+    """`bucket` is this limiter's own, `connections` are shared with others. `clock` is monotonic
     seconds."""
 
     def __init__(
@@ -30,17 +30,18 @@ class Gate:
         self._clock = clock
         self._sleep = sleep
         self._tasks = tasks
-        self._waiting: Rotation[asyncio.Future[Tenant]] = Rotation()
+        self._waiting: FairQueue[asyncio.Future[Tenant]] = FairQueue()
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def room(self) -> int:
-        """Calls that could pass now without anybody's having to wait for them."""
+        """Calls that could be sent now without making others wait."""
         return 0 if self._waiting else max(0, int(self.bucket.left(self._clock())))
 
-    async def enter(self, turn: Turn) -> Tenant:
-        """Wait for a place at the rate and for a connection, and say in whose turn they came. The
-        connection has to be released. Raises UpstreamRateLimit if that would take too long."""
+    async def acquire(self, turn: Turn) -> Tenant:
+        """Wait for a token of the rate and for a connection, and return the tenant in whose turn
+        they came. The connection has to be released. Raises UpstreamRateLimit if that would take
+        too long."""
         now = self._clock()
         wait = self.bucket.wait(now, self._waiting.ahead(turn) + 1)
         if wait > MAX_TURN_SECONDS:
@@ -52,7 +53,7 @@ class Gate:
         return next(iter(turn.tenants))
 
     def give_back(self) -> None:
-        """Neither the place nor the connection was used."""
+        """Neither the token nor the connection was used."""
         self.bucket.give_back()
         self._connections.release()
 
@@ -82,8 +83,8 @@ class Gate:
             self.bucket.give_back()
 
     async def _serve(self) -> None:
-        """Call those who wait, one for each place. Whenever this waits itself, it has taken one
-        place: who cancels it gives that back."""
+        """Wake the calls that wait, one for each token. Whenever this waits itself, it has taken a
+        token: whoever cancels it gives that back."""
         while self._waiting:
             wait = self.bucket.take(self._clock())
             if wait:

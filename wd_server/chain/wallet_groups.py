@@ -1,4 +1,4 @@
-"""Which wallets stand in which subscription, where one may have many. Pure.
+"""Which wallets share a subscription, where one may have many. Pure.
 
 To change a subscription is to make another and end the old one, so to add a wallet to one of
 50,000 would send 2 MB. Newcomers get a subscription of their own, together with those that are no
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 WALLETS_MAX = 50_000
 
 
-class Group:
+class WalletGroup:
     """`wallets` were asked for; those in `gone` are of no interest any more."""
 
     __slots__ = ("gone", "wallets")
@@ -28,14 +28,14 @@ class Group:
 
     @property
     def is_waste(self) -> bool:
-        """Half of what it brings, or more, is for nobody."""
+        """Half of its wallets, or more, are followed by nobody."""
         return len(self.gone) * 2 >= len(self.wallets)
 
 
 def regrouped(
-    groups: Iterable[Group], newcomers: Iterable[str], *, tidy: bool = False
-) -> tuple[list[Group], list[Group]]:
-    """Groups to be made, and those that they stand in for: to be ended when the new are there.
+    groups: Iterable[WalletGroup], newcomers: Iterable[str], *, tidy: bool = False
+) -> tuple[list[WalletGroup], list[WalletGroup]]:
+    """Groups to be made, and the groups that they replace: to be ended when the new are there.
     `tidy`: no group is to be left with a wallet that is gone."""
     wanted = set(newcomers)
     replaced = []
@@ -47,6 +47,7 @@ def regrouped(
             replaced.append(group)
     ordered = sorted(wanted)
     made = [
-        Group(ordered[start : start + WALLETS_MAX]) for start in range(0, len(ordered), WALLETS_MAX)
+        WalletGroup(ordered[start : start + WALLETS_MAX])
+        for start in range(0, len(ordered), WALLETS_MAX)
     ]
     return made, replaced
