@@ -24,7 +24,13 @@ from wd_server.events import event
 from wd_server.journal.base import EventId, NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.checkpoint import Checkpoint, Counts, UnreadableCheckpoint
-from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read_of
+from wd_server.sync.interpreted import (
+    COMMITMENT,
+    InterpretedTransaction,
+    interpret_transaction,
+    legs_of,
+    mints_in,
+)
 from wd_server.sync.proof import COUNTED, Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
@@ -41,7 +47,7 @@ RETRACTED_MAX = 4096
 class Recent(Struct, array_like=True, gc=False):
     """One of the tail. `seq`: of its trade in the journal, 0 if it is none."""
 
-    read: Read
+    transaction: InterpretedTransaction
     value: Value | None = None
     outcome: Outcome | None = None
     symbols: dict[str, str] = {}
@@ -118,7 +124,7 @@ class Book:
             book._count(recent)
             book._replay(recent)
         book.tail = unsettled.tail
-        book._loose = {recent.read.signature: recent for recent in unsettled.loose}
+        book._loose = {recent.transaction.signature: recent for recent in unsettled.loose}
         return book
 
     def checkpoint(self) -> bytes:
@@ -143,9 +149,11 @@ class Book:
             )
         )
 
-    def read(self, transactions: Iterable[AnyTransaction], received_at: int) -> list[Read]:
+    def interpret(
+        self, transactions: Iterable[AnyTransaction], received_at: int
+    ) -> list[InterpretedTransaction]:
         """What each transaction meant. `received_at` (unix seconds) dates those without a time."""
-        return [read_of(each, self.wallet, received_at) for each in transactions]
+        return [interpret_transaction(each, self.wallet, received_at) for each in transactions]
 
     def entry(self, kind: str, data: event.Event | Trade) -> NewEntry:
         """The next entry of the journal. Entries are stored in the order in which they are made."""
@@ -156,23 +164,27 @@ class Book:
         return NewEntry(kind, payload)
 
     def record(
-        self, read: Sequence[Read], prices: Prices, symbols: Mapping[str, str], now: float
+        self,
+        interpreted: Sequence[InterpretedTransaction],
+        prices: Prices,
+        symbols: Mapping[str, str],
+        now: float,
     ) -> list[NewEntry]:
         """Enter what was read, in chain order behind what is there, and return what is new for the
         journal: trades, and before a trade that was sent with other numbers its retraction."""
         entries: list[NewEntry] = []
-        for each in read:
+        for each in interpreted:
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
             is_final = each.slot <= self.final_slot and not self.tail
             if not is_final and not self.tail:
                 self._base = _Base(self.ledger.to_bytes(), copy(self.counts))
             outcome = self._replay(recent)
-            if before is None or before.read != each or before.outcome != outcome:
+            if before is None or before.transaction != each or before.outcome != outcome:
                 if before is not None:
                     entries += self._retract(before)
-                if each.swap is not None and recent.value is not None and outcome is not None:
-                    trade = self._trade(each.swap, recent.value, outcome, recent.symbols, now)
+                if each.trade is not None and recent.value is not None and outcome is not None:
+                    trade = self._trade(each.trade, recent.value, outcome, recent.symbols, now)
                     entries.append(self.entry(event.TRADE, trade))
                     recent.seq = self.seq
             recent.outcome = outcome
@@ -182,7 +194,7 @@ class Book:
             else:
                 self.tail.append(recent)
         if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
-            self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].read.slot - 1)
+            self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].transaction.slot - 1)
         return entries
 
     # The tail.
@@ -192,24 +204,28 @@ class Book:
         """The chain has to be read before more of what is told of is recorded."""
         return len(self.tail) > TAIL_MAX
 
-    def unknown(self, read: Iterable[Read]) -> list[Read]:
+    def unknown(
+        self, interpreted: Iterable[InterpretedTransaction]
+    ) -> list[InterpretedTransaction]:
         """Those that aren't in the book yet."""
         known = self.recent()
         after = -1 if self.cursor is None else self.cursor.slot
         return [
             each
-            for each in {one.signature: one for one in read}.values()
+            for each in {one.signature: one for one in interpreted}.values()
             if each.slot > after and each.signature not in known
         ]
 
-    def inserted(self, read: Iterable[Read]) -> list[Read]:
+    def inserted(
+        self, interpreted: Iterable[InterpretedTransaction]
+    ) -> list[InterpretedTransaction]:
         """Take out of the tail what comes after the first of these on the chain. Returns what is to
         be recorded now: these, and what was taken out."""
-        order = sorted(read, key=lambda each: each.slot)
+        order = sorted(interpreted, key=lambda each: each.slot)
         at = len(self.tail)
-        while order and at and any(each.precedes(self.tail[at - 1].read) for each in order):
+        while order and at and any(each.precedes(self.tail[at - 1].transaction) for each in order):
             at -= 1
-        recorded = [recent.read for recent in self.tail[at:]]
+        recorded = [recent.transaction for recent in self.tail[at:]]
         self._cut(at)
         for each in order:
             place = len(recorded)
@@ -218,15 +234,17 @@ class Book:
             recorded.insert(place, each)
         return recorded
 
-    def compared(self, chain: Sequence[ListedSignature]) -> tuple[list[NewEntry], dict[str, Read]]:
+    def compared(
+        self, chain: Sequence[ListedSignature]
+    ) -> tuple[list[NewEntry], dict[str, InterpretedTransaction]]:
         """Hold the tail against what the chain has after the cursor. What is right stays; of the
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
         what the chain has taken back is retracted. What is in another slot now was executed anew,
         so it has to be read anew."""
         at = 0
         while at < min(len(self.tail), len(chain)):
-            read, entry = self.tail[at].read, chain[at]
-            if read.signature != entry.signature or not read.agrees(entry):
+            interpreted, entry = self.tail[at].transaction, chain[at]
+            if interpreted.signature != entry.signature or not interpreted.agrees(entry):
                 break
             at += 1
         entries: list[NewEntry] = []
@@ -235,22 +253,24 @@ class Book:
         again = {}
         for signature, recent in list(self._loose.items()):
             if signature in on_chain:
-                known, entry = recent.read, on_chain[signature]
+                known, entry = recent.transaction, on_chain[signature]
                 if known.slot == entry.slot:
                     again[signature] = known.as_in(entry)
-            elif recent.read.slot <= self.final_slot:
+            elif recent.transaction.slot <= self.final_slot:
                 del self._loose[signature]
                 entries += self._retract(recent)
         return entries, again
 
     def recent(self) -> dict[str, int]:
         """Signatures of the tail, and their slots."""
-        reads = [recent.read for recent in (*self.tail, *self._loose.values())]
-        return {read.signature: read.slot for read in reads}
+        transactions = [recent.transaction for recent in (*self.tail, *self._loose.values())]
+        return {each.signature: each.slot for each in transactions}
 
-    def loose(self) -> list[Read]:
+    def loose(self) -> list[InterpretedTransaction]:
         """What was taken out of the tail and isn't recorded again, in chain order."""
-        return sorted((each.read for each in self._loose.values()), key=lambda each: each.slot)
+        return sorted(
+            (each.transaction for each in self._loose.values()), key=lambda each: each.slot
+        )
 
     def settle(self) -> None:
         """The chain was read to its end. What is told of from now on may be anywhere on it."""
@@ -264,12 +284,12 @@ class Book:
 
     def _settle(self, final_slot: float) -> None:
         count = 0
-        while count < len(self.tail) and self.tail[count].read.slot <= final_slot:
+        while count < len(self.tail) and self.tail[count].transaction.slot <= final_slot:
             count += 1
         if not count or self._base is None:
             return
         settled, self.tail = self.tail[:count], self.tail[count:]
-        last = settled[-1].read
+        last = settled[-1].transaction
         self.cursor = Cursor(last.slot, last.signature)
         if not self.tail:
             self._base = None
@@ -286,7 +306,7 @@ class Book:
         """Take what is in the tail from there on out of it."""
         if at == len(self.tail) or self._base is None:
             return
-        self._loose.update((recent.read.signature, recent) for recent in self.tail[at:])
+        self._loose.update((recent.transaction.signature, recent) for recent in self.tail[at:])
         del self.tail[at:]
         self.ledger = Ledger.from_bytes(self._base.ledger)
         self.counts = copy(self._base.counts)
@@ -297,29 +317,33 @@ class Book:
             self._base = None
 
     def _recent(
-        self, read: Read, before: Recent | None, prices: Prices, symbols: Mapping[str, str]
+        self,
+        interpreted: InterpretedTransaction,
+        before: Recent | None,
+        prices: Prices,
+        symbols: Mapping[str, str],
     ) -> Recent:
-        swap, was = read.swap, None if before is None else before.read.swap
-        if swap is None:
-            return Recent(read)
-        if before is not None and was is not None and legs_of(was) == legs_of(swap):
-            return Recent(read, before.value, None, before.symbols, before.seq)
-        named = {mint: symbols[mint] for mint in mints_in(swap) if mint in symbols}
-        return Recent(read, value_of(swap, prices), None, named)
+        trade, was = interpreted.trade, None if before is None else before.transaction.trade
+        if trade is None:
+            return Recent(interpreted)
+        if before is not None and was is not None and legs_of(was) == legs_of(trade):
+            return Recent(interpreted, before.value, None, before.symbols, before.seq)
+        named = {mint: symbols[mint] for mint in mints_in(trade) if mint in symbols}
+        return Recent(interpreted, value_of(trade, prices), None, named)
 
     def _replay(self, recent: Recent) -> Outcome | None:
         outcome = None
-        reading = recent.read.reading
-        if reading.trade is not None and recent.value is not None:
-            outcome = self.ledger.record_trade(reading.trade, recent.value)
-        for transfer in reading.postings:
+        interpretation = recent.transaction.interpretation
+        if interpretation.trade is not None and recent.value is not None:
+            outcome = self.ledger.record_trade(interpretation.trade, recent.value)
+        for transfer in interpretation.postings:
             self.ledger.record_posting(transfer.mint, transfer.decimals, transfer.raw)
         return outcome
 
     def _count(self, recent: Recent) -> None:
         counts, value = self.counts, recent.value
         counts.transactions += 1
-        counts.failed += recent.read.failed
+        counts.failed += recent.transaction.failed
         counts.trades += value is not None
         counts.unpriced += value is not None and value.nanousd is None
 
@@ -328,11 +352,16 @@ class Book:
             return []
         self.retracted.append(recent.seq)
         del self.retracted[:-RETRACTED_MAX]
-        retract = event.Retract(recent.read.signature, self.proof.entries + 1)
+        retract = event.Retract(recent.transaction.signature, self.proof.entries + 1)
         return [self.entry(event.RETRACT, retract)]
 
     def _trade(
-        self, swap: RawTrade, value: Value, outcome: Outcome, symbols: Mapping[str, str], now: float
+        self,
+        trade: RawTrade,
+        value: Value,
+        outcome: Outcome,
+        symbols: Mapping[str, str],
+        now: float,
     ) -> Trade:
         basis, number = self.ledger.cost_basis, self.proof.entries + 1
-        return trade_of(swap, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)
+        return trade_of(trade, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wd_server.chain.listing import ListedSignature
 from wd_server.sync.book import Book
-from wd_server.sync.interpreted import Read
+from wd_server.sync.interpreted import InterpretedTransaction
 
 
 class Comparison:
@@ -15,12 +15,12 @@ class Comparison:
     def __init__(self, book: Book, chain: Sequence[ListedSignature]) -> None:
         self.entries, self._again = book.compared(chain)
         self._order = deque(chain)
-        self._in_place = {recent.read.signature for recent in book.tail}
+        self._in_place = {recent.transaction.signature for recent in book.tail}
 
-    def merged(self, read: Sequence[Read]) -> list[Read]:
+    def merged(self, interpreted: Sequence[InterpretedTransaction]) -> list[InterpretedTransaction]:
         """The next that were fetched, with what was known and comes before them on the chain."""
         merged = []
-        for each in read:
+        for each in interpreted:
             if each.signature in self._in_place:
                 continue
             while self._order and (entry := self._order.popleft()).signature != each.signature:
@@ -30,7 +30,7 @@ class Comparison:
             merged.append(self._again.pop(each.signature, each))
         return merged
 
-    def rest(self) -> list[Read]:
+    def rest(self) -> list[InterpretedTransaction]:
         """What was known and comes after all that was fetched."""
         known = [entry.signature for entry in self._order if entry.signature in self._again]
         return [self._again[signature] for signature in known]

@@ -23,22 +23,22 @@ COMMITMENT = "confirmed"
 STAMP_SECONDS = 10
 
 
-class Read(Struct, array_like=True, gc=False):
+class InterpretedTransaction(Struct, array_like=True, gc=False):
     """Which transaction, whether it failed, and what it meant for the wallet. `index`: its place
     in the block, where that is known. `stamped`: its time is that of its receipt."""
 
     slot: int
     signature: str
     failed: bool
-    reading: Interpretation
+    interpretation: Interpretation
     index: int | None = None
     stamped: bool = False
 
     @property
-    def swap(self) -> RawTrade | None:
-        return self.reading.trade
+    def trade(self) -> RawTrade | None:
+        return self.interpretation.trade
 
-    def precedes(self, other: "Read") -> bool:
+    def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
         if self.slot != other.slot:
             return self.slot < other.slot
@@ -46,47 +46,53 @@ class Read(Struct, array_like=True, gc=False):
 
     def agrees(self, entry: ListedSignature) -> bool:
         """With what the chain says of it."""
-        swap = self.swap
+        trade = self.trade
         late = 0
-        if self.stamped and swap is not None and entry.block_time is not None:
-            late = abs(swap.timestamp - entry.block_time)
+        if self.stamped and trade is not None and entry.block_time is not None:
+            late = abs(trade.timestamp - entry.block_time)
         return self.slot == entry.slot and late <= STAMP_SECONDS
 
-    def as_in(self, entry: ListedSignature) -> "Read":
+    def as_in(self, entry: ListedSignature) -> "InterpretedTransaction":
         """The same with the block's time, if that is known and another."""
-        swap, time = self.swap, entry.block_time
-        if swap is None or time is None or self.agrees(entry):
+        trade, time = self.trade, entry.block_time
+        if trade is None or time is None or self.agrees(entry):
             return self
-        swap = msgspec.structs.replace(swap, timestamp=time)
-        reading = msgspec.structs.replace(self.reading, trade=swap)
-        return Read(self.slot, self.signature, self.failed, reading, self.index)
+        trade = msgspec.structs.replace(trade, timestamp=time)
+        interpretation = msgspec.structs.replace(self.interpretation, trade=trade)
+        return InterpretedTransaction(
+            self.slot, self.signature, self.failed, interpretation, self.index
+        )
 
 
-def read_of(transaction: AnyTransaction, wallet: str, received_at: int) -> Read:
+def interpret_transaction(
+    transaction: AnyTransaction, wallet: str, received_at: int
+) -> InterpretedTransaction:
     if isinstance(transaction, EnhancedTransaction):
         effects = effects_of_enhanced(transaction, wallet, received_at)
         index, stamped = None, transaction.timestamp is None
     else:
         effects = effects_of(transaction, wallet, received_at)
         index, stamped = transaction.transaction_index, transaction.block_time is None
-    reading = interpret(effects)
-    return Read(effects.slot, effects.signature, effects.failed, reading, index, stamped)
+    interpretation = interpret(effects)
+    return InterpretedTransaction(
+        effects.slot, effects.signature, effects.failed, interpretation, index, stamped
+    )
 
 
-def prices_for(read: Iterable[Read]) -> set[PriceKey]:
+def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:
     """The quotes that would value these trades."""
-    swaps = (each.reading.trade for each in read)
-    return {key for swap in swaps if swap is not None for key in wanted_prices(swap)}
+    trades = (each.interpretation.trade for each in interpreted)
+    return {key for trade in trades if trade is not None for key in wanted_prices(trade)}
 
 
-def mints_of(read: Iterable[Read]) -> set[str]:
+def mints_of(interpreted: Iterable[InterpretedTransaction]) -> set[str]:
     """The tokens these trades name."""
-    swaps = (each.reading.trade for each in read)
-    return {mint for swap in swaps if swap is not None for mint in mints_in(swap)}
+    trades = (each.interpretation.trade for each in interpreted)
+    return {mint for trade in trades if trade is not None for mint in mints_in(trade)}
 
 
 def previewed(
-    read: Iterable[Read],
+    interpreted: Iterable[InterpretedTransaction],
     prices: Prices,
     symbols: Mapping[str, str],
     basis: CostBasisMethod,
@@ -96,22 +102,22 @@ def previewed(
     unknown = Outcome(None, None, 0, 0, 0, 0)
     return [
         trade_of(
-            swap,
-            value_of(swap, prices),
+            trade,
+            value_of(trade, prices),
             unknown,
             symbols,
             COMMITMENT,
             int(now * 1000),
             basis,
         )
-        for each in read
-        if (swap := each.reading.trade) is not None
+        for each in interpreted
+        if (trade := each.interpretation.trade) is not None
     ]
 
 
-def legs_of(swap: RawTrade) -> tuple[Leg, Leg]:
-    return swap.sold, swap.bought
+def legs_of(trade: RawTrade) -> tuple[Leg, Leg]:
+    return trade.sold, trade.bought
 
 
-def mints_in(swap: RawTrade) -> tuple[str, str]:
-    return swap.sold.mint, swap.bought.mint
+def mints_in(trade: RawTrade) -> tuple[str, str]:
+    return trade.sold.mint, trade.bought.mint

@@ -12,7 +12,7 @@ from wd_server.chain.quotes import Quotes
 from wd_server.chain.turns import SERVER, Turn
 from wd_server.journal.base import Journal
 from wd_server.sync.book import Book
-from wd_server.sync.interpreted import Read
+from wd_server.sync.interpreted import InterpretedTransaction
 from wd_server.tasks import Tasks
 from wd_server.trading.trade import CostBasisMethod
 
@@ -68,17 +68,21 @@ class Sources:
     turn: Turn = field(default_factory=lambda: Turn(SERVER))
     tasks: Tasks = field(default_factory=Tasks)
 
-    def read(self, book: Book, transactions: Sequence[AnyTransaction]) -> list[Read]:
+    def interpret(
+        self, book: Book, transactions: Sequence[AnyTransaction]
+    ) -> list[InterpretedTransaction]:
         """What each transaction meant. One whose parts contradict each other is logged with its
         signature, counted and left out: it is nothing to the wallet's others."""
-        read: list[Read] = []
+        interpreted: list[InterpretedTransaction] = []
         now = int(self.clock())
         for each in transactions:
-            meant = partial(_extend, read, book, each, now)
+            meant = partial(_extend, interpreted, book, each, now)
             signature, wallet = each.signature, book.wallet
             self.tasks.attempt("reading", meant, signature=signature, wallet=wallet)
-        return read
+        return interpreted
 
 
-def _extend(read: list[Read], book: Book, transaction: AnyTransaction, now: int) -> None:
-    read += book.read((transaction,), now)
+def _extend(
+    interpreted: list[InterpretedTransaction], book: Book, transaction: AnyTransaction, now: int
+) -> None:
+    interpreted += book.interpret((transaction,), now)

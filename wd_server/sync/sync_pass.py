@@ -12,10 +12,9 @@ from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import AnyTransaction, Transaction
 from wd_server.events import event
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
-from wd_server.sync import interpreted as reading
 from wd_server.sync.book import Book
 from wd_server.sync.comparison import Comparison
-from wd_server.sync.interpreted import Read
+from wd_server.sync.interpreted import InterpretedTransaction, mints_of, previewed, prices_for
 from wd_server.sync.opening import ENTRIES_MAX, opened, prove
 from wd_server.sync.progress import ProgressReport
 from wd_server.sync.sources import Sources, Steps, led_by
@@ -80,8 +79,8 @@ class SyncPass:
         self._lease = lease
         self._signatures = 0
         self._symbol_seconds = SYMBOL_SECONDS
-        self._read: list[Read] = []
-        self._newest: list[list[Read]] = []
+        self._interpreted: list[InterpretedTransaction] = []
+        self._newest: list[list[InterpretedTransaction]] = []
         self._mints: set[str] = set()
         self._entries: list[NewEntry] = []
         self._head = Head(0, 0, "")
@@ -115,16 +114,16 @@ class SyncPass:
         known, self.known = self.known, None
         self._symbol_seconds = PUSHED_SYMBOL_SECONDS
         book = await self._same_book(known) if known.book is None else self._kept_book(known)
-        read = book.unknown(self._sources.read(book, pushed))
-        if read:
+        interpreted = book.unknown(self._sources.interpret(book, pushed))
+        if interpreted:
             prices: Prices = {}
             symbols: Mapping[str, str] = {}
             with suppress(TimeoutError):
                 async with asyncio.timeout(PUSHED_PRICE_SECONDS):
-                    prices, symbols = await self._looked_up(read)
-            order = book.inserted(read)
+                    prices, symbols = await self._looked_up(interpreted)
+            order = book.inserted(interpreted)
             self._entries = book.record(order, prices, symbols, self._sources.clock())
-            self.transactions = len(read)
+            self.transactions = len(interpreted)
             if self._entries:  # what is no trade costs no write: a pass would find it again
                 await self._store(book)
                 await self._stored()
@@ -217,8 +216,8 @@ class SyncPass:
                 storing.cancel()
             while self._newest:
                 self.transactions += len(self._newest[-1])
-                self._read += self._newest.pop()
-                if len(self._read) >= LOOKED_UP_TOGETHER:
+                self._interpreted += self._newest.pop()
+                if len(self._interpreted) >= LOOKED_UP_TOGETHER:
                     await self._enter(book)
                     self._say("fetching_transactions", book)
         finally:
@@ -230,34 +229,34 @@ class SyncPass:
         while True:
             await asyncio.sleep(APPEND_SECONDS)
             async with self._turn:
-                if self._read or self._entries:
+                if self._interpreted or self._entries:
                     await self._enter(book)
                     await self._store(book)
 
     async def _take(self, book: Book, transactions: Sequence[Transaction]) -> None:
         self.transactions += len(transactions)
-        self._read += self._sources.read(book, transactions)
-        if len(self._read) >= LOOKED_UP_TOGETHER:
+        self._interpreted += self._sources.interpret(book, transactions)
+        if len(self._interpreted) >= LOOKED_UP_TOGETHER:
             await self._enter(book)
         await self._breathe()
 
     async def _take_ahead(self, book: Book, transactions: Sequence[Transaction]) -> None:
         """Read them, to be entered when all that come before them on the chain are."""
-        read = self._sources.read(book, transactions)
-        self._newest.append(read)
-        self._mints |= reading.mints_of(read)
+        interpreted = self._sources.interpret(book, transactions)
+        self._newest.append(interpreted)
+        self._mints |= mints_of(interpreted)
         if len(self._newest) == 1:
-            await self._preview(book, read)
+            await self._preview(book, interpreted)
         await self._breathe()
 
     async def _enter(self, book: Book) -> None:
         """Enter what was read into the book, and store the trades if they are many."""
-        read, self._read = self._read, []
+        interpreted, self._interpreted = self._interpreted, []
         if self._comparison is not None:
-            read = self._comparison.merged(read)
-        prices, symbols = await self._looked_up(read)
-        for start in range(0, len(read), SLICE_TRANSACTIONS):
-            part = read[start : start + SLICE_TRANSACTIONS]
+            interpreted = self._comparison.merged(interpreted)
+        prices, symbols = await self._looked_up(interpreted)
+        for start in range(0, len(interpreted), SLICE_TRANSACTIONS):
+            part = interpreted[start : start + SLICE_TRANSACTIONS]
             self._entries += book.record(part, prices, symbols, self._sources.clock())
             await self._breathe()
         if len(self._entries) >= APPEND_ENTRIES:
@@ -281,9 +280,11 @@ class SyncPass:
         self._entries += book.record(book.loose(), {}, {}, now)
         book.settle()
 
-    async def _looked_up(self, read: Sequence[Read]) -> tuple[Prices, Mapping[str, str]]:
+    async def _looked_up(
+        self, interpreted: Sequence[InterpretedTransaction]
+    ) -> tuple[Prices, Mapping[str, str]]:
         """Quotes and names for these trades, as far as they can be had in time."""
-        wanted, mints = reading.prices_for(read), reading.mints_of(read)
+        wanted, mints = prices_for(interpreted), mints_of(interpreted)
         prices = await self._sources.quotes.prices(wanted) if wanted else {}
         if not mints:
             return prices, {}
@@ -292,19 +293,19 @@ class SyncPass:
         self._symbol_seconds -= monotonic() - asked
         return prices, symbols
 
-    async def _preview(self, book: Book, read: Sequence[Read]) -> None:
+    async def _preview(self, book: Book, interpreted: Sequence[InterpretedTransaction]) -> None:
         """Show the newest trades at once, and again if there are names and prices soon after."""
         now = self._sources.clock()
-        newest = [each for each in read if each.reading.trade][-PREVIEW_TRADES:]
+        newest = [each for each in interpreted if each.interpretation.trade][-PREVIEW_TRADES:]
         if not newest:
             return
         basis = book.ledger.cost_basis
-        known = await self._symbols(reading.mints_of(newest), 0)
-        trades = reading.previewed(newest, {}, known, basis, now)
+        known = await self._symbols(mints_of(newest), 0)
+        trades = previewed(newest, {}, known, basis, now)
         self.observer.on_preview(event.Preview(trades, int(now)))
         prices, symbols = await self._looked_up(newest)
         if prices or symbols != known:
-            trades = reading.previewed(newest, prices, symbols, basis, now)
+            trades = previewed(newest, prices, symbols, basis, now)
             self.observer.on_preview(event.Preview(trades, int(now)))
 
     async def _store(self, book: Book) -> None:

@@ -34,7 +34,7 @@ def wallet() -> tuple[str, list[Transaction]]:
 
 def entries_of(book: Book, transactions: list[Transaction]) -> list[NewEntry]:
     book.final_slot = inf
-    return book.record(book.read(transactions, 0), {}, {}, NOW)
+    return book.record(book.interpret(transactions, 0), {}, {}, NOW)
 
 
 @pytest.mark.parametrize("basis", ["fifo", "average"])
@@ -148,9 +148,11 @@ def test_a_complete_is_in_no_chain() -> None:
 def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
     address, transactions = wallet()
     book = Book(address, "fifo", EPOCH)
-    read = book.read(transactions, 0)
-    prices = {key: Decimal(150) for key in prices_for(read) if key[0] == SOL}
-    trades = [msgspec.json.decode(entry.payload) for entry in book.record(read, prices, {}, NOW)]
+    interpreted = book.interpret(transactions, 0)
+    prices = {key: Decimal(150) for key in prices_for(interpreted) if key[0] == SOL}
+    trades = [
+        msgspec.json.decode(entry.payload) for entry in book.record(interpreted, prices, {}, NOW)
+    ]
     with_sol = [
         trade for trade in trades if SOL in (trade["token_in"]["mint"], trade["token_out"]["mint"])
     ]
@@ -162,9 +164,9 @@ def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
 def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() -> None:
     address, transactions = wallet()
     book = Book(address, "fifo", EPOCH)
-    read = book.read(transactions, 0)
-    named, *others = sorted(mints_of(read) - {SOL})
-    entries = book.record(read, {}, {named: "NAME"}, NOW)
+    interpreted = book.interpret(transactions, 0)
+    named, *others = sorted(mints_of(interpreted) - {SOL})
+    entries = book.record(interpreted, {}, {named: "NAME"}, NOW)
     tokens = [
         token
         for trade in map(msgspec.json.decode, (entry.payload for entry in entries))
@@ -178,7 +180,7 @@ def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() 
 
 def test_a_preview_knows_no_profit() -> None:
     address, transactions = wallet()
-    read = Book(address, "fifo", EPOCH).read(transactions, 0)
-    trades = previewed(read, {}, {}, "fifo", NOW)
+    interpreted = Book(address, "fifo", EPOCH).read(transactions, 0)
+    trades = previewed(interpreted, {}, {}, "fifo", NOW)
     assert len(trades) > SIZE // 2
     assert all(trade.pnl_sol is None and trade.pnl_usd is None for trade in trades)

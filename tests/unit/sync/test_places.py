@@ -31,7 +31,7 @@ class Hall:
 
     async def ask(self, name: str, *tenants: Tenant) -> None:
         self.turns[name], self._ends[name] = Turn(*tenants), asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._read(name))
+        self._tasks[name] = asyncio.create_task(self._interpreted(name))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -45,7 +45,7 @@ class Hall:
         await asyncio.wait([self._tasks[name]])
         await asyncio.sleep(0)
 
-    async def _read(self, name: str) -> None:
+    async def _interpreted(self, name: str) -> None:
         async with self.places.taken(self.turns[name], first=True):
             self.inside.append(name)
             try:

@@ -22,7 +22,7 @@ from wd_server.journal.base import Head, Lease, NewEntry
 from wd_server.sync import checkpoint, following, freshness
 from wd_server.sync import sessions as analysing
 from wd_server.sync.book import TAIL_MAX, Book, Recent
-from wd_server.sync.interpreted import Read
+from wd_server.sync.interpreted import InterpretedTransaction
 from wd_server.sync.session import WalletSession
 from wd_server.sync.sessions import Sessions, again_seconds
 from wd_server.sync.sources import Sources
@@ -45,12 +45,12 @@ class PlayedHistory:
         self.error: WalletDoctorError | None = None
         self.gate = asyncio.Event()
         self.gate.set()
-        self.reading = asyncio.Event()
+        self.interpretation = asyncio.Event()
 
     async def until(self, reads: int) -> None:
         while self.reads < reads:
-            self.reading.clear()
-            await self.reading.wait()
+            self.interpretation.clear()
+            await self.interpretation.wait()
 
     async def final_slot(self, *, first: bool) -> float:
         return inf
@@ -65,7 +65,7 @@ class PlayedHistory:
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         self.reads += 1
         self.turns.append(turn)
-        self.reading.set()
+        self.interpretation.set()
         if not self.at_once:
             yield Listed(0, False, False)
         await self.gate.wait()
@@ -200,7 +200,7 @@ def test_a_wallet_is_read_once_however_many_ask(tmp_path: Path) -> None:
         office.history.gate.clear()
         for follow in (False, True, False):
             office.join(follow)
-        await office.history.reading.wait()
+        await office.history.interpretation.wait()
         office.join()
         office.history.gate.set()
         await office.listener.until("settled")
@@ -310,7 +310,7 @@ def test_a_pass_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: 
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.reading.wait()
+        await office.history.interpretation.wait()
         office.analysis.leave(WALLET, False, ALICE)
         await office.idle()
         assert office.analysis.statistics().running == 0
@@ -323,7 +323,7 @@ def test_one_who_comes_back_in_time_finds_the_pass_still_going(tmp_path: Path) -
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.reading.wait()
+        await office.history.interpretation.wait()
         office.analysis.leave(WALLET, False, ALICE)
         office.join()
         office.history.gate.set()
@@ -349,7 +349,7 @@ def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> N
         assert await office.analysis.report(WALLET) is None
         office.history.gate.clear()
         office.join()
-        await office.history.reading.wait()
+        await office.history.interpretation.wait()
         running = await office.analysis.report(WALLET)
         assert running is not None
         assert running.status == "running"
@@ -365,15 +365,15 @@ def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> N
 
 def count_checkpoints(office: Office, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The wallets whose book is read, from now on."""
-    read: list[str] = []
+    interpreted: list[str] = []
     checkpoint = office.journal.checkpoint
 
     async def counted(wallet: str) -> bytes | None:
-        read.append(wallet)
+        interpreted.append(wallet)
         return await checkpoint(wallet)
 
     monkeypatch.setattr(office.journal, "checkpoint", counted)
-    return read
+    return interpreted
 
 
 def test_a_poll_that_finds_nothing_new_does_not_read_the_book(
@@ -477,7 +477,7 @@ def test_one_who_comes_when_a_pass_is_being_stopped_gets_another(tmp_path: Path)
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.reading.wait()
+        await office.history.interpretation.wait()
         office.analysis.leave(WALLET, False, ALICE)
         office.analysis._stop(office.analysis._sessions[WALLET])  # as the timer does
         office.history.gate.set()
@@ -570,8 +570,11 @@ class Taking:
 
     def __init__(self, unsettled: int) -> None:
         book = Book(WALLET, "fifo", 0)
-        reading = Interpretation(None, None, ())
-        book.tail = [Recent(Read(1, str(each), False, reading)) for each in range(unsettled)]
+        interpretation = Interpretation(None, None, ())
+        book.tail = [
+            Recent(InterpretedTransaction(1, str(each), False, interpretation))
+            for each in range(unsettled)
+        ]
         self.known = Known(None, Head(1, 1, event.TRADE), book)
         self.taken: list[object] = []
         self.transactions = 0

@@ -24,7 +24,7 @@ from wd_server.journal.base import EventId, Head, Lease, LeaseLost
 from wd_server.sync import checkpoint, opening
 from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book
-from wd_server.sync.interpreted import read_of
+from wd_server.sync.interpreted import interpret_transaction
 from wd_server.sync.proof import Proof
 from wd_server.sync.sources import Sources, Symbols
 from wd_server.sync.sync_pass import SyncPass
@@ -79,7 +79,7 @@ class Chain:
 
     def trades(self) -> int:
         book = Book(self.wallet, "fifo", 0)
-        return len(book.record(book.read(self.transactions, 0), {}, {}, NOW))
+        return len(book.record(book.interpret(self.transactions, 0), {}, {}, NOW))
 
 
 class Slow:
@@ -215,7 +215,7 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
         assert odd.meta.post_token_balances
         odd.meta.post_token_balances[0].ui_token_amount.amount = "a lot"
         with pytest.raises(ValueError, match="a lot"):
-            read_of(odd, chain.wallet, 0)
+            interpret_transaction(odd, chain.wallet, 0)
         with capture_logs() as logs:
             await sync_pass.execute(lambda: True)
         chain.transactions = whole[:17] + whole[18:]
@@ -250,7 +250,7 @@ def test_what_came_ahead_of_its_turn_is_entered_in_its_turn(tmp_path: Path, ahea
         head = await sync_pass.execute(lambda: True)
         entries = await journal.read(chain.wallet, head.epoch, 0, 1000, 10**9)
         book = Book(chain.wallet, "fifo", head.epoch)
-        expected = book.record(book.read(chain.transactions, 0), {}, {}, NOW)
+        expected = book.record(book.interpret(chain.transactions, 0), {}, {}, NOW)
         assert [(each.kind, each.payload) for each in entries[:-1]] == expected
         assert sync_pass.transactions == SIZE
         stored = await journal.checkpoint(chain.wallet)

@@ -21,7 +21,7 @@ from wd_server.sync import book as booking
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import retracted_in
 from wd_server.sync.comparison import Comparison
-from wd_server.sync.interpreted import STAMP_SECONDS, Read
+from wd_server.sync.interpreted import STAMP_SECONDS, InterpretedTransaction
 from wd_server.sync.proof import Proof
 
 NOW = 1_800_000_000.0
@@ -50,12 +50,12 @@ def listed(transactions: Sequence[Transaction], book: Book) -> list[ListedSignat
     ]
 
 
-def record(book: Book, read: Sequence[Read]) -> list[NewEntry]:
-    return book.record(read, {}, {}, NOW)
+def record(book: Book, interpreted: Sequence[InterpretedTransaction]) -> list[NewEntry]:
+    return book.record(interpreted, {}, {}, NOW)
 
 
 def push(book: Book, transactions: Sequence[Transaction]) -> list[NewEntry]:
-    new = book.unknown(book.read(transactions, int(NOW)))
+    new = book.unknown(book.interpret(transactions, int(NOW)))
     return record(book, book.inserted(new)) if new else []
 
 
@@ -64,13 +64,13 @@ def look(book: Book, transactions: Sequence[Transaction], final_slot: float) -> 
     book.final_slot = final_slot
     entries_listed = listed(transactions, book)
     entries, again = book.compared(entries_listed)
-    in_place = {recent.read.signature for recent in book.tail}
+    in_place = {recent.transaction.signature for recent in book.tail}
     by_signature = {each.signature: each for each in transactions}
     for entry in entries_listed:
         if entry.signature in again:
             entries += record(book, [again[entry.signature]])
         elif entry.signature not in in_place:
-            entries += record(book, book.read([by_signature[entry.signature]], int(NOW)))
+            entries += record(book, book.interpret([by_signature[entry.signature]], int(NOW)))
     entries += record(book, book.loose())
     book.settle()
     return entries
@@ -102,7 +102,7 @@ class Client:
 def read_once(transactions: Sequence[Transaction], basis: Any = "fifo") -> tuple[Book, Client]:
     address, _ = chain()
     book, client = Book(address, basis, RUN), Client()
-    client.take(record(book, book.read(transactions, int(NOW))))
+    client.take(record(book, book.interpret(transactions, int(NOW))))
     return book, client
 
 
@@ -182,7 +182,7 @@ def test_a_time_of_receipt_that_was_wrong_is_corrected_and_one_that_was_close_is
         book, client = Book(address, "fifo", RUN), Client()
         book.settle()
         bare = msgspec.structs.replace(trade, block_time=None)
-        client.take(record(book, book.read([bare], stamp)))
+        client.take(record(book, book.interpret([bare], stamp)))
         entries = look(book, [trade], 2000)
         client.take(entries)
         assert bool(_retracted(entries)) == resent
@@ -196,14 +196,14 @@ def test_what_is_known_and_fetched_all_the_same_is_not_sent_again() -> None:
     failed, trade = next(
         pair
         for pair in pairwise(transactions)
-        if pair[0].meta.err is not None and book.read(pair, 0)[1].swap is not None
+        if pair[0].meta.err is not None and book.interpret(pair, 0)[1].trade is not None
     )
     bare = msgspec.structs.replace(trade, block_time=None)
     book.settle()
-    assert record(book, book.read([bare], trade.block_time + STAMP_SECONDS))
+    assert record(book, book.interpret([bare], trade.block_time + STAMP_SECONDS))
     book.final_slot = 0
     comparison = Comparison(book, listed([failed, trade], book))
-    merged = comparison.merged(book.read([failed, trade], int(NOW)))
+    merged = comparison.merged(book.interpret([failed, trade], int(NOW)))
     assert [each.signature for each in merged] == [failed.signature, trade.signature]
     assert comparison.entries + record(book, merged) == []
 
