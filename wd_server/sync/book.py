@@ -336,8 +336,8 @@ class Book:
         interpretation = recent.transaction.interpretation
         if interpretation.trade is not None and recent.value is not None:
             outcome = self.ledger.record_trade(interpretation.trade, recent.value)
-        for transfer in interpretation.postings:
-            self.ledger.record_posting(transfer.mint, transfer.decimals, transfer.raw)
+        for posting in interpretation.postings:
+            self.ledger.record_posting(posting.mint, posting.decimals, posting.raw)
         return outcome
 
     def _count(self, recent: Recent) -> None:

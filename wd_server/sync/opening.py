@@ -17,7 +17,7 @@ ENTRIES_MAX = 2_000_000
 PROVED_ENTRIES = 256
 PROVED_BYTES = 1024 * 1024
 
-_log = structlog.get_logger("analysis")
+_log = structlog.get_logger("sync")
 
 
 async def opened(sources: Sources, lease: Lease) -> tuple[Book, Head]:

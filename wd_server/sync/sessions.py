@@ -53,7 +53,7 @@ AGAIN_SECONDS = (0.25, 4.0)
 ANEW_SECONDS = 300.0
 
 
-_log = structlog.get_logger("analysis")
+_log = structlog.get_logger("sync")
 
 
 class Sessions:
@@ -225,7 +225,7 @@ class Sessions:
     def _started(
         self, session: WalletSession, work: Coroutine[Any, Any, None]
     ) -> asyncio.Task[None]:
-        return self._tasks.spawn("analysis", work, wallet=session.wallet)
+        return self._tasks.spawn("sync", work, wallet=session.wallet)
 
     def _stop(self, session: WalletSession) -> None:
         """Nobody came back to the pass under way; who comes from now on wants another."""

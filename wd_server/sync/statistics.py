@@ -15,7 +15,7 @@ from wd_server.sync.sync_pass import SyncPass
 PASS_SIZES = {"100": 100.0, "1000": 1_000.0, "10000": 10_000.0, "more": inf}
 PASS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-_log = structlog.get_logger("analysis")
+_log = structlog.get_logger("sync")
 
 
 @dataclass

@@ -180,7 +180,7 @@ def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() 
 
 def test_a_preview_knows_no_profit() -> None:
     address, transactions = wallet()
-    interpreted = Book(address, "fifo", EPOCH).read(transactions, 0)
+    interpreted = Book(address, "fifo", EPOCH).interpret(transactions, 0)
     trades = previewed(interpreted, {}, {}, "fifo", NOW)
     assert len(trades) > SIZE // 2
     assert all(trade.pnl_sol is None and trade.pnl_usd is None for trade in trades)
