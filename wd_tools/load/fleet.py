@@ -6,7 +6,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from wd_tools.load.job import Job, Progress, Result, line, message_decoder
+from wd_tools.load.job import Job, Progress, Result, json_line, message_decoder
 
 # Bytes of a line from a process: its result names the position of every wallet's streams.
 LINE_BYTES = 256 * 1024 * 1024
@@ -96,7 +96,7 @@ class Fleet:
             limit=LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the parent alone
         )
-        _stdin(process).write(line(job))
+        _stdin(process).write(json_line(job))
         return process
 
     async def _read(self, number: int, process: Process) -> None:

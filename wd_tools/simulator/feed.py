@@ -27,7 +27,7 @@ class Feed:
         self._listeners: dict[Commitment, list[Listener]] = {level: [] for level in LEVELS}
         self._due: dict[tuple[Commitment, int], list[Entry]] = {}
         self._timers: dict[tuple[Commitment, int], asyncio.TimerHandle] = {}
-        market.watch(self._made)
+        market.listen(self._made)
 
     def listen(self, level: Commitment, listener: Listener) -> None:
         self._listeners[level].append(listener)

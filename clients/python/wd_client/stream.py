@@ -101,7 +101,7 @@ def stream(
         raise ValueError("a bookmark has an id: hand in one of the two")
     filters = (batch, mint, side, min_usd, since)
     whole = isinstance(wallet, str) and filters.count(None) == len(filters) and not skip_pricing
-    return _Visit(
+    return _Stream(
         server._replace(path=server.path + _path(wallet, query)),
         cache(lambda: tls or ssl.create_default_context()),
         key,
@@ -112,7 +112,7 @@ def stream(
     ).events()
 
 
-class _Visit:
+class _Stream:
     """A stream over all its connections. `chain`: None where not every entry is sent as it is
     stored. `awaited`: how many wallets have to complete before it is over, None: it never is."""
 
