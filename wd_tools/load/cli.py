@@ -217,12 +217,12 @@ async def _drive(jobs: Sequence[Job], arguments: argparse.Namespace) -> Outcome:
     display = _display(arguments)
     announce = _Announcement(arguments.streams) if arguments.announce else None
 
-    def watch(standing: Standing) -> None:
+    def notify(standing: Standing) -> None:
         display.show(standing)
         if announce is not None:
             announce.look(standing)
 
-    fleet = Fleet(jobs, time.monotonic, watch)
+    fleet = Fleet(jobs, time.monotonic, notify)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, fleet.end)
     ramp = arguments.streams / arguments.ramp if arguments.ramp else 0.0

@@ -37,17 +37,17 @@ class Outcome(NamedTuple):
 
 
 class Fleet:
-    """`timer` gives seconds that no one sets back; `watch` is told often how things stand."""
+    """`timer` gives seconds that no one sets back; `notify` is told often how things stand."""
 
     def __init__(
         self,
         jobs: Sequence[Job],
         timer: Callable[[], float],
-        watch: Callable[[Standing], None],
+        notify: Callable[[Standing], None],
     ) -> None:
         self._jobs = jobs
         self._timer = timer
-        self._watch = watch
+        self._notify = notify
         self._streams = sum(len(job.streams) for job in jobs)
         self._progress = [NOTHING_YET] * len(jobs)
         self._results: list[Result] = []
@@ -120,7 +120,7 @@ class Fleet:
             if not progress.never:
                 self._open_after = seconds
             self._settled.set()
-        self._watch(Standing(seconds, progress))
+        self._notify(Standing(seconds, progress))
 
 
 def _numbers(progress: Progress) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ class StreamPool:
             job.habits, self.tally, Blocks(), clock, timer, self._answered, self._closed
         )
         self._streams = [Stream(context, assignment) for assignment in job.streams]
-        # Who comes back goes before who was never there.
+        # Streams that come back go before those that were never open.
         self._due: asyncio.PriorityQueue[tuple[bool, int, Stream]] = asyncio.PriorityQueue()
         self._turns = count()
         self._answers: dict[Stream, asyncio.Future[None]] = {}
@@ -181,7 +181,7 @@ class StreamPool:
         self._closed(stream)
 
     def _settle(self, stream: Stream) -> None:
-        """Whoever waits for this stream's answer need not wait any longer."""
+        """Ends the wait for this stream's answer."""
         answer = self._answers.pop(stream, None)
         if answer is not None and not answer.done():
             answer.set_result(None)

@@ -36,8 +36,8 @@ class Meter:
 
 
 async def work(job: Job, orders: BinaryIO, out: BinaryIO) -> None:
-    """Until all streams are over, or `orders` ends: who gave the job wants its result, or is
-    gone."""
+    """Returns when all streams are over, or when `orders` ends: then the parent wants the result,
+    or is gone."""
     pool = StreamPool(job, time.time, time.monotonic)
     gc.freeze()  # what is there stays: without it, collections take 3 % of the time of opening
     meter = Meter()
@@ -90,7 +90,8 @@ def main() -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work(job, sys.stdin.buffer, sys.stdout.buffer))
     except BrokenPipeError:
-        # Who gave the job is gone. What is still buffered is for nobody, so that nothing complains.
+        # The parent is gone. The rest of the buffer goes to /dev/null, so that Python doesn't
+        # complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

@@ -13,7 +13,7 @@ from wd_tools.simulator.entry import Entry
 from wd_tools.simulator.market import Market
 
 Listener = Callable[[Sequence[Entry]], None]
-# So that whoever asks because of what was told finds the slot settled. Seconds.
+# Seconds that a listener is told later, so that it finds the slot settled when it asks.
 _AFTER: Final = 0.001
 
 

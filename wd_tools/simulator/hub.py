@@ -1,4 +1,4 @@
-"""Who listens on WebSockets, and what goes wrong on the way there."""
+"""The WebSocket connections, their subscriptions, and the faults that strike notifications."""
 
 import asyncio
 import random

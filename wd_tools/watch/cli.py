@@ -72,7 +72,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except ValueError as error:  # what can't stand in a header
         command_line.error(str(error))
     except BrokenPipeError:
-        # Nobody reads. What is still buffered is for nobody, so that nothing complains.
+        # The reader of the pipe has left. The rest of the buffer goes to /dev/null, so that Python
+        # doesn't complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except StreamError as error:
