@@ -66,7 +66,7 @@ lock: ## resolve setup.py anew and write down the versions
 	@.ci/lock
 
 clean: ## remove what was made here, the virtual environment too
-	@rm -rf $(VENV) build dist *.egg-info clients/python/*.egg-info clients/python/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) build dist *.egg-info clients/python/*.egg-info clients/python/build .pytest_cache clients/python/.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find bench bin clients handlers tests wd_server wd_tools -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps are as new as what they were made from.

@@ -13,8 +13,8 @@ from statistics import quantiles
 from typing import NamedTuple
 
 from wd_server.redis.leases import DEAD_SECONDS, HEARTBEAT_SECONDS
-from wd_tools.load.client import RETRY_MS
-from wd_tools.load.crowd import ANSWER_SECONDS, DOUBLINGS, JITTER
+from wd_tools.load.pool import ANSWER_SECONDS, DOUBLINGS, JITTER
+from wd_tools.load.stream import RETRY_MS
 
 SEED = 7
 # Streams of the site, and what one node holds.

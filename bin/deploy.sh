@@ -37,8 +37,8 @@ readonly STOP_MARGIN=40
 readonly USER_NAME=wd-server
 readonly CONFIG=78
 # What a release is made of.
-readonly PARTS=(bin clients/python conf docs handlers wd_server wd_tools CHANGELOG.md LICENSE README.md pyproject.toml
-    requirements.lock setup.py)
+readonly PARTS=(bin clients/python/{LICENSE,README.md,pyproject.toml,wd_client} conf docs handlers
+    wd_server wd_tools CHANGELOG.md LICENSE README.md pyproject.toml requirements.lock setup.py)
 
 # As root, root is the only one who decides what this script does. The service's user may have been taken
 # over, so root reads nothing as more than text that this user wrote, and writes, signals and makes

@@ -2,19 +2,23 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from processes import ROOT, free_port
 
+PROGRAM = (sys.executable, ROOT / "bin/wd-server")
+
 
 @contextmanager
-def demo(*arguments: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def demo(
+    *arguments: str, program: Sequence[str | Path] = PROGRAM, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and what it printed."""
     port = free_port()
-    command = [sys.executable, str(ROOT / "bin/wd-server"), "--demo", "--port", str(port)]
     process = subprocess.Popen(
-        [*command, *arguments],
+        [*program, "--demo", "--port", str(port), *arguments],
         env=settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

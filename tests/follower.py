@@ -15,9 +15,9 @@ from wd_client.frame import END, cut
 from wd_client.response import Head, body_of, read_head
 
 from tests.eventsource import Event, read_event
-from wd_tools.load.client import RETRY_MS
 from wd_tools.load.continuity import Breach, Continuity
-from wd_tools.load.frames import Item, read
+from wd_tools.load.frames import Item, parse_frame
+from wd_tools.load.stream import RETRY_MS
 
 # Seconds in which a server that is there answers; one that is stopped does not.
 ANSWER_SECONDS = 5
@@ -49,7 +49,7 @@ class Held:
 
     def take(self, event: Event, item: Item | None) -> None:
         """An event came; `item` is how the load tester reads it, where it does."""
-        if item is not None and (item.run or item.seq):
+        if item is not None and (item.epoch or item.seq):
             self.breaches += self._position.take(item)
         if event.name == "trade":
             self.trades.append(event.data)
@@ -69,7 +69,7 @@ class Held:
 @lru_cache(4096)
 def _read(block: bytes) -> tuple[Event, Item | None]:
     """Many follow the same wallet and get the same bytes."""
-    return read_event(block), read(block).item
+    return read_event(block), parse_frame(block).item
 
 
 class Follower:

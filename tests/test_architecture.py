@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "histogram": set(),
     "secret": set(),
     "tasks": set(),
-    "client": {"wd_client"},  # for one release, a name for `wd_client`
+    "client": set(),  # for one release; it asks for `wd_client` by name when it is used
     "config": {"errors", "secret"},
     "logs": {"errors", "secret"},
     "looplag": FLAT,
@@ -56,7 +56,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": FLAT | {"app", "demo", "server", "supervisor"},
     # It is installed where the server's dependencies are not.
     "wd_client": set(),
-    "wd_tools": FLAT | {"chain", "trading", "wd_client"},
+    # Programs beside the server. They know it by its public contract, as everybody does.
+    "wd_tools": set(),
+    "wd_tools.load": {"wd_client"},
+    "wd_tools.simulator": set(),
+    "wd_tools.watch": {"wd_client"},
+    # Works on a server's own machine: its settings, the deliveries in its quarantine, the list of
+    # wallets that it follows, and the upstream's errors as `chain` has them.
+    "wd_tools.webhook": {"", "chain", "config", "errors", "secret", "trading"},
 }
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
@@ -135,6 +142,8 @@ class Module:
     def place(self) -> str:
         """The room or flat file it belongs to."""
         parts = self.name.split(".")
+        if parts[0] == "wd_tools":
+            return ".".join(parts[:2])
         return ".".join(parts[1:2]) if parts[0] == "wd_server" else parts[0]
 
     @property
@@ -171,11 +180,13 @@ def modules() -> tuple[Module, ...]:
 def place_of(imported: str) -> str | None:
     """The room or flat file of a full name; None for what isn't ours."""
     head, _, rest = imported.partition(".")
-    if head in ("handlers", "wd_tools", "wd_client"):
+    name = rest.partition(".")[0]
+    if head == "wd_tools":
+        return f"{head}.{name}"
+    if head in ("handlers", "wd_client"):
         return head
     if head != "wd_server":
         return None
-    name = rest.partition(".")[0]
     return name if name in MAY_IMPORT else ""
 
 

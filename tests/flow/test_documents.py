@@ -27,6 +27,7 @@ from handlers import events_page
 
 COVERED = (
     "README.md",
+    "clients/python/README.md",
     "clients/ts/README.md",
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
 )

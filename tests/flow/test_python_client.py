@@ -6,14 +6,13 @@ import re
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from processes import PATIENCE, ROOT, Server, Simulator, server
+from processes import PATIENCE, Server, Simulator, server
 from scripted_server import ScriptedServer
 from wd_client import (
     Away,
@@ -642,14 +641,3 @@ def test_where_nobody_listens_the_cause_is_told_when_patience_ends() -> None:
 def test_what_cannot_be_sent_is_refused_before(url: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"URL|characters"):
         read(stream(url, WALLET, **options))
-
-
-def test_it_needs_nothing_that_the_server_needs() -> None:
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import wd_client;"
-        "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "__main__ wd_server\n"

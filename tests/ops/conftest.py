@@ -13,10 +13,12 @@ from processes import ROOT
 PARTS = (
     ".ci",
     "bin",
+    "clients/python",
     "conf",
     "docs",
     "handlers",
     "wd_server",
+    "wd_tools",
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
@@ -24,6 +26,7 @@ PARTS = (
     "requirements.lock",
     "setup.py",
 )
+MADE = shutil.ignore_patterns("__pycache__")
 DEPLOYED_PYTHON = "/usr/bin/python3"
 # Seconds for pip to get 17 packages, from a slow mirror.
 DOWNLOAD_SECONDS = 300
@@ -62,7 +65,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / part, ignore=MADE)
             else:
                 shutil.copy2(source, folder / part)
         (folder / "wd_server/__init__.py").write_text(

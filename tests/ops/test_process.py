@@ -10,6 +10,7 @@ import pytest
 from deployment import SETTINGS, Checkout, Deployment
 from machine import Machine, machine
 from processes import ROOT
+from wd_client.version import __version__ as client_version
 
 USER = "tester"
 FOLDER = f"/home/{USER}/wd-server"
@@ -56,6 +57,17 @@ def test_it_runs_as_the_user_and_keeps_its_secrets(deployment: Deployment) -> No
     assert SETTINGS["HELIUS_KEY"] not in machine.read(f"/proc/{pid}/cmdline")
     modes = machine.run("stat", "-c", "%a", f"{FOLDER}/env", f"{FOLDER}/data", LOG).stdout
     assert modes == "600\n700\n640\n"
+
+
+def test_a_release_has_the_client_and_nothing_that_pip_left(deployment: Deployment) -> None:
+    machine = deployment.machine
+    for tool in ("wd-load", "wd-watch"):
+        said = machine.run(f"{FOLDER}/current/bin/{tool}", "--version").stdout
+        assert said == f"{tool} {client_version}\n"
+    listed = machine.run("ls", f"{FOLDER}/current/clients/python").stdout.split()
+    assert listed == ["LICENSE", "README.md", "pyproject.toml", "wd_client"]
+    made = machine.run("find", f"{FOLDER}/current/", "-maxdepth", "1", "-name", "*.egg-info")
+    assert made.stdout == ""
 
 
 def test_the_same_again_changes_nothing(deployment: Deployment) -> None:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from deployment import Checkout
 from processes import ROOT
 
 DEPLOY = ROOT / "bin/deploy.sh"
@@ -20,9 +21,11 @@ COMPLETE = {
 }
 
 
-def _deploy(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def _deploy(
+    root: Path, *arguments: str, script: Path = DEPLOY, **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [DEPLOY, "--process", *arguments],
+        [script, "--process", *arguments],
         env={"PATH": os.environ["PATH"], "DEPLOY_ROOT": str(root), **env},
         capture_output=True,
         text=True,
@@ -205,3 +208,23 @@ def test_there_is_nothing_to_go_back_to_at_first(tmp_path: Path) -> None:
     refused = _deploy(tmp_path / "root", "--rollback", **COMPLETE)
     assert refused.returncode == 1
     assert "no release to go back to" in refused.stderr
+
+
+def test_what_pip_and_tests_leave_in_a_checkout_is_no_part_of_a_release(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    folder = checkout("1.0.0")
+
+    def plan() -> str:
+        script = folder / "bin/deploy.sh"
+        done = _deploy(tmp_path / "root", "--dry-run", script=script, ENV="development")
+        assert "Release 1.0.0-" in done.stdout, done.stderr
+        return done.stdout
+
+    before = plan()
+    for made in ("wd_client.egg-info", "build/lib", ".pytest_cache"):
+        (folder / "clients/python" / made).mkdir(parents=True, exist_ok=True)
+        (folder / "clients/python" / made / "left").touch()
+    assert plan() == before
+    (folder / "clients/python/wd_client/version.py").write_text('__version__ = "1"')
+    assert plan() != before

@@ -207,6 +207,10 @@ def test_a_version_that_isnt_healthy_is_rolled_back(deployment: Deployment) -> N
 
 
 def test_back_by_hand_and_forth_again(deployment: Deployment) -> None:
+    # As in releases from before the client was a distribution of its own.
+    release = "/opt/wd-server/previous"
+    deployment.machine.run(f"{release}/.venv/bin/pip", "uninstall", "--quiet", "--yes", "wd-client")
+    deployment.machine.run("rm", "-r", f"{release}/clients")
     assert "1.0.0" in deployment.deploy("1.1.0", "--rollback").stdout
     assert [deployment.version(port) for port in INSTANCES] == ["1.0.0", "1.0.0"]
     deployment.deploy("1.1.0", "--rollback")

@@ -6,13 +6,13 @@ import pytest
 from follower import Held
 
 from tests.eventsource import Event
-from wd_tools.load.frames import read
+from wd_tools.load.frames import parse_frame
 
 
 def take(held: Held, name: str, event_id: str | None = None, **data: object) -> None:
     id_line = f"id: {event_id}\n" if event_id else ""
     frame = f"{id_line}event: {name}\ndata: {json.dumps(data)}"
-    held.take(Event(name, event_id, data, None), read(frame.encode()).item)
+    held.take(Event(name, event_id, data, None), parse_frame(frame.encode()).item)
 
 
 def take_trade(held: Held, event_id: str, signature: str) -> None:
@@ -28,7 +28,7 @@ def take_trade(held: Held, event_id: str, signature: str) -> None:
         (["7-1", "7-2", "7-2"], ["duplicate"]),
         (["7-1", "8-1"], ["reset"]),
     ],
-    ids=["whole", "hole", "begin", "twice", "another run"],
+    ids=["whole", "hole", "begin", "twice", "another epoch"],
 )
 def test_what_the_contract_does_not_allow_is_a_breach(ids: list[str], kinds: list[str]) -> None:
     held = Held()

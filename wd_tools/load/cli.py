@@ -17,7 +17,6 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from rich.console import Console
 
-from wd_server.secret import Secret
 from wd_tools.load.arguments import (
     COMPLETE_SECONDS,
     EXIT_BROKEN,
@@ -31,7 +30,7 @@ from wd_tools.load.display import Display, Lines, Rewritten, Silence
 from wd_tools.load.fleet import Fleet, Outcome, ProcessDied, Standing
 from wd_tools.load.job import Habits, Job, Target
 from wd_tools.load.plan import Assignment, PlanError, Wishes, plan
-from wd_tools.load.report import Asked, Report, report
+from wd_tools.load.report import LoadParameters, Report, report
 from wd_tools.load.table import table
 
 _WALLET = re.compile(r"[A-Za-z0-9]{1,100}")
@@ -43,13 +42,13 @@ class UsageError(Exception):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    reader = parser()
-    arguments = reader.parse_args(argv)
+    command_line = parser()
+    arguments = command_line.parse_args(argv)
     try:
         keys = _keys(arguments, environ)
         jobs, asked = _prepare(arguments, keys)
     except (UsageError, PlanError) as error:
-        reader.error(str(error))
+        command_line.error(str(error))
     try:
         outcome = asyncio.run(_drive(jobs, arguments))
     except ProcessDied as error:
@@ -63,7 +62,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 # What the arguments mean.
 
 
-def _prepare(arguments: argparse.Namespace, keys: Sequence[Secret]) -> tuple[list[Job], Asked]:
+def _prepare(
+    arguments: argparse.Namespace, keys: Sequence[str]
+) -> tuple[list[Job], LoadParameters]:
     """Raises UsageError and PlanError."""
     url = _url(arguments.url)
     target = _target(url, arguments)
@@ -81,7 +82,7 @@ def _prepare(arguments: argparse.Namespace, keys: Sequence[Secret]) -> tuple[lis
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
     streams = plan(wishes, Random(arguments.seed).random)
-    asked = Asked(
+    asked = LoadParameters(
         url=arguments.url,
         streams=arguments.streams,
         processes=len(streams),
@@ -102,7 +103,7 @@ def _prepare(arguments: argparse.Namespace, keys: Sequence[Secret]) -> tuple[lis
 def _job(
     arguments: argparse.Namespace,
     target: Target,
-    keys: Sequence[Secret],
+    keys: Sequence[str],
     streams: list[Assignment],
     number: int,
 ) -> Job:
@@ -121,7 +122,7 @@ def _job(
             history=not arguments.no_history,
         ),
         streams=streams,
-        keys=[key.reveal() for key in keys],
+        keys=list(keys),
         ramp=arguments.ramp * share,
         in_flight=max(1, round(arguments.in_flight * share)),
         seed=arguments.seed + number,
@@ -177,13 +178,14 @@ def _wallets(arguments: argparse.Namespace) -> list[str]:
     return wallets
 
 
-def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Secret]:
+def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:
+    """Nothing but a Job holds them, and a Job's repr doesn't show them. Raises UsageError."""
     keys = list(arguments.key) + environ.get(KEYS_VARIABLE, "").replace(",", " ").split()
     if arguments.key_file is not None:
         keys += _lines(_text(arguments.key_file).splitlines())
     if not all(map(_KEY.fullmatch, keys)):
         raise UsageError("a key has characters that no key has")
-    return [Secret(key) for key in keys]
+    return keys
 
 
 def _sources(addresses: Sequence[str]) -> Sequence[str]:
@@ -215,12 +217,12 @@ async def _drive(jobs: Sequence[Job], arguments: argparse.Namespace) -> Outcome:
     display = _display(arguments)
     announce = _Announcement(arguments.streams) if arguments.announce else None
 
-    def watch(standing: Standing) -> None:
+    def notify(standing: Standing) -> None:
         display.show(standing)
         if announce is not None:
             announce.look(standing)
 
-    fleet = Fleet(jobs, time.monotonic, watch)
+    fleet = Fleet(jobs, time.monotonic, notify)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, fleet.end)
     ramp = arguments.streams / arguments.ramp if arguments.ramp else 0.0

@@ -8,7 +8,7 @@ from wd_tools.load.frames import Block, Item
 
 
 class Breach(NamedTuple):
-    """`kind`: `lost`, `duplicate`, `reset` (another run, without a `gap`), `malformed_id` or
+    """`kind`: `lost`, `duplicate`, `reset` (another epoch, without a `gap`), `malformed_id` or
     `mismatch` (the digest is another than the server's); `entries`: how many; `after`: the position
     before, `got` the id that came."""
 
@@ -37,11 +37,11 @@ class Continuity:
     __slots__ = (
         "count",
         "digest",
+        "epoch",
         "follow",
         "history",
         "holes",
         "numbered",
-        "run",
         "seq",
         "trades",
     )
@@ -56,23 +56,23 @@ class Continuity:
     @property
     def last_event_id(self) -> str:
         """Empty before the first."""
-        return f"{self.run.decode()}-{self.seq}" if self.run else ""
+        return f"{self.epoch.decode()}-{self.seq}" if self.epoch else ""
 
     @property
     def place(self) -> str:
         """Like the id, with the count in it: how far streams are apart can be told by it."""
-        return f"{self.run.decode()}-{self.count}" if self.run else ""
+        return f"{self.epoch.decode()}-{self.count}" if self.epoch else ""
 
     def take(self, item: Item) -> list[Breach]:
         """An event with an id came."""
-        if not item.run:
+        if not item.epoch:
             self.digest = None
             return [Breach("malformed_id", 1, self.last_event_id, "")]
         after = self.last_event_id
-        got = f"{item.run.decode()}-{item.seq}"
+        got = f"{item.epoch.decode()}-{item.seq}"
         breaches = []
-        if item.run != self.run:
-            if self.run:
+        if item.epoch != self.epoch:
+            if self.epoch:
                 breaches.append(Breach("reset", 1, after, got))
             self._start(item)
         repeated, missing = self._move(item)
@@ -98,7 +98,7 @@ class Continuity:
 
     def gap(self) -> None:
         """The server said that what is held can't be continued."""
-        self.run, self.seq, self.count, self.trades, self.holes = b"", 0, 0, 0, 0
+        self.epoch, self.seq, self.count, self.trades, self.holes = b"", 0, 0, 0, 0
         self.numbered = None
         self.digest = BEGINNING if self.history else None
 
@@ -118,7 +118,7 @@ class Continuity:
 
     def _start(self, item: Item) -> None:
         self.gap()
-        self.run = item.run
+        self.epoch = item.epoch
         if not self.history:
             self.seq = item.seq - max(item.entries, 1)
             self.count = item.ordinal - item.entries

@@ -6,7 +6,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from wd_tools.load.job import Job, Progress, Result, line, message_decoder
+from wd_tools.load.job import Job, Progress, Result, json_line, message_decoder
 
 # Bytes of a line from a process: its result names the position of every wallet's streams.
 LINE_BYTES = 256 * 1024 * 1024
@@ -37,17 +37,17 @@ class Outcome(NamedTuple):
 
 
 class Fleet:
-    """`timer` gives seconds that no one sets back; `watch` is told often how things stand."""
+    """`timer` gives seconds that no one sets back; `notify` is told often how things stand."""
 
     def __init__(
         self,
         jobs: Sequence[Job],
         timer: Callable[[], float],
-        watch: Callable[[Standing], None],
+        notify: Callable[[Standing], None],
     ) -> None:
         self._jobs = jobs
         self._timer = timer
-        self._watch = watch
+        self._notify = notify
         self._streams = sum(len(job.streams) for job in jobs)
         self._progress = [NOTHING_YET] * len(jobs)
         self._results: list[Result] = []
@@ -96,7 +96,7 @@ class Fleet:
             limit=LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for the parent alone
         )
-        _stdin(process).write(line(job))
+        _stdin(process).write(json_line(job))
         return process
 
     async def _read(self, number: int, process: Process) -> None:
@@ -120,7 +120,7 @@ class Fleet:
             if not progress.never:
                 self._open_after = seconds
             self._settled.set()
-        self._watch(Standing(seconds, progress))
+        self._notify(Standing(seconds, progress))
 
 
 def _numbers(progress: Progress) -> tuple[int, ...]:

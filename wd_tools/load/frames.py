@@ -48,13 +48,13 @@ class Link:
 
 
 class Item(NamedTuple):
-    """One event that a client has to look at.
+    """One event that a stream has to look at.
 
-    `run`: empty without a usable id.
+    `epoch`: empty without a usable id.
     `seq`: of the id; 0 without any, -1 for one that can't be read.
     `entries`: how many it stands for of those that are counted.
     `trades`: how many of them are trades.
-    `data`: kept of events that steer a client.
+    `data`: kept of events that steer a stream.
     `retry`: milliseconds.
     `number`: of the last trade or retract in it; of a `complete`, how many came before. None from a
     server that counts none.
@@ -62,7 +62,7 @@ class Item(NamedTuple):
     """
 
     name: str
-    run: bytes = b""
+    epoch: bytes = b""
     seq: int = 0
     entries: int = 0
     trades: int = 0
@@ -80,9 +80,9 @@ class Item(NamedTuple):
 class Block(NamedTuple):
     """Whole events that came together.
 
-    `items` are those that move or steer a client. When they are nothing but trades in a row,
-    `run` is theirs, and a client whose count is `before` is at `last` afterwards, and at the id
-    `seq`; otherwise `run` is empty.
+    `items` are those that move or steer a stream. When they are nothing but trades in a row,
+    `epoch` is theirs, and a stream whose count is `before` is at `last` afterwards, and at the id
+    `seq`; otherwise `epoch` is empty.
     `emitted`: which `emitted_at` (unix milliseconds) how many trades carry; `newest` the latest of
     these, -1 for none.
     """
@@ -90,7 +90,7 @@ class Block(NamedTuple):
     events: int
     trades: int
     items: tuple[Item, ...]
-    run: bytes
+    epoch: bytes
     before: int
     last: int
     seq: int
@@ -111,7 +111,7 @@ class Frames(dict[bytes, Frame]):
     """Frames by their bytes: streams that replay one wallet get the same ones, cut differently."""
 
     def __missing__(self, text: bytes) -> Frame:
-        frame = read(text)
+        frame = parse_frame(text)
         if len(text) <= REMEMBERED_BYTES:
             if len(self) >= REMEMBERED_FRAMES:
                 self.clear()
@@ -127,7 +127,7 @@ class Blocks(dict[bytes, Block]):
         self._frames = Frames()
 
     def __missing__(self, data: bytes) -> Block:
-        block = parse(data, self._frames)
+        block = parse_block(data, self._frames)
         if len(data) <= REMEMBERED_BYTES:
             if len(self) >= REMEMBERED_BLOCKS:
                 self.clear()
@@ -135,7 +135,7 @@ class Blocks(dict[bytes, Block]):
         return block
 
 
-def parse(data: bytes, frames: Frames) -> Block:
+def parse_block(data: bytes, frames: Frames) -> Block:
     """`data` is whole events (WHATWG HTML, section 9.2.6), their lines ended by LF."""
     events = trades = 0
     items: list[Item] = []
@@ -152,7 +152,7 @@ def parse(data: bytes, frames: Frames) -> Block:
     return Block(events, trades, tuple(items), *_row(items), tuple(emitted.items()), newest)
 
 
-def read(text: bytes) -> Frame:
+def parse_frame(text: bytes) -> Frame:
     """A frame without the blank line that ends it."""
     name, event_id, payload, retry = fields(text)
     if payload is None:
@@ -165,27 +165,27 @@ def read(text: bytes) -> Frame:
 
 
 def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
-    run, seq, entries, trades = b"", 0, 0, inside
+    epoch, seq, entries, trades = b"", 0, 0, inside
     found = _ID.fullmatch(event_id)
     if found is not None:
-        run, seq, entries = found[1], int(found[2]), max(inside, 1)
+        epoch, seq, entries = found[1], int(found[2]), max(inside, 1)
     elif event_id:
         seq = -1  # an id that is none of ours
     if event_id and name == _RETRACT:
         trades = -1
-    number = _number(name, payload) if run else None
+    number = _number(name, payload) if epoch else None
     if name == _COMPLETE and number is not None:
         entries = 0
     return Item(
         name.decode(errors="replace"),
-        run,
+        epoch,
         seq,
         entries,
         trades,
         data=payload if name in _STEERING else b"",
         retry=retry,
         number=number,
-        link=Link(event_id, payload) if run and name in ENTRIES else None,
+        link=Link(event_id, payload) if epoch and name in ENTRIES else None,
     )
 
 
@@ -198,17 +198,17 @@ def _number(name: bytes, payload: bytes) -> int | None:
 
 
 def _row(items: list[Item]) -> tuple[bytes, int, int, int]:
-    """The run, the count before and the one after, and the last id's `seq`, of trades in a row."""
+    """The epoch, the counts before and after, and the last id's `seq`, of trades in a row."""
     nothing = b"", 0, 0, 0
     if not items:
         return nothing
-    run, seq = items[0].run, items[0].seq - 1
+    epoch, seq = items[0].epoch, items[0].seq - 1
     before = last = items[0].ordinal - items[0].entries
     for item in items:
         last += item.entries
-        if item.run != run or item.ordinal != last or item.seq <= seq:
+        if item.epoch != epoch or item.ordinal != last or item.seq <= seq:
             return nothing
         if item.trades != item.entries or item.data or item.retry is not None:
             return nothing
         seq = item.seq
-    return run, before, last, seq
+    return epoch, before, last, seq

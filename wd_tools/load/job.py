@@ -87,5 +87,5 @@ job_decoder = msgspec.json.Decoder(Job)
 message_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
 
 
-def line(message: Job | Message) -> bytes:
+def json_line(message: Job | Message) -> bytes:
     return msgspec.json.encode(message) + b"\n"

@@ -15,7 +15,7 @@ VERSION = 1
 SATURATED = 0.9
 
 
-class Asked(Struct, frozen=True):
+class LoadParameters(Struct, frozen=True):
     """What was asked for. Rates are a second, `slow` and `churn` percentages, `hold` seconds."""
 
     url: str
@@ -119,7 +119,7 @@ class Cost(Struct, frozen=True):
 
 class Report(Struct, frozen=True):
     version: int
-    asked: Asked
+    asked: LoadParameters
     seconds: float
     opening: Opening
     events: Events
@@ -143,7 +143,7 @@ class Report(Struct, frozen=True):
         return self.opening.opened == self.asked.streams and not missing
 
 
-def report(asked: Asked, outcome: Outcome) -> Report:
+def report(asked: LoadParameters, outcome: Outcome) -> Report:
     tally = Tally()
     for result in outcome.results:
         tally.merge(result.tally)
@@ -230,23 +230,23 @@ def _ids(tally: Tally) -> Ids:
 
 
 def behind(positions: Mapping[str, Mapping[str, int]]) -> Behind:
-    """`positions`: how many streams are where, by wallet and place. An older run can't be counted
+    """`positions`: how many streams are where, by wallet and place. An older epoch can't be counted
     from, so who is still in one is behind by one."""
     streams = events = 0
     for of_wallet in positions.values():
         parsed = [(_position(text), times) for text, times in of_wallet.items()]
-        run, seq = max(position for position, _ in parsed)
+        epoch, seq = max(position for position, _ in parsed)
         for position, times in parsed:
-            if position < (run, seq):
+            if position < (epoch, seq):
                 streams += times
-                events += times * (seq - position[1] if position[0] in (run, 0) else 1)
+                events += times * (seq - position[1] if position[0] in (epoch, 0) else 1)
     return Behind(streams, events)
 
 
 def _position(place: str) -> tuple[int, int]:
     """0, 0 before the first event."""
-    run, _, seq = place.partition("-")
-    return int(run or 0), int(seq or 0)
+    epoch, _, seq = place.partition("-")
+    return int(epoch or 0), int(seq or 0)
 
 
 def _round(number: float) -> float:

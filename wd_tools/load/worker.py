@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import uvloop
 
-from wd_tools.load.crowd import Crowd
-from wd_tools.load.job import Job, Progress, Result, job_decoder, line
+from wd_tools.load.job import Job, Progress, Result, job_decoder, json_line
+from wd_tools.load.pool import StreamPool
 
 # Seconds between two lines of progress.
 PROGRESS_SECONDS = 0.5
@@ -36,33 +36,33 @@ class Meter:
 
 
 async def work(job: Job, orders: BinaryIO, out: BinaryIO) -> None:
-    """Until all streams are over, or `orders` ends: who gave the job wants its result, or is
-    gone."""
-    crowd = Crowd(job, time.time, time.monotonic)
+    """Returns when all streams are over, or when `orders` ends: then the parent wants the result,
+    or is gone."""
+    pool = StreamPool(job, time.time, time.monotonic)
     gc.freeze()  # what is there stays: without it, collections take 3 % of the time of opening
     meter = Meter()
-    asyncio.get_running_loop().add_reader(orders.fileno(), crowd.end)
-    reporting = asyncio.create_task(_report(crowd, meter, out))
+    asyncio.get_running_loop().add_reader(orders.fileno(), pool.end)
+    reporting = asyncio.create_task(_report(pool, meter, out))
     try:
-        await crowd.run()
+        await pool.run()
     finally:
         reporting.cancel()
         asyncio.get_running_loop().remove_reader(orders.fileno())
-    _send(out, crowd.progress())
-    _send(out, _result(crowd, meter))
+    _send(out, pool.progress())
+    _send(out, _result(pool, meter))
 
 
-async def _report(crowd: Crowd, meter: Meter, out: BinaryIO) -> None:
+async def _report(pool: StreamPool, meter: Meter, out: BinaryIO) -> None:
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
         meter.look()
-        _send(out, crowd.progress())
+        _send(out, pool.progress())
 
 
-def _result(crowd: Crowd, meter: Meter) -> Result:
+def _result(pool: StreamPool, meter: Meter) -> Result:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Result(
-        tally=crowd.tally,
+        tally=pool.tally,
         user=used.ru_utime,
         system=used.ru_stime,
         memory=used.ru_maxrss * 1024,
@@ -71,7 +71,7 @@ def _result(crowd: Crowd, meter: Meter) -> Result:
 
 
 def _send(out: BinaryIO, message: Progress | Result) -> None:
-    out.write(line(message))
+    out.write(json_line(message))
     out.flush()
 
 
@@ -90,7 +90,8 @@ def main() -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work(job, sys.stdin.buffer, sys.stdout.buffer))
     except BrokenPipeError:
-        # Who gave the job is gone. What is still buffered is for nobody, so that nothing complains.
+        # The parent is gone. The rest of the buffer goes to /dev/null, so that Python doesn't
+        # complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0

@@ -11,8 +11,8 @@ FINALIZED_SECONDS: Final = 12.8  # 32 slots, as on mainnet
 
 
 class Commitments:
-    """`confirmed`, `finalized`: seconds from a slot's beginning until it is that. Whatever was
-    there at the start is finalized."""
+    """`confirmed`, `finalized`: seconds from a slot's beginning until it is that. The
+    histories that are there at the start are finalized."""
 
     def __init__(
         self, clock: Clock, confirmed: float = 0.0, finalized: float = FINALIZED_SECONDS

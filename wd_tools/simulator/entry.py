@@ -8,8 +8,8 @@ from wd_tools.simulator.draft import Stamp
 
 class Entry(Struct, frozen=True, gc=False):
     """`body` is the JSON object without its opening brace, so that a field can be put in front
-    without encoding anything. `line` is that of a list of signatures, without its braces: how
-    settled it is changes."""
+    without encoding anything. `listed` is the object of a list of signatures, without its braces:
+    how settled it is changes."""
 
     signature: str
     slot: int
@@ -19,7 +19,7 @@ class Entry(Struct, frozen=True, gc=False):
     visible: bool
     legacy: bool
     body: bytes
-    line: bytes
+    listed: bytes
 
     @property
     def place(self) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def entry(
     signature: str, stamp: Stamp, raw: bytes, *, err: object, visible: bool, legacy: bool
 ) -> Entry:
     """`raw` is the transaction in `json` encoding."""
-    line = {
+    listed = {
         "signature": signature,
         "slot": stamp.slot,
         "err": err,
@@ -46,5 +46,5 @@ def entry(
         visible=visible,
         legacy=legacy,
         body=raw[1:],
-        line=encode(line)[1:-1],
+        listed=encode(listed)[1:-1],
     )

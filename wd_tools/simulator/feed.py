@@ -13,7 +13,7 @@ from wd_tools.simulator.entry import Entry
 from wd_tools.simulator.market import Market
 
 Listener = Callable[[Sequence[Entry]], None]
-# So that whoever asks because of what was told finds the slot settled. Seconds.
+# Seconds that a listener is told later, so that it finds the slot settled when it asks.
 _AFTER: Final = 0.001
 
 
@@ -27,7 +27,7 @@ class Feed:
         self._listeners: dict[Commitment, list[Listener]] = {level: [] for level in LEVELS}
         self._due: dict[tuple[Commitment, int], list[Entry]] = {}
         self._timers: dict[tuple[Commitment, int], asyncio.TimerHandle] = {}
-        market.watch(self._made)
+        market.listen(self._made)
 
     def listen(self, level: Commitment, listener: Listener) -> None:
         self._listeners[level].append(listener)

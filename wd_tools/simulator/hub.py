@@ -1,4 +1,4 @@
-"""Who listens on WebSockets, and what goes wrong on the way there."""
+"""The WebSocket connections, their subscriptions, and the faults that strike notifications."""
 
 import asyncio
 import random
@@ -21,9 +21,9 @@ from wd_tools.simulator.methods import INVALID_PARAMS, METHOD_NOT_FOUND, RpcErro
 from wd_tools.simulator.notifications import Subject, notification, slot_result
 from wd_tools.simulator.subscriptions import (
     KINDS,
-    Audience,
     Kind,
     Subscription,
+    SubscriptionIndex,
     subscription,
 )
 
@@ -64,7 +64,7 @@ class Hub:
         self._numbers = count(1)
         self._peers: dict[Peer, dict[int, Subscription]] = {}
         self._owners: dict[int, Peer] = {}
-        self._audiences = {level: Audience() for level in LEVELS}
+        self._indexes = {level: SubscriptionIndex() for level in LEVELS}
         self._slots: set[int] = set()
         self._slot_timer: asyncio.TimerHandle | None = None
         self.sent: Counter[str] = Counter()
@@ -120,10 +120,10 @@ class Hub:
         """The method asked for, or `unknown`, and the answer."""
         raw = message.encode() if isinstance(message, str) else message
         try:
-            asked = rpc.read(raw)
+            request = rpc.parse(raw)
         except RpcError as error:
             return "unknown", rpc.refusal(None, error)
-        call = asked.calls[0]
+        call = request.calls[0]
         try:
             result = self._answered(peer, call)
         except RpcError as error:
@@ -155,7 +155,7 @@ class Hub:
             self._slots.add(number)
             self._await_slot()
         else:
-            self._audiences[one.level].add(number, one)
+            self._indexes[one.level].add(number, one)
         return number
 
     def _check_plan(self) -> None:
@@ -183,16 +183,16 @@ class Hub:
         del self._owners[number]
         self._slots.discard(number)
         if one.kind != "slot":
-            self._audiences[one.level].remove(number, one)
+            self._indexes[one.level].remove(number, one)
 
     # Notifications
 
     def _tell(self, level: Commitment, entries: Sequence[Entry]) -> None:
-        audience = self._audiences[level]
+        index = self._indexes[level]
         for entry in entries:
-            if not audience:
+            if not index:
                 return
-            for number, one, result in list(audience.concerned(Subject(entry))):
+            for number, one, result in list(index.concerned(Subject(entry))):
                 self._notify(f"{one.kind}Notification", number, result)
 
     def _notify(self, method: str, number: int, result: bytes) -> None:

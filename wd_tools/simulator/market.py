@@ -40,7 +40,7 @@ class Market:
         self._wallets: dict[str, SimulatedWallet] = {}
         self._by_signature: dict[str, Entry] = {}
         self._warm = False
-        self._watchers: list[Callable[[Sequence[Entry]], None]] = []
+        self._listeners: list[Callable[[Sequence[Entry]], None]] = []
         self._rng = random.Random(f"market/{seed}")
         for number, size in enumerate(sizes):
             address = self._addresses.of("wallet", str(number))
@@ -69,9 +69,9 @@ class Market:
         """Whether the transaction is (still) in the chain, and there."""
         return self._by_signature.get(entry.signature) is entry
 
-    def watch(self, watcher: Callable[[Sequence[Entry]], None]) -> None:
-        """`watcher` is called with what wallets do after their history."""
-        self._watchers.append(watcher)
+    def listen(self, listener: Callable[[Sequence[Entry]], None]) -> None:
+        """`listener` is called with what wallets do after their history."""
+        self._listeners.append(listener)
 
     async def append(
         self, address: str, count: int, moment: float | None = None
@@ -135,5 +135,5 @@ class Market:
             self._by_signature[entry.signature] = entry
 
     def _tell(self, entries: Sequence[Entry]) -> None:
-        for watcher in self._watchers:
-            watcher(entries)
+        for listener in self._listeners:
+            listener(entries)

@@ -227,7 +227,7 @@ class Methods:
 
     def _line(self, entry: Entry) -> bytes:
         level = self._commitments.level(entry.slot).encode()
-        return self._timed(entry, entry.line) + b',"confirmationStatus":"%b"}' % level
+        return self._timed(entry, entry.listed) + b',"confirmationStatus":"%b"}' % level
 
     def _timed(self, entry: Entry, shown: bytes) -> bytes:
         """Without its block time while a fault holds that back."""

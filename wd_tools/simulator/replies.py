@@ -28,9 +28,9 @@ def refused(call_id: Any, error: RpcError, retry_after: float | None = None) -> 
     return Reply(rpc.refusal(call_id, error), error.status, retry_after=retry_after)
 
 
-def faulty(fault: Fault, asked: rpc.Asked) -> Reply:
+def faulty(fault: Fault, request: rpc.RpcRequest) -> Reply:
     """The reply of a fault that needs no real answer."""
-    call_id = None if asked.batch else asked.calls[0].id
+    call_id = None if request.batch else request.calls[0].id
     if fault.kind == "quota":
         return Reply(QUOTA_TEXT, content_type="text/plain")
     if fault.kind == "garbage":
@@ -41,8 +41,8 @@ def faulty(fault: Fault, asked: rpc.Asked) -> Reply:
         return refused(call_id, RpcError(BAD_KEY, fault.message or "Invalid API key", 401))
     if fault.kind == "rpc_error":
         error = RpcError(fault.code, fault.message or "Internal error")
-        each = [rpc.refusal(call.id, error) for call in asked.calls]
-        return Reply(b"[" + b",".join(each) + b"]" if asked.batch else each[0])
+        each = [rpc.refusal(call.id, error) for call in request.calls]
+        return Reply(b"[" + b",".join(each) + b"]" if request.batch else each[0])
     if fault.kind == "429":
         error = RpcError(RATE_LIMITED, fault.message or "rate limited", 429)
         return refused(call_id, error, fault.retry_after)

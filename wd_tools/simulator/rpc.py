@@ -30,7 +30,7 @@ class Call(Struct, frozen=True):
     id: Any
 
 
-class Asked(Struct, frozen=True):
+class RpcRequest(Struct, frozen=True):
     """One HTTP request's calls, which are all of the first one's kind as far as limits and
     faults go."""
 
@@ -42,7 +42,7 @@ class Asked(Struct, frozen=True):
         return self.calls[0].method
 
 
-def read(body: bytes) -> Asked:
+def parse(body: bytes) -> RpcRequest:
     """Raises RpcError."""
     try:
         decoded = msgspec.json.decode(body)
@@ -52,7 +52,7 @@ def read(body: bytes) -> Asked:
     items = decoded if isinstance(decoded, list) else [decoded]
     if not items:
         raise RpcError(INVALID_REQUEST, "Invalid request", 400)
-    return Asked(tuple(_call(item) for item in items), batch)
+    return RpcRequest(tuple(_call(item) for item in items), batch)
 
 
 def _call(item: Any) -> Call:
@@ -78,24 +78,24 @@ class Rpc:
         self._no_gtfa = no_gtfa
         self.requests: Counter[str] = Counter()
 
-    async def answer(self, asked: Asked, nulls: frozenset[int] = frozenset()) -> list[Parts]:
+    async def answer(self, request: RpcRequest, nulls: frozenset[int] = frozenset()) -> list[Parts]:
         """The answers in the order asked; `nulls` are the indexes answered with a null result.
         Raises RpcError where the HTTP request as a whole is refused."""
-        self._check(asked)
+        self._check(request)
         return [
-            await self._one(call, null=index in nulls) for index, call in enumerate(asked.calls)
+            await self._one(call, null=index in nulls) for index, call in enumerate(request.calls)
         ]
 
-    def count(self, asked: Asked) -> None:
-        for call in asked.calls:
+    def count(self, request: RpcRequest) -> None:
+        for call in request.calls:
             known = call.method in self._table
             self.requests[call.method if known else "unknown"] += 1
 
-    def _check(self, asked: Asked) -> None:
-        if any(call.method == GTFA for call in asked.calls) and self._no_gtfa == "403":
+    def _check(self, request: RpcRequest) -> None:
+        if any(call.method == GTFA for call in request.calls) and self._no_gtfa == "403":
             raise RpcError(PLAN_REFUSED, f"{GTFA} is not available on your plan", 403)
-        most = min(largest_batch(call.method) for call in asked.calls)
-        if len(asked.calls) > most:
+        most = min(largest_batch(call.method) for call in request.calls)
+        if len(request.calls) > most:
             raise RpcError(INVALID_REQUEST, f"Batch size exceeds the maximum of {most}", 400)
 
     async def _one(self, call: Call, *, null: bool) -> Parts:

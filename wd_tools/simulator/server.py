@@ -20,7 +20,7 @@ from wd_tools.simulator.upstream import SPOILT, Upstream
 from wd_tools.simulator.webhook_handler import WebhookHandler
 from wd_tools.simulator.websocket import SubscriptionHandler, UpgradeMatches
 
-PRICES: Final = rpc.Asked((rpc.Call("prices", None, None),), False)
+PRICES: Final = rpc.RpcRequest((rpc.Call("prices", None, None),), False)
 
 
 class Simulator:

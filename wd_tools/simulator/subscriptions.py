@@ -142,7 +142,7 @@ def _converted(given: Any, shape: type[T]) -> T:
         raise RpcError(INVALID_PARAMS, f"Invalid params: {error}.") from None
 
 
-class Audience:
+class SubscriptionIndex:
     """The subscriptions of one commitment, by the addresses that they ask for, so that a
     transaction costs what it names and not how many listen."""
 

@@ -80,24 +80,24 @@ class Upstream:
     async def answer(self, body: bytes, key: str | None) -> Reply:
         """What goes back for a POST with the API key `key`."""
         try:
-            asked = rpc.read(body)
+            request = rpc.parse(body)
         except RpcError as error:
             return refused(None, error)
-        call_id = None if asked.batch else asked.calls[0].id
-        if asked.method in self.control.table and not asked.batch:
-            return await self._controlled(asked.calls[0])
-        self.rpc.count(asked)
+        call_id = None if request.batch else request.calls[0].id
+        if request.method in self.control.table and not request.batch:
+            return await self._controlled(request.calls[0])
+        self.rpc.count(request)
         if (refusal := self.wrong_key(key, call_id)) is not None:
             return refusal
-        fault = self.faults.strike(asked.method, asked.batch, body)
+        fault = self.faults.strike(request.method, request.batch, body)
         if fault is not None and fault.kind not in SPOILT:
-            return faulty(fault, asked)
-        if not self._limits.admit(asked.method):
+            return faulty(fault, request)
+        if not self._limits.admit(request.method):
             self.control.rate_limited += 1
             return refused(call_id, RpcError(RATE_LIMITED, "rate limited", 429))
         await self.delay()
         try:
-            return await self._answered(asked, fault)
+            return await self._answered(request, fault)
         except RpcError as error:
             return refused(call_id, error)
 
@@ -119,18 +119,18 @@ class Upstream:
             extra = self._rng.uniform(0, self.options.jitter)
             await asyncio.sleep(self.options.latency + extra)
 
-    async def _answered(self, asked: rpc.Asked, fault: Fault | None) -> Reply:
+    async def _answered(self, request: rpc.RpcRequest, fault: Fault | None) -> Reply:
         kind = fault.kind if fault else None
-        size = len(asked.calls)
+        size = len(request.calls)
         hit = self._hit(size, fault.share) if fault else frozenset[int]()
         nulls = hit if kind == "null_results" else frozenset[int]()
-        answers = await self.rpc.answer(asked, nulls)
+        answers = await self.rpc.answer(request, nulls)
         if kind == "missing_batch_items":
             answers = [one for index, one in enumerate(answers) if index not in hit]
         elif kind == "shuffled_batch":
             self._rng.shuffle(answers)
-        parts = answers[0] if not asked.batch else [b"["]
-        if asked.batch:
+        parts = answers[0] if not request.batch else [b"["]
+        if request.batch:
             for one in answers:
                 parts += [*one, b","]
             parts[max(1, len(parts) - 1) :] = [b"]"]

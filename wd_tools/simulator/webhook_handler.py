@@ -7,7 +7,7 @@ import msgspec
 from tornado.web import RequestHandler
 
 from wd_tools.simulator.upstream import Upstream
-from wd_tools.simulator.webhooks import Webhook, WebhookError
+from wd_tools.simulator.webhooks import SimulatedWebhook, WebhookError
 
 
 class WebhookHandler(RequestHandler):
@@ -42,7 +42,7 @@ class WebhookHandler(RequestHandler):
     def delete(self, name: str = "") -> None:
         self._answer(lambda: self._webhooks.remove(name))
 
-    def _answer(self, action: Callable[[], Webhook | None]) -> None:
+    def _answer(self, action: Callable[[], SimulatedWebhook | None]) -> None:
         try:
             result = action()
         except WebhookError as error:

@@ -38,7 +38,7 @@ class WebhookError(Exception):
         self.status = status
 
 
-class Settings(Struct, rename="camel"):
+class WebhookSettings(Struct, rename="camel"):
     """What a client may say of a webhook."""
 
     url: str = field(name="webhookURL")
@@ -50,7 +50,7 @@ class Settings(Struct, rename="camel"):
     active: bool = True
 
 
-class Webhook(Settings, rename="camel"):
+class SimulatedWebhook(WebhookSettings, rename="camel"):
     id: str = field(name="webhookID", default="")
     wallet: str = ""
 
@@ -65,7 +65,7 @@ class Webhooks:
         self._names = Addresses(seed)
         self._most = most
         self._pause = pause
-        self._hooks: dict[str, Webhook] = {}
+        self._hooks: dict[str, SimulatedWebhook] = {}
         self._sets: dict[str, frozenset[str]] = {}
         self._made = 0
         self._pending: set[asyncio.Task[None]] = set()
@@ -75,40 +75,40 @@ class Webhooks:
 
     # Management
 
-    def all(self) -> list[Webhook]:
+    def all(self) -> list[SimulatedWebhook]:
         return list(self._hooks.values())
 
-    def get(self, name: str) -> Webhook:
+    def get(self, name: str) -> SimulatedWebhook:
         if name not in self._hooks:
             raise WebhookError(404, f"webhook {name} not found")
         return self._hooks[name]
 
-    def create(self, body: bytes) -> Webhook:
+    def create(self, body: bytes) -> SimulatedWebhook:
         if len(self._hooks) >= self._most:
             raise WebhookError(400, f"webhook limit of {self._most} reached")
         self._made += 1
-        return self._keep(self._names.of("webhook", str(self._made)), _read(body))
+        return self._keep(self._names.of("webhook", str(self._made)), _parsed(body))
 
-    def replace(self, name: str, body: bytes) -> Webhook:
+    def replace(self, name: str, body: bytes) -> SimulatedWebhook:
         self.get(name)
-        return self._keep(name, _read(body))
+        return self._keep(name, _parsed(body))
 
-    def change(self, name: str, body: bytes) -> Webhook:
+    def change(self, name: str, body: bytes) -> SimulatedWebhook:
         """Only what the body names."""
         known = msgspec.to_builtins(self.get(name))
         try:
             given = msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise WebhookError(400, str(error)) from None
-        return self._keep(name, _read(msgspec.json.encode({**known, **given})))
+        return self._keep(name, _parsed(msgspec.json.encode({**known, **given})))
 
     def remove(self, name: str) -> None:
         self.get(name)
         del self._hooks[name], self._sets[name]
 
-    def _keep(self, name: str, settings: Settings) -> Webhook:
+    def _keep(self, name: str, settings: WebhookSettings) -> SimulatedWebhook:
         wallet = self._names.of("webhook owner")
-        hook = Webhook(**asdict(settings), id=name, wallet=wallet)
+        hook = SimulatedWebhook(**asdict(settings), id=name, wallet=wallet)
         self._hooks[name] = hook
         self._sets[name] = frozenset(hook.addresses)
         return hook
@@ -130,7 +130,7 @@ class Webhooks:
             ]
             self._send(hook, events)
 
-    def _send(self, hook: Webhook, events: list[Entry]) -> None:
+    def _send(self, hook: SimulatedWebhook, events: list[Entry]) -> None:
         for _ in events:
             self._bill.webhook_event()
         self.counts["events"] += len(events)
@@ -149,7 +149,7 @@ class Webhooks:
             self._pending.add(task)
             task.add_done_callback(self._pending.discard)
 
-    async def _deliver(self, hook: Webhook, body: bytes, size: int, wait: float) -> None:
+    async def _deliver(self, hook: SimulatedWebhook, body: bytes, size: int, wait: float) -> None:
         await asyncio.sleep(wait)
         for attempt in range(1 + RETRIES):
             if attempt:
@@ -163,7 +163,7 @@ class Webhooks:
                 break
         self.counts["lost"] += size
 
-    async def _post(self, hook: Webhook, body: bytes) -> int:
+    async def _post(self, hook: SimulatedWebhook, body: bytes) -> int:
         """The status; 0 if there was no answer in time."""
         if self._http is None:
             self._http = AsyncHTTPClient(force_instance=True, max_clients=100)
@@ -193,9 +193,9 @@ class Webhooks:
             self._http.close()
 
 
-def _read(body: bytes) -> Settings:
+def _parsed(body: bytes) -> WebhookSettings:
     try:
-        settings = msgspec.json.decode(body, type=Settings)
+        settings = msgspec.json.decode(body, type=WebhookSettings)
         if not settings.url.startswith(("http://", "https://")):
             raise WebhookError(400, "webhookURL must be an http(s) URL")
         if len(settings.addresses) > LARGEST:
@@ -207,14 +207,14 @@ def _read(body: bytes) -> Settings:
     return settings
 
 
-def _wants(hook: Webhook, entry: Entry) -> bool:
+def _wants(hook: SimulatedWebhook, entry: Entry) -> bool:
     failed = entry.err is not None
     if failed and (hook.type == "enhanced" or hook.txn_status == "success"):
         return False
     return failed or hook.txn_status != "failed"
 
 
-def _shown(hook: Webhook, entry: Entry) -> bytes:
+def _shown(hook: SimulatedWebhook, entry: Entry) -> bytes:
     if hook.type == "raw":
         return b'{"indexWithinBlock":%d,' % entry.position + entry.body
     return msgspec.json.encode(enhanced(entry))

@@ -53,8 +53,8 @@ Show = Callable[[Event], None]
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    reader = _parser()
-    arguments = reader.parse_args(argv)
+    command_line = _parser()
+    arguments = command_line.parse_args(argv)
     board = Board(arguments.address)
     try:
         events = stream(
@@ -66,13 +66,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             patience=arguments.patience,
         )
     except (ValueError, OSError) as error:
-        reader.error(str(error))
+        command_line.error(str(error))
     try:
         return asyncio.run(_watch(events, board, arguments))
     except ValueError as error:  # what can't stand in a header
-        reader.error(str(error))
+        command_line.error(str(error))
     except BrokenPipeError:
-        # Nobody reads. What is still buffered is for nobody, so that nothing complains.
+        # The reader of the pipe has left. The rest of the buffer goes to /dev/null, so that Python
+        # doesn't complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except StreamError as error:

@@ -91,7 +91,7 @@ def _plain(value: object) -> str:
 
 
 def _line(record: dict[str, object]) -> str:
-    """What isn't printable stands only within strings of JSON, where it may be escaped."""
+    """Unprintable characters stand only within strings of JSON, where they may be escaped."""
     text = _encoder.encode(record).decode()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else _escaped(each) for each in text)

@@ -59,7 +59,7 @@ def _state(board: Board, now: float) -> Text:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Whatever is shown may be from somebody else."""
+    """A text that may come from a server or a token, without what would steer the terminal."""
     return Text(figures.printable(text), style=style)
 
 

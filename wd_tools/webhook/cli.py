@@ -26,7 +26,7 @@ EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
 
-# What of the environment matters here; what else a server needs isn't asked for.
+# The settings of the server that matter here; the others aren't asked for.
 VARIABLES = ("DATA_DIR", "HELIUS_KEY", "HELIUS_API_URL", "WEBHOOK_SECRET")
 
 _EPILOG = f"""\

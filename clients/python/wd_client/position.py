@@ -6,7 +6,7 @@ _ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
 class Position:
-    """`last_event_id` is None before the first. Ids of one wallet count, `<run>-<seq>`; those of
+    """`last_event_id` is None before the first. Ids of one wallet count, `<epoch>-<seq>`; those of
     several are opaque and only compared."""
 
     def __init__(self, last_event_id: str | None = None) -> None:

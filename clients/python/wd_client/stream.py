@@ -76,7 +76,7 @@ def stream(
     last event's `bookmark` and hand it in to go on in another process, or its id alone as
     `last_event_id`. It ends after `complete`, unless it is to `follow`. While the server can't be
     reached, is full or restarts, an `Away` is yielded and the client comes back when the server
-    told it to, else after a second and longer and longer. Whoever leaves early closes it
+    told it to, else after a second and longer and longer. Close it if you leave early
     (`contextlib.aclosing`).
 
     One wallet's stream without filters, `batch` or `skip_pricing` is compared with the digest that
@@ -101,7 +101,7 @@ def stream(
         raise ValueError("a bookmark has an id: hand in one of the two")
     filters = (batch, mint, side, min_usd, since)
     whole = isinstance(wallet, str) and filters.count(None) == len(filters) and not skip_pricing
-    return _Visit(
+    return _Stream(
         server._replace(path=server.path + _path(wallet, query)),
         cache(lambda: tls or ssl.create_default_context()),
         key,
@@ -112,7 +112,7 @@ def stream(
     ).events()
 
 
-class _Visit:
+class _Stream:
     """A stream over all its connections. `chain`: None where not every entry is sent as it is
     stored. `awaited`: how many wallets have to complete before it is over, None: it never is."""
 
@@ -230,7 +230,7 @@ class _Visit:
             self._chain = Chain()
 
     def _distrust(self, mismatch: Mismatch) -> Gap:
-        """What came can't be relied on: it is read anew. Raises it when that was done before."""
+        """Begin anew: what came can't be relied on. Raises the mismatch if it is the second one."""
         if self._mismatched:
             mismatch.passing = False
             raise mismatch

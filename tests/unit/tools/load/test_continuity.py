@@ -2,11 +2,11 @@ import pytest
 from wd_client.chain import BEGINNING, link
 
 from wd_tools.load.continuity import Breach, Continuity
-from wd_tools.load.frames import Frames, Item, Link, parse
+from wd_tools.load.frames import Frames, Item, Link, parse_block
 
 
-def trade(seq: int, run: bytes = b"7") -> Item:
-    return Item("trade", run, seq, 1, 1)
+def trade(seq: int, epoch: bytes = b"7") -> Item:
+    return Item("trade", epoch, seq, 1, 1)
 
 
 def batch(seq: int, trades: int) -> Item:
@@ -92,7 +92,7 @@ def test_after_a_gap_the_whole_history_comes_anew() -> None:
     assert not breaches(position, trade(1, b"8"), trade(2, b"8"))
 
 
-def test_another_run_without_a_gap_is_a_breach() -> None:
+def test_another_epoch_without_a_gap_is_a_breach() -> None:
     position = Continuity(follow=True)
     assert breaches(position, trade(1), trade(1, b"8")) == [("reset", 1)]
 
@@ -184,11 +184,11 @@ def test_trades_in_a_row_are_chained_like_those_that_are_looked_at() -> None:
         b'event: trade\ndata: {"number":%d}\nid: 7-%d\n\n' % (number, 2 * number)
         for number in range(1, 6)
     )
-    block = parse(data, Frames())
+    block = parse_block(data, Frames())
     row, single = Continuity(follow=True), Continuity(follow=True)
     assert not breaches(row, block.items[0])
-    rest = parse(data[len(data) // 5 :], Frames())
-    assert (rest.run, rest.before) == (row.run, row.count)
+    rest = parse_block(data[len(data) // 5 :], Frames())
+    assert (rest.epoch, rest.before) == (row.epoch, row.count)
     row.advance(rest)
     assert not breaches(single, *block.items)
     assert row.digest == single.digest

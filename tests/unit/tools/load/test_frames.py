@@ -3,16 +3,16 @@ from wd_client.chain import BEGINNING, link
 from wd_client.frame import cut
 
 from wd_tools.load.frames import REMEMBERED_BYTES, Block, Blocks, Frames, Item, Link
-from wd_tools.load.frames import parse as parse_with
+from wd_tools.load.frames import parse_block as parse_with
 
 
 def parse(data: bytes) -> Block:
     return parse_with(data, Frames())
 
 
-def trade(seq: int, emitted_at: int = 1000, run: int = 7) -> bytes:
+def trade(seq: int, emitted_at: int = 1000, epoch: int = 7) -> bytes:
     data = b'{"signature":"s","dex":"x","emitted_at":%d}' % emitted_at
-    return b"id: %d-%d\nevent: trade\ndata: %b\n\n" % (run, seq, data)
+    return b"id: %d-%d\nevent: trade\ndata: %b\n\n" % (epoch, seq, data)
 
 
 def batch(seq: int, *emitted_at: int) -> bytes:
@@ -29,13 +29,13 @@ COMPLETE = b'id: 7-4\nevent: complete\ndata: {"trades_found":3}\n\n'
 
 def test_trades_in_a_row_are_one_step_from_before_them_to_after_them() -> None:
     block = parse(trade(5) + trade(6) + trade(7))
-    assert (block.run, block.before, block.last) == (b"7", 4, 7)
+    assert (block.epoch, block.before, block.last) == (b"7", 4, 7)
     assert (block.events, block.trades) == (3, 3)
 
 
 def test_a_batch_stands_for_as_many_entries_as_it_has_trades() -> None:
     block = parse(batch(6, 10, 20, 30) + batch(8, 30, 40))
-    assert (block.run, block.before, block.last) == (b"7", 3, 8)
+    assert (block.epoch, block.before, block.last) == (b"7", 3, 8)
     assert (block.events, block.trades) == (2, 5)
     assert dict(block.emitted) == {10: 1, 20: 1, 30: 2, 40: 1}
 
@@ -45,7 +45,7 @@ def test_a_batch_stands_for_as_many_entries_as_it_has_trades() -> None:
     [
         trade(1) + trade(3),
         trade(2) + trade(2),
-        trade(1) + trade(2, run=8),
+        trade(1) + trade(2, epoch=8),
         trade(3) + COMPLETE,
         trade(1) + b"id: 7-2\nevent: retract\ndata: {}\n\n",
         CONNECTED + trade(1),
@@ -54,7 +54,7 @@ def test_a_batch_stands_for_as_many_entries_as_it_has_trades() -> None:
 )
 def test_whatever_is_more_than_trades_in_a_row_has_to_be_looked_at(data: bytes) -> None:
     block = parse(data)
-    assert block.run == b""
+    assert block.epoch == b""
     assert block.items
 
 
@@ -81,9 +81,9 @@ def numbered(seq: int, number: int) -> bytes:
 
 def test_trades_whose_numbers_are_in_a_row_are_one_step_whatever_their_ids_skip() -> None:
     block = parse(numbered(5, 3) + numbered(9, 4) + numbered(10, 5))
-    assert (block.run, block.before, block.last, block.seq) == (b"7", 2, 5, 10)
-    assert parse(numbered(5, 3) + numbered(6, 5)).run == b""
-    assert parse(numbered(5, 3) + numbered(5, 4)).run == b""
+    assert (block.epoch, block.before, block.last, block.seq) == (b"7", 2, 5, 10)
+    assert parse(numbered(5, 3) + numbered(6, 5)).epoch == b""
+    assert parse(numbered(5, 3) + numbered(5, 4)).epoch == b""
 
 
 def test_a_batch_is_numbered_by_its_last_trade() -> None:
@@ -107,7 +107,7 @@ def test_a_text_within_a_trade_cannot_pass_for_its_number() -> None:
 def test_an_id_or_a_number_of_any_length_is_no_error(event_id: bytes) -> None:
     number = b"9" * 5000
     (item,) = parse(b'event: trade\ndata: {"number":%b}\nid: %b\n\n' % (number, event_id)).items
-    assert (item.run, item.seq) == (b"", -1)
+    assert (item.epoch, item.seq) == (b"", -1)
 
 
 def test_an_entry_is_chained_the_same_for_all_that_come_by_with_the_same_digest() -> None:
@@ -119,7 +119,7 @@ def test_an_entry_is_chained_the_same_for_all_that_come_by_with_the_same_digest(
 
 def test_an_id_that_is_none_of_ours_is_told_apart_from_none() -> None:
     (strange,) = parse(b"id: abc\nevent: trade\ndata: {}\n\n").items
-    assert (strange.run, strange.seq) == (b"", -1)
+    assert (strange.epoch, strange.seq) == (b"", -1)
 
 
 def test_a_text_within_a_trade_cannot_pass_for_its_moment() -> None:
@@ -134,7 +134,7 @@ def test_the_newest_moment_is_known_without_looking_at_each() -> None:
 def test_lines_without_a_space_comments_and_unknown_fields_are_as_the_standard_says() -> None:
     text = b":hello\n\nid:7-1\nevent:trade\nfuture: x\ndata:{\ndata: }\n\n"
     block = parse(text)
-    assert (block.events, block.run, block.last) == (1, b"7", 1)
+    assert (block.events, block.epoch, block.last) == (1, b"7", 1)
 
 
 def test_a_frame_without_data_is_no_event_but_its_retry_counts() -> None:

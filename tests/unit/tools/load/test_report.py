@@ -3,13 +3,13 @@ import pytest
 
 from wd_tools.load.continuity import Breach
 from wd_tools.load.fleet import Outcome
-from wd_tools.load.frames import Frames, parse
+from wd_tools.load.frames import Frames, parse_block
 from wd_tools.load.job import Result
-from wd_tools.load.report import Asked, Behind, Report, behind, report
+from wd_tools.load.report import Behind, LoadParameters, Report, behind, report
 from wd_tools.load.table import rows
 from wd_tools.load.tally import EXAMPLES, Tally, bump
 
-ASKED = Asked("http://127.0.0.1:1", 10, 2, 1, "even", True, 0, 0, 0.0, 30.0, 0.0, 0.0, 7)
+ASKED = LoadParameters("http://127.0.0.1:1", 10, 2, 1, "even", True, 0, 0, 0.0, 30.0, 0.0, 0.0, 7)
 
 
 def made(*tallies: Tally) -> Report:
@@ -63,7 +63,7 @@ def test_not_every_breach_of_a_broken_server_is_shown() -> None:
 
 def test_a_delay_is_told_of_trades_stored_after_the_stream_was_there() -> None:
     tally = Tally()
-    block = parse(
+    block = parse_block(
         b'id: 7-1\nevent: trade\ndata: {"emitted_at":500}\n\n'
         b'id: 7-2\nevent: trade\ndata: {"emitted_at":1100}\n\n'
         b'id: 7-3\nevent: trade\ndata: {"emitted_at":1250}\n\n',

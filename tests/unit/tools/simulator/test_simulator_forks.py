@@ -31,7 +31,7 @@ def follow_on_each_other(wallet: SimulatedWallet) -> None:
         assert sum(meta["postBalances"]) - sum(meta["preBalances"]) == -meta["fee"]
         assert min(meta["postBalances"]) >= 0
         assert (left.body["slot"], left.body["blockTime"]) == (entry.slot, entry.block_time)
-        assert b'"slot":%d' % entry.slot in entry.line
+        assert b'"slot":%d' % entry.slot in entry.listed
         if left.native is not None:
             assert left.native[0] == lamports
             lamports = left.native[1]

@@ -1,4 +1,4 @@
-"""What wd-watch makes of events of an older server, which leave fields out."""
+"""Events of an older server, which leave fields out, as wd-watch shows them."""
 
 import io
 import json

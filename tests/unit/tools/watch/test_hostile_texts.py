@@ -1,4 +1,4 @@
-"""What a hostile server, or whoever named a token, can't do to a terminal, a spreadsheet or us."""
+"""A server or a token with hostile texts does no harm to a terminal or a spreadsheet."""
 
 import csv
 import io

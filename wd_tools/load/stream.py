@@ -3,7 +3,8 @@
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -34,17 +35,23 @@ FINISHED = frozenset({"complete", "enough", "nothing new"})
 T = TypeVar("T")
 
 
-class Crowd(Protocol):
-    """What a client needs of the process it is in. The clock is unix seconds, the timer any."""
+@dataclass(frozen=True, slots=True)
+class StreamContext:
+    """What the streams of one process share.
+
+    `clock`: unix seconds.
+    `timer`: seconds that no one sets back.
+    `answered`: is told of a stream when its response's head is there.
+    `closed`: is told of a stream when its connection has ended.
+    """
 
     habits: Habits
     tally: Tally
     blocks: Blocks
     clock: Callable[[], float]
     timer: Callable[[], float]
-
-    def answered(self, client: "Client") -> None: ...
-    def closed(self, client: "Client") -> None: ...
+    answered: Callable[["Stream"], None]
+    closed: Callable[["Stream"], None]
 
 
 class _Gap(Struct):
@@ -71,7 +78,7 @@ class _Bye(Struct):
     reconnect_after_ms: int | None = None
 
 
-class Client(asyncio.Protocol):
+class Stream(asyncio.Protocol):
     """`retry_ms`: when to come back after this connection, None: not at all. `ending`: why it
     ends, empty while nothing said that it will. Waits are told apart by `streaming` (the head
     was read) and `due` (its first event wasn't)."""
@@ -82,7 +89,7 @@ class Client(asyncio.Protocol):
         "_since",
         "asked_at",
         "assignment",
-        "crowd",
+        "context",
         "due",
         "ending",
         "failures",
@@ -98,10 +105,10 @@ class Client(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, crowd: Crowd, assignment: Assignment) -> None:
-        self.crowd = crowd
+    def __init__(self, context: StreamContext, assignment: Assignment) -> None:
+        self.context = context
         self.assignment = assignment
-        habits = crowd.habits
+        habits = context.habits
         self.position = Continuity(follow=habits.follow, history=habits.history)
         self.transport: asyncio.Transport | None = None
         self.request = b""
@@ -115,7 +122,7 @@ class Client(asyncio.Protocol):
         """A new connection is about to be made."""
         self.request = request
         self.asked_at = asked_at
-        self.resuming = bool(self.position.run)
+        self.resuming = bool(self.position.epoch)
         self.streaming = False
         self.due = True
         self.ending = ""
@@ -129,12 +136,12 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.heard = self.crowd.clock()
+        self.heard = self.context.clock()
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        crowd = self.crowd
-        tally = crowd.tally
+        context = self.context
+        tally = context.tally
         tally.bytes += len(data)
         if self.assignment.slow:
             self._rest_a_while(len(data))
@@ -148,13 +155,13 @@ class Client(asyncio.Protocol):
                 self._broken()
         if not data:
             return
-        block = crowd.blocks[data]
-        self.heard = now = crowd.clock()
+        block = context.blocks[data]
+        self.heard = now = context.clock()
         now *= 1000
         tally.events.add(now, block.events)
         tally.trades += block.trades
         position = self.position
-        if block.run and block.run == position.run and block.before == position.count:
+        if block.epoch and block.epoch == position.epoch and block.before == position.count:
             position.advance(block)
         elif block.items:
             self._look_at(block)
@@ -162,16 +169,16 @@ class Client(asyncio.Protocol):
             tally.note_live(block, self._since, now)
         if self.due and block.events:
             self._note_first(now)
-        if crowd.habits.trades:
+        if context.habits.trades:
             self._count_down(block)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         if self.streaming:
-            self.left_at = self.crowd.timer()
+            self.left_at = self.context.timer()
         if not self.ending:
             self.ending = self._how_it_ended()
-        self.crowd.closed(self)
+        self.context.closed(self)
 
     def _how_it_ended(self) -> str:
         """Of a connection that nothing said the end of."""
@@ -210,8 +217,8 @@ class Client(asyncio.Protocol):
         self.streaming = True
         if not self.opened:
             self.opened = True
-            self.crowd.tally.opened.add(self.crowd.clock() * 1000)
-        self.crowd.answered(self)
+            self.context.tally.opened.add(self.context.clock() * 1000)
+        self.context.answered(self)
         return read[1] if self._body is None else self._unframe(read[1])
 
     def _unframe(self, data: bytes) -> bytes:
@@ -242,7 +249,7 @@ class Client(asyncio.Protocol):
         self.due = False
         self.failures = 0
         self._since = now
-        tally, timer = self.crowd.tally, self.crowd.timer()
+        tally, timer = self.context.tally, self.context.timer()
         taken = (timer - self.asked_at) * 1000
         if not self.left_at:
             tally.first_event.add(taken)
@@ -256,33 +263,33 @@ class Client(asyncio.Protocol):
         for item in block.items:
             if item.retry is not None:
                 self.retry_ms = item.retry
-            if item.run or item.seq:
+            if item.epoch or item.seq:
                 for breach in self.position.take(item):
-                    self.crowd.tally.note_breach(self.assignment.wallet, breach)
+                    self.context.tally.note_breach(self.assignment.wallet, breach)
             if item.data:
                 self._steer(item)
 
     def _steer(self, item: Item) -> None:
         if item.name == "gap":
-            bump(self.crowd.tally.gaps, _read(item.data, _Gap()).reason)
+            bump(self.context.tally.gaps, _decoded(item.data, _Gap()).reason)
             self.position.gap()
         elif item.name == "complete":
-            self._complete(_read(item.data, _Complete()))
+            self._complete(_decoded(item.data, _Complete()))
         elif item.name == "error":
-            error = _read(item.data, _Error())
+            error = _decoded(item.data, _Error())
             wait = error.details.retry_after
             self.ending = f"error {error.code}"
             self.retry_ms = None if wait is None else _milliseconds(wait)
         elif item.name == "bye":
-            bye = _read(item.data, _Bye())
+            bye = _decoded(item.data, _Bye())
             self.ending = f"bye {bye.reason}"
             if bye.reconnect_after_ms is not None:
                 self.retry_ms = bye.reconnect_after_ms
 
     def _complete(self, complete: _Complete) -> None:
-        tally, position = self.crowd.tally, self.position
+        tally, position = self.context.tally, self.position
         breaches = []
-        if not self.crowd.habits.follow:
+        if not self.context.habits.follow:
             breaches = position.complete(complete.trades_found)
             self.ending, self.retry_ms = "complete", None
         proof = position.proves(complete.entries, complete.digest)
@@ -294,14 +301,14 @@ class Client(asyncio.Protocol):
 
     def _count_down(self, block: Block) -> None:
         self.trades += block.trades
-        if self.trades >= self.crowd.habits.trades:
+        if self.trades >= self.context.habits.trades:
             self.leave("enough", None)
 
     def _rest_a_while(self, received: int) -> None:
         """A slow reader's next read is due when these bytes have taken their time."""
         if self.transport is not None:
             self.transport.pause_reading()
-            seconds = received / self.crowd.habits.slow_rate
+            seconds = received / self.context.habits.slow_rate
             asyncio.get_running_loop().call_later(seconds, self._read_on, self.transport)
 
     def _read_on(self, transport: asyncio.Transport) -> None:
@@ -313,7 +320,7 @@ def _milliseconds(seconds: float) -> int:
     return int(min(max(0.0, seconds), LONGEST_SECONDS) * 1000)
 
 
-def _read(data: bytes, otherwise: T) -> T:
+def _decoded(data: bytes, otherwise: T) -> T:
     """Data of an event; what it lacks, and all of what is no JSON, is as in `otherwise`."""
     try:
         return msgspec.json.decode(data, type=type(otherwise))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
-from wd_tools.load.client import FINISHED, Client
 from wd_tools.load.frames import Blocks
 from wd_tools.load.job import Job, Progress
+from wd_tools.load.stream import FINISHED, Stream, StreamContext
 from wd_tools.load.tally import Tally, bump
 
 # Seconds from the first SYN to the response's head, after which an attempt is given up.
@@ -24,7 +24,7 @@ SILENCE_SECONDS = 90
 SWEEP_SECONDS = 5
 # Seconds between two handfuls of streams that a ramp lets in.
 RAMP_STEP = 0.01
-# A client that comes back waits the time it was told and up to so much more of it; after attempts
+# A stream that comes back waits the time it was told and up to so much more of it; after attempts
 # that failed it doubles that, so many times at most.
 JITTER = 0.25
 DOUBLINGS = 3
@@ -40,22 +40,24 @@ SLOW_BUFFER_BYTES = (2048, 64 * 1024)
 IP_BIND_ADDRESS_NO_PORT = 24
 
 
-class Crowd:
+class StreamPool:
     """`clock` gives unix seconds, `timer` seconds that no one sets back."""
 
     def __init__(self, job: Job, clock: Callable[[], float], timer: Callable[[], float]) -> None:
-        self.habits = job.habits
         self.tally = Tally()
-        self.blocks = Blocks()
-        self.clock = clock
-        self.timer = timer
+        self._habits = job.habits
+        self._clock = clock
+        self._timer = timer
         self._job = job
         self._random = Random(job.seed)
-        self._clients = [Client(self, assignment) for assignment in job.streams]
-        # Who comes back goes before who was never there.
-        self._due: asyncio.PriorityQueue[tuple[bool, int, Client]] = asyncio.PriorityQueue()
+        context = StreamContext(
+            job.habits, self.tally, Blocks(), clock, timer, self._answered, self._closed
+        )
+        self._streams = [Stream(context, assignment) for assignment in job.streams]
+        # Streams that come back go before those that were never open.
+        self._due: asyncio.PriorityQueue[tuple[bool, int, Stream]] = asyncio.PriorityQueue()
         self._turns = count()
-        self._answers: dict[Client, asyncio.Future[None]] = {}
+        self._answers: dict[Stream, asyncio.Future[None]] = {}
         self._open = 0
         self._over = 0
         self._never = 0
@@ -91,74 +93,74 @@ class Crowd:
             refused=sum(tally.refusals.values()),
         )
 
-    # What clients tell.
+    # What streams tell.
 
-    def answered(self, client: Client) -> None:
+    def _answered(self, stream: Stream) -> None:
         self._open += 1
-        self._settle(client)
+        self._settle(stream)
 
-    def closed(self, client: Client) -> None:
+    def _closed(self, stream: Stream) -> None:
         if self._ended.is_set():
             return
-        if client.streaming:
+        if stream.streaming:
             self._open -= 1
-            bump(self.tally.closes, client.ending)
+            bump(self.tally.closes, stream.ending)
         else:
-            bump(self.tally.refusals, client.ending)
-        self._settle(client)
-        self._come_back(client)
+            bump(self.tally.refusals, stream.ending)
+        self._settle(stream)
+        self._come_back(stream)
 
     # Its own ways.
 
     async def _let_in(self) -> None:
-        """All clients, at the ramp's pace."""
-        started = self.timer()
+        """All streams, at the ramp's pace."""
+        started = self._timer()
         ramp = self._job.ramp
-        for number, client in enumerate(self._clients):
-            early = number / ramp - (self.timer() - started) if ramp else 0.0
+        for number, stream in enumerate(self._streams):
+            early = number / ramp - (self._timer() - started) if ramp else 0.0
             if early > 0:
                 await asyncio.sleep(max(early, RAMP_STEP))
-            self._line_up(client)
+            self._line_up(stream)
 
-    def _line_up(self, client: Client) -> None:
-        self._due.put_nowait((not client.opened, next(self._turns), client))
+    def _line_up(self, stream: Stream) -> None:
+        self._due.put_nowait((not stream.opened, next(self._turns), stream))
 
     async def _connect_in_turn(self) -> None:
         while True:
-            _, _, client = await self._due.get()
+            _, _, stream = await self._due.get()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._connect(client)
+                    await self._connect(stream)
             except TimeoutError:
-                if client.transport is None:
-                    self._not_connected(client, "no connection")
+                if stream.transport is None:
+                    self._not_connected(stream, "no connection")
                 else:
-                    client.leave("no answer", client.retry_ms)
+                    stream.leave("no answer", stream.retry_ms)
             except OSError as error:
-                self._not_connected(client, _reason(error))
+                self._not_connected(stream, _reason(error))
 
-    async def _connect(self, client: Client) -> None:
-        """Returns when the client is answered or its connection has ended again."""
+    async def _connect(self, stream: Stream) -> None:
+        """Returns when the stream is answered or its connection has ended again."""
         loop = asyncio.get_running_loop()
         target = self._job.target
-        client.prepare(self._request(client), self.timer())
-        slow_rate = self.habits.slow_rate if client.assignment.slow else None
-        sock = _socket(target.address, client.assignment.source, slow_rate)
+        stream.prepare(self._request(stream), self._timer())
+        slow_rate = self._habits.slow_rate if stream.assignment.slow else None
+        sock = _socket(target.address, stream.assignment.source, slow_rate)
         try:
             await _connected(sock, (target.address, target.port))
             host = target.host if self._tls else None
-            answer = self._answers[client] = loop.create_future()
+            answer = self._answers[stream] = loop.create_future()
             await loop.create_connection(
-                lambda: client, sock=sock, ssl=self._tls, server_hostname=host
+                lambda: stream, sock=sock, ssl=self._tls, server_hostname=host
             )
         except BaseException:
             sock.close()
             raise
         await answer
 
-    def _request(self, client: Client) -> bytes:
+    def _request(self, stream: Stream) -> bytes:
         job = self._job
-        path = job.target.path.replace("{wallet}", client.assignment.wallet)
+        path = job.target.path.replace("{wallet}", stream.assignment.wallet)
         query = f"?{job.habits.query}" if job.habits.query else ""
         host = f"[{job.target.host}]" if ":" in job.target.host else job.target.host
         lines = [
@@ -168,79 +170,79 @@ class Crowd:
             "Cache-Control: no-cache",
             "User-Agent: wd-load",
         ]
-        if client.assignment.key is not None:
-            lines.append(f"Authorization: Bearer {job.keys[client.assignment.key]}")
-        if client.position.run:
-            lines.append(f"Last-Event-ID: {client.position.last_event_id}")
+        if stream.assignment.key is not None:
+            lines.append(f"Authorization: Bearer {job.keys[stream.assignment.key]}")
+        if stream.position.epoch:
+            lines.append(f"Last-Event-ID: {stream.position.last_event_id}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def _not_connected(self, client: Client, reason: str) -> None:
-        client.ending = client.ending or reason
-        self.closed(client)
+    def _not_connected(self, stream: Stream, reason: str) -> None:
+        stream.ending = stream.ending or reason
+        self._closed(stream)
 
-    def _settle(self, client: Client) -> None:
-        """Whoever waits for this client's answer need not wait any longer."""
-        answer = self._answers.pop(client, None)
+    def _settle(self, stream: Stream) -> None:
+        """Ends the wait for this stream's answer."""
+        answer = self._answers.pop(stream, None)
         if answer is not None and not answer.done():
             answer.set_result(None)
 
-    def _come_back(self, client: Client) -> None:
-        if client.retry_ms is None:
+    def _come_back(self, stream: Stream) -> None:
+        if stream.retry_ms is None:
             self._over += 1
-            self._never += not client.opened
-            self.tally.given_up += client.ending not in FINISHED
-            if self._over == len(self._clients):
+            self._never += not stream.opened
+            self.tally.given_up += stream.ending not in FINISHED
+            if self._over == len(self._streams):
                 self.end()
             return
-        seconds = client.retry_ms / 1000 * 2 ** min(client.failures, DOUBLINGS)
+        seconds = stream.retry_ms / 1000 * 2 ** min(stream.failures, DOUBLINGS)
         seconds *= 1 + JITTER * self._random.random()
-        client.failures += 1
-        asyncio.get_running_loop().call_later(seconds, self._line_up, client)
+        stream.failures += 1
+        asyncio.get_running_loop().call_later(seconds, self._line_up, stream)
 
     async def _drop_some(self) -> None:
         """The churn: one of those that are open drops without a word, so many times a minute."""
-        while self.habits.churn:
-            pace = self._open * self.habits.churn / 100 / 60
+        while self._habits.churn:
+            pace = self._open * self._habits.churn / 100 / 60
             await asyncio.sleep(min(1.0, 1 / pace) if pace else 1.0)
             if self._random.random() >= min(1.0, pace):  # less than one a second
                 continue
             for _ in range(DRAWS):
-                client = self._random.choice(self._clients)
-                if client.streaming and not client.due and not client.ending:
-                    client.leave("churn", client.retry_ms)
+                stream = self._random.choice(self._streams)
+                if stream.streaming and not stream.due and not stream.ending:
+                    stream.leave("churn", stream.retry_ms)
                     break
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = self.clock()
-            for client in self._clients:
-                transport = client.transport
-                if transport is None or not client.streaming:
+            now = self._clock()
+            for stream in self._streams:
+                transport = stream.transport
+                if transport is None or not stream.streaming:
                     continue
-                silent = now - client.heard
-                if client.ending:
+                silent = now - stream.heard
+                if stream.ending:
                     if silent > CLOSE_SECONDS:
                         transport.abort()
-                elif silent > SILENCE_SECONDS and not client.assignment.slow:
-                    client.leave("silent", client.retry_ms)
+                elif silent > SILENCE_SECONDS and not stream.assignment.slow:
+                    stream.leave("silent", stream.retry_ms)
 
     def _leave_all(self) -> None:
         tally = self.tally
-        for client in self._clients:
-            tally.holes += client.position.holes
-            is_open = client.transport is not None and client.streaming
-            stays = is_open and not client.ending
+        for stream in self._streams:
+            tally.holes += stream.position.holes
+            is_open = stream.transport is not None and stream.streaming
+            stays = is_open and not stream.ending
             if is_open:
-                bump(tally.closes, client.ending or "end of test")
-                if client.retry_ms is None:
-                    tally.given_up += client.ending not in FINISHED
-            if client.opened and not stays and client.retry_ms is not None:
+                bump(tally.closes, stream.ending or "end of test")
+                if stream.retry_ms is None:
+                    tally.given_up += stream.ending not in FINISHED
+            if stream.opened and not stays and stream.retry_ms is not None:
                 tally.absent += 1
-            if stays and not client.assignment.slow:
-                tally.note_position(client.assignment.wallet, client.position.place)
-            if client.transport is not None:
-                client.transport.close()
+            if stays and not stream.assignment.slow:
+                tally.note_position(stream.assignment.wallet, stream.position.place)
+            if stream.transport is not None:
+                stream.transport.close()
 
 
 def _socket(address: str, source: str | None, slow_rate: int | None) -> socket.socket:
