@@ -14,7 +14,8 @@ from typing import Any, Self, cast
 from tornado.httputil import format_timestamp
 
 from handlers.base import GuardedHandler, common_headers
-from handlers.query import accepted_encoding, takes_event_stream
+from handlers.negotiation import accepted_encoding, takes_event_stream
+from handlers.parameters import ERRORS
 from wd_server.access.session_slots import Ending, SessionSlot
 from wd_server.chain.turns import Tenant
 from wd_server.errors import (
@@ -188,7 +189,7 @@ class StreamingHandler(GuardedHandler):
     def _takes_as_event(self, error: WalletDoctorError) -> bool:
         if self.request.method != "GET":
             return False
-        if self.query().get("errors") == "event":
+        if self.query().get(ERRORS.name) == "event":
             return True
         return (
             isinstance(error, InvalidWallet | InvalidParameter)

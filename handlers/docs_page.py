@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Final
 
 from handlers import openapi
+from handlers.answers import OpenApi
 from wd_server.events import schema as reference
 
 _STYLE: Final = """
@@ -55,15 +56,15 @@ def type_of(schema: Mapping[str, Any]) -> str:
     return " or ".join([kind] if isinstance(kind, str) else kind)
 
 
-def _body(document: Mapping[str, Any]) -> Iterator[str]:
-    info, schemas = document["info"], document["components"]["schemas"]
+def _body(document: OpenApi) -> Iterator[str]:
+    info, schemas = document.info, document.components["schemas"]
     yield f"<header><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
     yield f"<p>{_text(openapi.ABOUT)}</p>"
     yield '<nav aria-label="Sections"><a href="#requests">Requests</a><a href="#events">Events</a>'
     yield '<a href="#data">Data</a><a href="#errors">Errors</a>'
     yield '<a href="/openapi.json">OpenAPI</a><a href="/asyncapi.json">AsyncAPI</a></nav></header>'
     yield '<main><h2 id="requests">Requests</h2>'
-    for path, methods in document["paths"].items():
+    for path, methods in document.paths.items():
         for method, operation in methods.items():
             yield from _request(method, path, operation)
     yield '<h2 id="events">Events</h2>'
@@ -78,7 +79,7 @@ def _body(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"<h3><code>{escape(name)}</code></h3>"
             yield from _fields(schema)
     yield '<h2 id="errors">Errors</h2>'
-    answers = document["components"]["responses"].items()
+    answers = document.components["responses"].items()
     yield from _table(
         ("status", "meaning"), ((code, each["description"]) for code, each in answers)
     )

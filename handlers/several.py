@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Mapping
 
 from handlers.admission import StreamingHandler
-from handlers.query import errors_as_events, last_id, stream_query
-from wd_server.errors import InvalidParameter, WalletDoctorError
+from handlers.parameters import ERRORS, POSITION, WALLETS, last_id, stream_query
+from wd_server.errors import WalletDoctorError
 from wd_server.streaming.bundle import Bundle
-from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
+from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, Unreadable
-from wd_server.trading.wallet import WalletAddress
 
 
 class SeveralHandler(StreamingHandler):
     async def get(self) -> None:
         query = self.query()
-        errors_as_events(query)
+        ERRORS.read(query)
         wallets = self._wallets()
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)
@@ -84,17 +83,11 @@ class SeveralHandler(StreamingHandler):
     def _wallets(self) -> list[str]:
         """In the order in which they are asked for, each once. Raises InvalidParameter,
         InvalidWallet."""
-        values = self.request.query_arguments.get("wallet", [])
-        asked = dict.fromkeys(value.decode("utf-8", "replace") for value in values)
-        if not 1 <= len(asked) <= WALLETS_MAX:
-            raise InvalidParameter(
-                f"Ask for 1 to {WALLETS_MAX} wallets: /v4/stream?wallet=…&wallet=…"
-            )
-        return [str(WalletAddress.parse(text)) for text in asked]
+        return WALLETS.read(self.texts(WALLETS))
 
     def _bookmarks(self, query: Mapping[str, str], seal: Seal) -> Bookmarks | Unreadable | None:
         """Where the client was. Raises InvalidParameter."""
-        header = self.request.headers.get("Last-Event-ID")
+        header = self.request.headers.get(POSITION.name)
         return last_id(query, header, lambda text: Bookmarks.parse(text, seal))
 
     def _seal(self) -> Seal:
