@@ -61,7 +61,7 @@ class Services:
 
     settings: Settings
     journal: Journal
-    analysis: Sessions
+    sessions: Sessions
     registry: StreamRegistry
     authenticator: Authenticator
     deliveries: Deliveries

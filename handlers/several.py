@@ -19,7 +19,7 @@ class SeveralHandler(StreamingHandler):
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)
         registry = self.services.registry
-        with await self.enter(wallets) as entrance:
+        with await self.take_slot(wallets) as slot:
             seal = self._seal()
             bookmarks = self._bookmarks(query, seal)
             channels = await registry.channels(wallets)
@@ -34,10 +34,10 @@ class SeveralHandler(StreamingHandler):
             finally:
                 for channel in channels:
                     registry.drop_unused(channel)
-            entrance.give(bundle)
+            slot.give(bundle)
             if held:
                 going_on = self._go_on(bundle, held)
-                entrance.keep(self.services.tasks.spawn("held_wallets", going_on))
+                slot.keep(self.services.tasks.spawn("held_wallets", going_on))
         await self.hand_over(bundle)
 
     async def _count(
@@ -60,15 +60,15 @@ class SeveralHandler(StreamingHandler):
 
     async def _go_on(self, bundle: Bundle, held: list[str]) -> None:
         """Have the wallets that were held back read, each as soon as the limit allows."""
-        analysis, authenticator = self.services.analysis, self.services.authenticator
+        sessions, authenticator = self.services.sessions, self.services.authenticator
         principal, follow = self.identified(), bundle.view.follow
         try:
             for wallet in held:
                 if not bundle.reads(wallet):
                     continue
-                if not await analysis.keeps(wallet):
+                if not await sessions.keeps(wallet):
                     await authenticator.wait_for_wallet(principal)
-                analysis.go_on(wallet, follow)
+                sessions.go_on(wallet, follow)
         except WalletDoctorError as error:
             bundle.fail(error)
 

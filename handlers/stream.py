@@ -15,7 +15,7 @@ class StreamHandler(StreamingHandler):
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)
         last = last_id(query, self.request.headers.get(POSITION.name), EventId.parse)
         registry = self.services.registry
-        with await self.enter((wallet,)) as entrance:
+        with await self.take_slot((wallet,)) as slot:
             channel = await registry.channel(wallet)
             try:
                 if not view.follow and _has_everything(channel, last):
@@ -27,7 +27,7 @@ class StreamHandler(StreamingHandler):
                 stream = registry.admit(channel, view, last, self.asked(), heartbeat)
             finally:
                 registry.drop_unused(channel)
-            entrance.give(stream)
+            slot.give(stream)
         await self.hand_over(stream)
 
     def head(self, text: str) -> None:

@@ -25,7 +25,7 @@ class WalletHandler(GuardedHandler):
     async def get(self, text: str) -> None:
         wallet = ADDRESS.parse(text)
         self.check_wallets((wallet,))
-        report = await self.services.analysis.report(wallet)
+        report = await self.services.sessions.report(wallet)
         if report is None:
             raise _unknown()
         self.send_json(report, 202 if report.status == "running" else 200)
