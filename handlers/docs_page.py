@@ -9,6 +9,8 @@ from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
+import msgspec
+
 from handlers import openapi
 from handlers.answers import OpenApi
 from wd_server.events import schema as reference
@@ -91,19 +93,23 @@ def _request(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[s
     yield f"<p>{_text(operation['summary'])}.</p>"
     given = operation.get("parameters", ())
     if given:
-        rows = ((f"`{each['name']}`", _limits(each), each["description"]) for each in given)
+        rows = ((f"`{each['name']}`", limits(each), each["description"]) for each in given)
         yield from _table(("parameter", "value", "meaning"), rows)
     answers = ", ".join(operation["responses"])
     yield f"<p>Answers: {answers}.</p>"
 
 
-def _limits(each: Mapping[str, Any]) -> str:
+def limits(each: Mapping[str, Any]) -> str:
+    """Which values a parameter takes, and where it stands, in a few words."""
     schema = each["schema"]
     words = type_of(schema)
     if "minimum" in schema:
         words += f" from {schema['minimum']}"
     if "maximum" in schema:
         words += f" to {schema['maximum']}"
+    if "default" in schema:
+        default = msgspec.json.encode(schema["default"]).decode().strip('"')
+        words += f", `{default}` if missing"
     where = {"header": ", a header", "path": ", in the path"}.get(each["in"], "")
     return words + where + (", required" if each["required"] else "")
 
