@@ -9,8 +9,6 @@ from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
-import msgspec
-
 from handlers import openapi
 from handlers.answers import OpenApi
 from wd_server.events import schema as reference
@@ -108,8 +106,7 @@ def limits(each: Mapping[str, Any]) -> str:
     if "maximum" in schema:
         words += f" to {schema['maximum']}"
     if "default" in schema:
-        default = msgspec.json.encode(schema["default"]).decode().strip('"')
-        words += f", `{default}` if missing"
+        words += f", `{str(schema['default']).lower()}` if missing"
     where = {"header": ", a header", "path": ", in the path"}.get(each["in"], "")
     return words + where + (", required" if each["required"] else "")
 
