@@ -5,13 +5,16 @@ The report of a wallet is `wd_server.sync.report.WalletReport`, and the health d
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
 from wd_server.trading.trade import Trade
 
 Count = Annotated[int, Meta(ge=0)]
+
+# Streams in one answer, 200 bytes each; `total` tells of the others.
+SHOWN_MAX: Final = 1000
 
 
 class Problem(Struct):
@@ -92,7 +95,7 @@ class OwnStream(Struct):
 
 
 class OwnStreams(Struct):
-    streams: Annotated[list[OwnStream], Meta(description="At most 1,000 of them.")]
+    streams: Annotated[list[OwnStream], Meta(description=f"At most {SHOWN_MAX} of them.")]
     total: Annotated[Count, Meta(description="How many there are.")]
 
 

@@ -9,7 +9,16 @@ from msgspec import Struct
 
 from handlers import parameters
 from handlers.answers import OpenApi, Problem
-from handlers.endpoints import ENDPOINTS, PROBLEM, REFUSALS, Answer, Endpoint, StreamEvent, structs
+from handlers.endpoints import (
+    ENDPOINTS,
+    JSON,
+    PROBLEM,
+    REFUSALS,
+    Answer,
+    Endpoint,
+    StreamEvent,
+    structs,
+)
 from handlers.parameters import Parameter
 from wd_server import __version__
 from wd_server.events import schema as reference
@@ -86,7 +95,7 @@ def _operation(each: Endpoint) -> Document:
     if each.parameters:
         made["parameters"] = [_parameter(row) for row in each.parameters]
     if each.body is not None:
-        made["requestBody"] = {"content": _content({"application/json": each.body})}
+        made["requestBody"] = {"content": _content({JSON: each.body})}
     return made
 
 

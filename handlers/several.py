@@ -14,7 +14,7 @@ from wd_server.streaming.channel import Channel, Unreadable
 class SeveralHandler(StreamingHandler):
     async def get(self) -> None:
         query = self.query()
-        ERRORS.read(query)
+        ERRORS.read(query)  # a wrong value is refused, and `write_error` acts on a right one
         wallets = self._wallets()
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)

@@ -9,7 +9,7 @@ from wd_server.streaming.channel import Channel, Unreadable
 class StreamHandler(StreamingHandler):
     async def get(self, text: str) -> None:
         query = self.query()
-        ERRORS.read(query)
+        ERRORS.read(query)  # a wrong value is refused, and `write_error` acts on a right one
         wallet = ADDRESS.parse(text)
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)

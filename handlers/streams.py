@@ -5,15 +5,12 @@ from typing import ClassVar
 
 from tornado.web import HTTPError
 
-from handlers.answers import OwnStream, OwnStreams
+from handlers.answers import SHOWN_MAX, OwnStream, OwnStreams
 from handlers.base import GuardedHandler
 from wd_server.access.principal import Principal
 from wd_server.errors import AuthRequired, InvalidKey
 from wd_server.streaming.connection import Client
 from wd_server.streaming.lifecycle import CloseReason
-
-# Streams in one answer, 200 bytes each; whoever has more is told how many.
-SHOWN_MAX = 1000
 
 
 class StreamsHandler(GuardedHandler):

@@ -6,6 +6,7 @@ import msgspec
 
 from handlers.answers import Token
 from handlers.base import GuardedHandler
+from handlers.endpoints import JSON
 from handlers.parameters import TokenRequest
 from wd_server.access.tokens import ANY_WALLET
 from wd_server.errors import AuthRequired, InvalidParameter
@@ -41,8 +42,8 @@ class TokenHandler(GuardedHandler):
         )
 
     def _asked(self) -> TokenRequest:
-        kind = self.request.headers.get("Content-Type", "application/json")
-        if kind.partition(";")[0].strip().lower() != "application/json":
+        kind = self.request.headers.get("Content-Type", JSON)
+        if kind.partition(";")[0].strip().lower() != JSON:
             _refuse("The body must be JSON: send `Content-Type: application/json`.")
         if not self.request.body:
             return TokenRequest()
