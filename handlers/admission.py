@@ -1,7 +1,7 @@
-"""How a request becomes a stream: it is let in and counted, and its connection leaves Tornado.
+"""How a request becomes a stream: it takes a session slot, and its connection leaves Tornado.
 
-What goes wrong before that is told with a status, or in a stream of one `error` event to who asked
-for that.
+An error before that is answered with a status, or with a stream of one `error` event where the
+client asked for that.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import Any, Self, cast
 from tornado.httputil import format_timestamp
 
 from handlers.base import GuardedHandler, common_headers
-from handlers.query import accepted_encoding, takes_event_stream
+from handlers.negotiation import accepted_encoding, takes_event_stream
+from handlers.parameters import ERRORS
 from wd_server.access.session_slots import Ending, SessionSlot
 from wd_server.chain.turns import Tenant
 from wd_server.errors import (
@@ -37,14 +38,14 @@ _STREAM_HEADERS = {
 }
 
 
-class Entrance:
-    """A counted place for one stream. It is free again at the end of the `with` block or, if it
-    was `give`n to a stream there, at that one's end."""
+class StreamSlot:
+    """The session slot of one stream. It is released at the end of the `with` block or, if it was
+    given to a stream there, at the end of that stream."""
 
-    __slots__ = ("_ending", "_kept", "_stream", "_visit")
+    __slots__ = ("_ending", "_kept", "_slot", "_stream")
 
     def __init__(self) -> None:
-        self._visit: SessionSlot | None = None
+        self._slot: SessionSlot | None = None
         self._stream: Connection | None = None
         self._ending: Ending | None = None
         self._kept: asyncio.Task[None] | None = None
@@ -59,14 +60,14 @@ class Entrance:
         trace: TracebackType | None,
     ) -> None:
         if self._stream is None:
-            self.leave()
+            self.release()
 
-    def open(self, visit: SessionSlot) -> None:
-        self._visit = visit
+    def hold(self, slot: SessionSlot) -> None:
+        self._slot = slot
 
     def give(self, stream: Connection) -> None:
-        assert self._visit is not None
-        stream.on_closed = self.leave
+        assert self._slot is not None
+        stream.on_closed = self.release
         self._stream = stream
         if self._ending is not None:  # while the stream was made
             self.end(self._ending)
@@ -81,19 +82,19 @@ class Entrance:
         """The stream needs this as long as it lives."""
         self._kept = task
 
-    def leave(self) -> None:
-        """Leaving twice is no error."""
+    def release(self) -> None:
+        """To release it twice is no error."""
         if self._kept is not None:
             self._kept.cancel()
             self._kept = None
-        visit, self._visit, self._stream = self._visit, None, None
-        if visit is not None:
-            visit.release()
+        slot, self._slot, self._stream = self._slot, None, None
+        if slot is not None:
+            slot.release()
 
 
 class StreamingHandler(GuardedHandler):
-    """A subclass' `get` validates, makes a stream within `with await self.enter(wallets)`, gives it
-    the entrance, and ends with `await self.hand_over(stream)`."""
+    """A subclass' `get` validates, makes a stream within `with await self.take_slot(wallets)`,
+    gives the slot to it, and ends with `await self.hand_over(stream)`."""
 
     asked_at = 0.0
     _made = False
@@ -114,7 +115,7 @@ class StreamingHandler(GuardedHandler):
             self.set_default_headers()
         return super().prepare()
 
-    async def enter(self, wallets: Iterable[str]) -> Entrance:
+    async def take_slot(self, wallets: Iterable[str]) -> StreamSlot:
         """Raises ForbiddenWallet, StreamingDisabled, AtCapacity, Draining, TooManyStreams,
         StoreUnavailable, and what `Authenticator.take_slot` raises for a key that ended
         meanwhile."""
@@ -123,9 +124,9 @@ class StreamingHandler(GuardedHandler):
         if not services.settings.streaming_enabled:
             raise StreamingDisabled("Streaming is switched off on this server.")
         services.registry.check_room()
-        entrance = Entrance()
-        entrance.open(await services.authenticator.take_slot(self.identified(), entrance.end))
-        return entrance
+        slot = StreamSlot()
+        slot.hold(await services.authenticator.take_slot(self.identified(), slot.end))
+        return slot
 
     def asked(self, held: frozenset[str] = frozenset()) -> StreamRequest:
         """The caller and the time; `held`: wallets that aren't read for it yet."""
@@ -133,13 +134,13 @@ class StreamingHandler(GuardedHandler):
         return StreamRequest(Tenant(principal.who, principal.credits), self.asked_at, held)
 
     async def has_to_be_read(self, channel: Channel, last: EventId | UnreadableId | None) -> bool:
-        """Whether this wallet counts against RATE_LIMIT_WALLETS. Who goes on where it was doesn't
-        count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
+        """Whether this wallet counts against RATE_LIMIT_WALLETS. A client that goes on where it was
+        doesn't count, so that nobody is locked out after a drain. Raises StoreUnavailable."""
         if not self.identified().wallets_a_minute:
             return False
         if last is not None and channel.epoch and channel.gap(last) is None:
             return False
-        return not await self.services.analysis.keeps(channel.wallet)
+        return not await self.services.sessions.keeps(channel.wallet)
 
     async def hand_over(self, stream: Connection) -> None:
         """Answer with this stream: take the connection from Tornado and give it to the loop."""
@@ -189,7 +190,7 @@ class StreamingHandler(GuardedHandler):
     def _takes_as_event(self, error: WalletDoctorError) -> bool:
         if self.request.method != "GET":
             return False
-        if self.query().get("errors") == "event":
+        if self.query().get(ERRORS.name) == "event":
             return True
         return (
             isinstance(error, InvalidWallet | InvalidParameter)

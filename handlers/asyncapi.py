@@ -1,9 +1,14 @@
 """The events described in AsyncAPI 3.0, from the definitions that the code uses."""
 
 from functools import cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
 
 from handlers import parameters
+from handlers.answers import AsyncApi
+from handlers.endpoints import JSON
 from handlers.openapi import ABOUT
 from wd_server import __version__
 from wd_server.events import schema as reference
@@ -11,20 +16,29 @@ from wd_server.events import schema as reference
 PREFIX: Final = "#/components/schemas/"
 
 
+class IdLine(Struct):
+    """The line of an event that carries its id. AsyncAPI has it among the headers."""
+
+    id: Annotated[
+        str,
+        Meta(description="The `id:` line: send it as `Last-Event-ID` to go on after this event."),
+    ]
+
+
 @cache
-def document() -> dict[str, Any]:
+def document() -> AsyncApi:
     names = [each.name for each in reference.EVENTS]
     messages = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
-    return {
-        "asyncapi": "3.0.0",
-        "info": {
+    return AsyncApi(
+        asyncapi="3.0.0",
+        info={
             "title": "wd-server",
             "version": __version__,
             "description": ABOUT,
             "license": {"name": "MIT"},
         },
-        "defaultContentType": "application/json",
-        "channels": {
+        default_content_type=JSON,
+        channels={
             "wallet": {
                 "address": "/v4/wallet/{address}/stream",
                 "description": "One wallet's events.",
@@ -37,7 +51,7 @@ def document() -> dict[str, Any]:
                 "messages": messages,
             },
         },
-        "operations": {
+        operations={
             channel: {
                 "action": "send",
                 "channel": {"$ref": f"#/channels/{channel}"},
@@ -45,11 +59,11 @@ def document() -> dict[str, Any]:
             }
             for channel in ("wallet", "several")
         },
-        "components": {
+        components={
             "messages": {each.name: _message(each) for each in reference.EVENTS},
             "schemas": reference.components(PREFIX),
         },
-    }
+    )
 
 
 def _message(each: reference.Described) -> dict[str, Any]:
@@ -57,14 +71,10 @@ def _message(each: reference.Described) -> dict[str, Any]:
         "name": each.name,
         "title": each.name,
         "summary": each.about,
-        "contentType": "application/json",
+        "contentType": JSON,
         "payload": {"$ref": PREFIX + each.component},
     }
     if each.has_id:
-        said = "The `id:` line: send it as `Last-Event-ID` to go on after this event."
-        message["headers"] = {
-            "type": "object",
-            "properties": {"id": {"type": "string", "description": said}},
-            "required": ["id"],
-        }
+        _, found = msgspec.json.schema_components([IdLine])
+        message["headers"] = found[IdLine.__name__]
     return message

@@ -1,17 +1,22 @@
 """What every answer has in common: headers, errors, and the limits on a request."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, ClassVar, Final
 
 import structlog
+from msgspec import Struct
 from tornado.httputil import format_timestamp
 from tornado.web import HTTPError, RequestHandler
 
+from handlers import parameters
+from handlers.answers import Problem
+from handlers.endpoints import JSON, PROBLEM
 from handlers.page import Page
+from handlers.parameters import Parameter
 from wd_server import __version__
 from wd_server.access.addresses import client_address
 from wd_server.access.authenticator import Authenticator
@@ -22,6 +27,7 @@ from wd_server.chain.deliveries import Deliveries
 from wd_server.config.settings import Settings
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
 from wd_server.events import event
+from wd_server.health_document import HealthDocument
 from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
 from wd_server.streaming.registry import StreamRegistry
@@ -37,7 +43,6 @@ ALLOWED_HEADERS: Final = (
 )
 EXPOSED_HEADERS: Final = "X-Stream-ID, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate"
 
-PROBLEM: Final = "application/problem+json"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -56,11 +61,11 @@ class Services:
 
     settings: Settings
     journal: Journal
-    analysis: Sessions
+    sessions: Sessions
     registry: StreamRegistry
     authenticator: Authenticator
     deliveries: Deliveries
-    health: Callable[[], dict[str, Any]]
+    health: Callable[[], HealthDocument]
     metrics: Callable[[], bytes]
     clock: Callable[[], float]
     tasks: Tasks
@@ -106,9 +111,16 @@ class BaseHandler(RequestHandler):
             for name, values in self.request.query_arguments.items()
         }
 
-    def send_json(self, value: Any, status: int = 200) -> None:
+    def texts(self, row: Parameter[object]) -> list[str]:
+        """All that the request has for this parameter of the query or header."""
+        if row.place == "header":
+            return self.request.headers.get_list(row.name)
+        values = self.request.query_arguments.get(row.name, [])
+        return [value.decode("utf-8", "replace") for value in values]
+
+    def send_json(self, value: Struct, status: int = 200) -> None:
         self.set_status(status)
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", JSON)
         self.finish(event.encode(value))
 
     def options(self, *_: str) -> None:
@@ -203,12 +215,11 @@ class GuardedHandler(BaseHandler):
             self.set_header(name, value)
 
     def _credential(self) -> Credential | None:
-        headers, query = self.request.headers, self.request.query_arguments
         return presented(
-            authorization=headers.get_list("Authorization"),
-            x_api_key=headers.get_list("X-API-Key"),
-            api_key=_texts(query, "api_key"),
-            access_token=_texts(query, "access_token"),
+            authorization=self.texts(parameters.AUTHORIZATION),
+            x_api_key=self.texts(parameters.X_API_KEY),
+            api_key=self.texts(parameters.API_KEY),
+            access_token=self.texts(parameters.ACCESS_TOKEN),
         )
 
 
@@ -264,16 +275,13 @@ def refusal(status: int, now: int) -> bytes:
 
 
 def _problem(status: int, code: str, detail: str) -> bytes:
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "error": detail,
-    }
-    return event.encode(problem)
-
-
-def _texts(query: Mapping[str, list[bytes]], name: str) -> list[str]:
-    return [value.decode("utf-8", "replace") for value in query.get(name, ())]
+    return event.encode(
+        Problem(
+            type="about:blank",
+            title=HTTPStatus(status).phrase,
+            status=status,
+            detail=detail,
+            code=code,
+            error=detail,
+        )
+    )

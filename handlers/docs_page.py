@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Final
 
 from handlers import openapi
+from handlers.answers import OpenApi
 from wd_server.events import schema as reference
 
 _STYLE: Final = """
@@ -55,15 +56,15 @@ def type_of(schema: Mapping[str, Any]) -> str:
     return " or ".join([kind] if isinstance(kind, str) else kind)
 
 
-def _body(document: Mapping[str, Any]) -> Iterator[str]:
-    info, schemas = document["info"], document["components"]["schemas"]
+def _body(document: OpenApi) -> Iterator[str]:
+    info, schemas = document.info, document.components["schemas"]
     yield f"<header><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
     yield f"<p>{_text(openapi.ABOUT)}</p>"
     yield '<nav aria-label="Sections"><a href="#requests">Requests</a><a href="#events">Events</a>'
     yield '<a href="#data">Data</a><a href="#errors">Errors</a>'
     yield '<a href="/openapi.json">OpenAPI</a><a href="/asyncapi.json">AsyncAPI</a></nav></header>'
     yield '<main><h2 id="requests">Requests</h2>'
-    for path, methods in document["paths"].items():
+    for path, methods in document.paths.items():
         for method, operation in methods.items():
             yield from _request(method, path, operation)
     yield '<h2 id="events">Events</h2>'
@@ -78,7 +79,7 @@ def _body(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"<h3><code>{escape(name)}</code></h3>"
             yield from _fields(schema)
     yield '<h2 id="errors">Errors</h2>'
-    answers = document["components"]["responses"].items()
+    answers = document.components["responses"].items()
     yield from _table(
         ("status", "meaning"), ((code, each["description"]) for code, each in answers)
     )
@@ -90,19 +91,22 @@ def _request(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[s
     yield f"<p>{_text(operation['summary'])}.</p>"
     given = operation.get("parameters", ())
     if given:
-        rows = ((f"`{each['name']}`", _limits(each), each["description"]) for each in given)
+        rows = ((f"`{each['name']}`", limits(each), each["description"]) for each in given)
         yield from _table(("parameter", "value", "meaning"), rows)
     answers = ", ".join(operation["responses"])
     yield f"<p>Answers: {answers}.</p>"
 
 
-def _limits(each: Mapping[str, Any]) -> str:
+def limits(each: Mapping[str, Any]) -> str:
+    """Which values a parameter takes, and where it stands, in a few words."""
     schema = each["schema"]
     words = type_of(schema)
     if "minimum" in schema:
         words += f" from {schema['minimum']}"
     if "maximum" in schema:
         words += f" to {schema['maximum']}"
+    if "default" in schema:
+        words += f", `{str(schema['default']).lower()}` if missing"
     where = {"header": ", a header", "path": ", in the path"}.get(each["in"], "")
     return words + where + (", required" if each["required"] else "")
 

@@ -1,5 +1,6 @@
 """Whether this process works, for people, load balancers and supervisors."""
 
+from handlers.answers import Liveness, Readiness
 from handlers.base import BaseHandler
 from wd_server.errors import StoreUnavailable
 
@@ -9,7 +10,7 @@ class HealthHandler(BaseHandler):
 
     def get(self) -> None:
         health = self.services.health()
-        serving = health["status"] in ("healthy", "degraded")
+        serving = health.status in ("healthy", "degraded")
         self.set_header("Cache-Control", "no-store")
         self.send_json(health, 200 if serving else 503)
 
@@ -21,7 +22,7 @@ class LivenessHandler(BaseHandler):
 
     def get(self) -> None:
         self.set_header("Cache-Control", "no-store")
-        self.send_json({"status": "alive"})
+        self.send_json(Liveness("alive"))
 
     head = get
 
@@ -31,9 +32,9 @@ class ReadinessHandler(BaseHandler):
 
     def get(self) -> None:
         self.services.registry.check_room()
-        if self.services.health()["status"] == "unhealthy":
+        if self.services.health().status == "unhealthy":
             raise StoreUnavailable("A store doesn't answer: journal or keys. Ask another server.")
         self.set_header("Cache-Control", "no-store")
-        self.send_json({"status": "ready"})
+        self.send_json(Readiness("ready"))
 
     head = get

@@ -4,9 +4,10 @@ from typing import Final
 
 from tornado.web import HTTPError
 
+from handlers.answers import ExampleWallet, Home, Links
 from handlers.base import BaseHandler
+from handlers.negotiation import accepted_encoding, takes_html
 from handlers.page import File
-from handlers.query import accepted_encoding, takes_html
 from wd_server import __version__
 
 # The page loads its own files and asks its own server, and nothing else. No text ever becomes
@@ -17,6 +18,19 @@ POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
+LINKS: Final = Links(
+    stream="/v4/wallet/{address}/stream",
+    wallet="/v4/wallet/{address}",
+    trades="/v4/wallet/{address}/trades",
+    several="/v4/stream?wallet={address}&wallet={address}",
+    streams="/v4/streams",
+    token="/v4/auth/token",
+    health="/health",
+    metrics="/metrics",
+    docs="/docs",
+    openapi="/openapi.json",
+    asyncapi="/asyncapi.json",
+)
 
 
 class FileHandler(BaseHandler):
@@ -44,29 +58,8 @@ class HomeHandler(FileHandler):
             self.set_header("Content-Security-Policy", POLICY)
             self.send(self.services.page.html, "no-cache")
             return
-        self.send_json(
-            {
-                "name": "wd-server",
-                "version": __version__,
-                "links": {
-                    "stream": "/v4/wallet/{address}/stream",
-                    "wallet": "/v4/wallet/{address}",
-                    "trades": "/v4/wallet/{address}/trades",
-                    "several": "/v4/stream?wallet={address}&wallet={address}",
-                    "streams": "/v4/streams",
-                    "token": "/v4/auth/token",
-                    "health": "/health",
-                    "metrics": "/metrics",
-                    "docs": "/docs",
-                    "openapi": "/openapi.json",
-                    "asyncapi": "/asyncapi.json",
-                },
-                "wallets": [
-                    {"address": address, "transactions": transactions}
-                    for address, transactions in self.services.examples
-                ],
-            }
-        )
+        wallets = [ExampleWallet(*example) for example in self.services.examples]
+        self.send_json(Home("wd-server", __version__, LINKS, wallets))
 
     head = get
 

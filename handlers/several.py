@@ -4,23 +4,22 @@ import asyncio
 from collections.abc import Mapping
 
 from handlers.admission import StreamingHandler
-from handlers.query import errors_as_events, last_id, stream_query
-from wd_server.errors import InvalidParameter, WalletDoctorError
+from handlers.parameters import ERRORS, POSITION, WALLETS, last_id, stream_query
+from wd_server.errors import WalletDoctorError
 from wd_server.streaming.bundle import Bundle
-from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Seal
+from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, UnreadableId
-from wd_server.trading.wallet import WalletAddress
 
 
 class SeveralHandler(StreamingHandler):
     async def get(self) -> None:
         query = self.query()
-        errors_as_events(query)
+        ERRORS.read(query)  # a wrong value is refused, and `write_error` acts on a right one
         wallets = self._wallets()
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)
         registry = self.services.registry
-        with await self.enter(wallets) as entrance:
+        with await self.take_slot(wallets) as slot:
             seal = self._seal()
             bookmarks = self._bookmarks(query, seal)
             channels = await registry.channels(wallets)
@@ -35,10 +34,10 @@ class SeveralHandler(StreamingHandler):
             finally:
                 for channel in channels:
                     registry.drop_unused(channel)
-            entrance.give(bundle)
+            slot.give(bundle)
             if held:
                 going_on = self._go_on(bundle, held)
-                entrance.keep(self.services.tasks.spawn("held_wallets", going_on))
+                slot.keep(self.services.tasks.spawn("held_wallets", going_on))
         await self.hand_over(bundle)
 
     async def _count(
@@ -61,15 +60,15 @@ class SeveralHandler(StreamingHandler):
 
     async def _go_on(self, bundle: Bundle, held: list[str]) -> None:
         """Have the wallets that were held back read, each as soon as the limit allows."""
-        analysis, authenticator = self.services.analysis, self.services.authenticator
+        sessions, authenticator = self.services.sessions, self.services.authenticator
         principal, follow = self.identified(), bundle.view.follow
         try:
             for wallet in held:
                 if not bundle.reads(wallet):
                     continue
-                if not await analysis.keeps(wallet):
+                if not await sessions.keeps(wallet):
                     await authenticator.wait_for_wallet(principal)
-                analysis.go_on(wallet, follow)
+                sessions.go_on(wallet, follow)
         except WalletDoctorError as error:
             bundle.fail(error)
 
@@ -84,17 +83,11 @@ class SeveralHandler(StreamingHandler):
     def _wallets(self) -> list[str]:
         """In the order in which they are asked for, each once. Raises InvalidParameter,
         InvalidWallet."""
-        values = self.request.query_arguments.get("wallet", [])
-        asked = dict.fromkeys(value.decode("utf-8", "replace") for value in values)
-        if not 1 <= len(asked) <= WALLETS_MAX:
-            raise InvalidParameter(
-                f"Ask for 1 to {WALLETS_MAX} wallets: /v4/stream?wallet=…&wallet=…"
-            )
-        return [str(WalletAddress.parse(text)) for text in asked]
+        return WALLETS.read(self.texts(WALLETS))
 
     def _bookmarks(self, query: Mapping[str, str], seal: Seal) -> Bookmarks | UnreadableId | None:
         """Where the client was. Raises InvalidParameter."""
-        header = self.request.headers.get("Last-Event-ID")
+        header = self.request.headers.get(POSITION.name)
         return last_id(query, header, lambda text: Bookmarks.parse(text, seal))
 
     def _seal(self) -> Seal:

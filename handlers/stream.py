@@ -1,22 +1,21 @@
 """`GET /v4/wallet/{address}/stream`: one wallet's events."""
 
 from handlers.admission import StreamingHandler
-from handlers.query import errors_as_events, last_id, stream_query
+from handlers.parameters import ADDRESS, ERRORS, POSITION, last_id, stream_query
 from wd_server.journal.base import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
-from wd_server.trading.wallet import WalletAddress
 
 
 class StreamHandler(StreamingHandler):
     async def get(self, text: str) -> None:
         query = self.query()
-        errors_as_events(query)
-        wallet = str(WalletAddress.parse(text))
+        ERRORS.read(query)  # a wrong value is refused, and `write_error` acts on a right one
+        wallet = ADDRESS.parse(text)
         batch = self.services.settings.sse_batch_size
         view, heartbeat = stream_query(query, batch if batch > 1 else 0)
-        last = last_id(query, self.request.headers.get("Last-Event-ID"), EventId.parse)
+        last = last_id(query, self.request.headers.get(POSITION.name), EventId.parse)
         registry = self.services.registry
-        with await self.enter((wallet,)) as entrance:
+        with await self.take_slot((wallet,)) as slot:
             channel = await registry.channel(wallet)
             try:
                 if not view.follow and _has_everything(channel, last):
@@ -28,11 +27,11 @@ class StreamHandler(StreamingHandler):
                 stream = registry.admit(channel, view, last, self.asked(), heartbeat)
             finally:
                 registry.drop_unused(channel)
-            entrance.give(stream)
+            slot.give(stream)
         await self.hand_over(stream)
 
     def head(self, text: str) -> None:
-        self.check_wallets((str(WalletAddress.parse(text)),))
+        self.check_wallets((ADDRESS.parse(text),))
         self.send_head()
 
 

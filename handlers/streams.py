@@ -1,18 +1,16 @@
 """`/v4/streams`: a key's own open streams on this server. Nobody sees or closes another's."""
 
 from time import monotonic
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tornado.web import HTTPError
 
+from handlers.answers import SHOWN_MAX, OwnStream, OwnStreams
 from handlers.base import GuardedHandler
 from wd_server.access.principal import Principal
 from wd_server.errors import AuthRequired, InvalidKey
 from wd_server.streaming.connection import Connection
 from wd_server.streaming.lifecycle import CloseReason
-
-# Streams in one answer, 200 bytes each; whoever has more is told how many.
-SHOWN_MAX = 1000
 
 
 class StreamsHandler(GuardedHandler):
@@ -20,7 +18,7 @@ class StreamsHandler(GuardedHandler):
         streams = self.services.registry.owned_by(_owner(self.identified()))
         now = monotonic()
         shown = [_shown(stream, now) for stream in streams[:SHOWN_MAX]]
-        self.send_json({"streams": shown, "total": len(streams)})
+        self.send_json(OwnStreams(shown, len(streams)))
 
     head = get
 
@@ -47,17 +45,15 @@ def _owner(principal: Principal) -> str:
     return principal.who
 
 
-def _shown(stream: Connection, now: float) -> dict[str, Any]:
-    """`age` in seconds; `lag` in events that are stored and not sent yet. `wallet` is None for a
-    stream of several."""
+def _shown(stream: Connection, now: float) -> OwnStream:
     wallets = list(stream.wallets)
-    return {
-        "stream_id": stream.stream_id,
-        "wallet": wallets[0] if len(wallets) == 1 else None,
-        "wallets": wallets,
-        "state": stream.state.value,
-        "age": round(now - (stream.opened_at or stream.asked_at), 1),
-        "events": stream.events_sent,
-        "bytes": stream.bytes_sent,
-        "lag": stream.lag,
-    }
+    return OwnStream(
+        stream_id=stream.stream_id,
+        wallet=wallets[0] if len(wallets) == 1 else None,
+        wallets=wallets,
+        state=stream.state.value,
+        age=round(now - (stream.opened_at or stream.asked_at), 1),
+        events=stream.events_sent,
+        bytes=stream.bytes_sent,
+        lag=stream.lag,
+    )

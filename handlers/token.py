@@ -4,19 +4,13 @@ from typing import ClassVar, NoReturn
 
 import msgspec
 
+from handlers.answers import Token
 from handlers.base import GuardedHandler
+from handlers.endpoints import JSON
+from handlers.parameters import TokenRequest
 from wd_server.access.tokens import ANY_WALLET
 from wd_server.errors import AuthRequired, InvalidParameter
 from wd_server.trading.wallet import WalletAddress
-
-
-class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out is as the key has it; `wallets` of `["*"]` too."""
-
-    wallets: list[str] | None = None
-    seconds: int | None = None
-    max_streams: int | None = None
-
 
 _decoder = msgspec.json.Decoder(TokenRequest)
 
@@ -37,20 +31,19 @@ class TokenHandler(GuardedHandler):
             max_streams=asked.max_streams,
         )
         self.set_header("Cache-Control", "no-store")
-        # Names of RFC 6749, section 5.1, and what the token says of itself.
         self.send_json(
-            {
-                "access_token": issued.token.reveal(),
-                "token_type": "Bearer",
-                "expires_in": issued.expires_at - int(self.services.clock()),
-                "expires_at": issued.expires_at,
-                "jti": issued.jti,
-            }
+            Token(
+                access_token=issued.token.reveal(),
+                token_type="Bearer",
+                expires_in=issued.expires_at - int(self.services.clock()),
+                expires_at=issued.expires_at,
+                jti=issued.jti,
+            )
         )
 
     def _asked(self) -> TokenRequest:
-        kind = self.request.headers.get("Content-Type", "application/json")
-        if kind.partition(";")[0].strip().lower() != "application/json":
+        kind = self.request.headers.get("Content-Type", JSON)
+        if kind.partition(";")[0].strip().lower() != JSON:
             _refuse("The body must be JSON: send `Content-Type: application/json`.")
         if not self.request.body:
             return TokenRequest()

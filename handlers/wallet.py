@@ -1,15 +1,19 @@
 """A wallet as JSON: what its journal holds, for those who don't stream."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import msgspec
 from tornado.web import HTTPError
 
+from handlers.answers import TradePage
 from handlers.base import GuardedHandler
-from handlers.query import page_query
+from handlers.parameters import ADDRESS, page_query
 from wd_server.errors import UnknownWallet
 from wd_server.events import event
 from wd_server.journal.base import Entry, EventId, Head
 from wd_server.sync.checkpoint import retracted_in
-from wd_server.trading.wallet import WalletAddress
+from wd_server.trading.trade import Trade
 
 # Bytes of stored events one answer may carry: 1,000 trades are about 900 KB.
 PAGE_BYTES = 2 * 1024 * 1024
@@ -19,9 +23,9 @@ class WalletHandler(GuardedHandler):
     """Summary and open positions; 202 with the progress while the first analysis runs."""
 
     async def get(self, text: str) -> None:
-        wallet = str(WalletAddress.parse(text))
+        wallet = ADDRESS.parse(text)
         self.check_wallets((wallet,))
-        report = await self.services.analysis.report(wallet)
+        report = await self.services.sessions.report(wallet)
         if report is None:
             raise _unknown()
         self.send_json(report, 202 if report.status == "running" else 200)
@@ -41,7 +45,7 @@ class TradesHandler(GuardedHandler):
     `retracted`: signatures of trades that earlier pages had and that count no more."""
 
     async def get(self, text: str) -> None:
-        wallet = str(WalletAddress.parse(text))
+        wallet = ADDRESS.parse(text)
         self.check_wallets((wallet,))
         after, limit = page_query(self.query())
         journal = self.services.journal
@@ -68,14 +72,8 @@ class TradesHandler(GuardedHandler):
             if entry.kind == event.RETRACT
         ]
         more = position < head.seq
-        self.send_json(
-            {
-                "wallet": wallet,
-                "trades": trades,
-                "retracted": retracted,
-                "next": str(EventId(head.epoch, position)) if more else None,
-            }
-        )
+        following = str(EventId(head.epoch, position)) if more else None
+        self.send_json(TradePage(wallet, cast(Sequence[Trade], trades), retracted, following))
 
     head = get
 

@@ -4,6 +4,7 @@ from typing import ClassVar, cast
 
 from tornado.web import HTTPError, stream_request_body
 
+from handlers.answers import Delivered
 from handlers.base import BaseHandler, Services
 from wd_server.http_exchange import HttpExchange
 from wd_server.secret import Secret
@@ -47,4 +48,4 @@ class WebhookHandler(BaseHandler):
         if self._size > DELIVERY_BYTES:
             raise HTTPError(413, reason=f"A delivery may have {DELIVERY_BYTES} bytes.")
         stored = await self.services.deliveries.take(b"".join(self._chunks))
-        self.send_json({"stored": stored})
+        self.send_json(Delivered(stored))

@@ -231,7 +231,7 @@ class App:
         services = Services(
             settings=self.settings,
             journal=self.journal,
-            analysis=self.analysis,
+            sessions=self.analysis,
             registry=self.registry,
             authenticator=self.authenticator,
             deliveries=self._upstream.deliveries,

@@ -16,21 +16,21 @@ another server, and it stays there until somebody looks at it. A metric and its 
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
+
+from msgspec import convert
 
 from wd_server import __version__
 from wd_server.access.authenticator import Authenticator
 from wd_server.chain.budget import Budget
 from wd_server.chain.upstream import Upstream
 from wd_server.disk import Disk
+from wd_server.health_document import HealthDocument, Helius, Status
 from wd_server.journal.base import Journal
 from wd_server.redis.keeping import Keeping, KeepingWatch
 from wd_server.redis.link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.tasks import Tasks
-
-Status = Literal["healthy", "degraded", "unhealthy", "draining"]
-Helius = Literal["configured", "simulated", "missing", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Health:
     disk: Disk
     tasks: Tasks
 
-    def document(self, now: int) -> dict[str, Any]:
+    def document(self, now: int) -> HealthDocument:
         streams, kept = self.registry.counts, self._kept()
-        return {
+        document = {
             "status": self.status(),
             "version": __version__,
             "timestamp": now,
@@ -69,6 +69,7 @@ class Health:
             "tasks": {"failing": list(self.tasks.statistics().failing)},
             **({} if kept is None else {"redis": kept._asdict()}),
         }
+        return convert(document, HealthDocument)
 
     def status(self) -> Status:
         if self.registry.draining:

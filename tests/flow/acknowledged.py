@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import uvloop
 
-from handlers.query import accepted_encoding
+from handlers.negotiation import accepted_encoding
 from wd_server.events import sse
 from wd_server.streaming.compression import HEADER, Frames, Gzip
 from wd_server.streaming.framing import LAST_CHUNK, chunk

@@ -23,7 +23,7 @@ from posted import chromium, page
 from processes import PATIENCE, ROOT, free_port
 from scripted_server import ScriptedServer
 
-from handlers import events_page
+from handlers import events_page, requests_page
 
 COVERED = (
     "README.md",
@@ -192,6 +192,10 @@ def _show(block: Block, port: int, profile: Path) -> None:
 
 def test_the_reference_of_events_is_what_the_code_says() -> None:
     assert (ROOT / "docs/events.md").read_text() == events_page.page(), "run `make docs`"
+
+
+def test_the_reference_of_requests_is_what_the_code_says() -> None:
+    assert (ROOT / "docs/requests.md").read_text() == requests_page.page(), "run `make docs`"
 
 
 def test_the_site_builds_without_a_warning_and_needs_nothing_from_elsewhere(

@@ -13,13 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
 
-from handlers.query import (
-    accepted_encoding,
-    last_id,
-    page_query,
-    stream_query,
-    takes_event_stream,
-)
+from handlers.negotiation import accepted_encoding, takes_event_stream
+from handlers.parameters import last_id, page_query, stream_query
 from wd_server.access.addresses import client_address
 from wd_server.access.credentials import presented
 from wd_server.access.keys import SigningKeys

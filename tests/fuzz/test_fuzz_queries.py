@@ -8,20 +8,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mutation import mutated
 
-from handlers.query import (
+from handlers.negotiation import accepted_encoding, takes_event_stream
+from handlers.parameters import (
     ALIASES,
     BATCH_MAX,
+    ERRORS,
     HEARTBEAT_MAX,
     HEARTBEAT_MIN,
     PAGE_MAX,
     SINCE_MAX,
     USD_MAX,
-    accepted_encoding,
-    errors_as_events,
     last_id,
     page_query,
     stream_query,
-    takes_event_stream,
 )
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.journal.base import EventId
@@ -103,7 +102,7 @@ def test_a_query_for_a_page_is_within_its_bounds_or_refused_by_a_name(
     with suppress(InvalidParameter):
         assert 1 <= page_query(query)[1] <= PAGE_MAX
     with suppress(InvalidParameter):
-        assert errors_as_events(query) is (query.get("errors") == "event")
+        assert ERRORS.read(query) == query.get("errors", "status")
 
 
 @examples(500)

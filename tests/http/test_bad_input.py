@@ -9,7 +9,7 @@ from eventsource import Event, EventSource, read_event
 from processes import Server
 from wire import Answer, Connection, exchange
 
-from handlers.query import ALIASES
+from handlers.parameters import ALIASES
 
 JSON = ("Accept", "application/json")
 EVENTS = ("Accept", "text/event-stream")

@@ -1,6 +1,5 @@
 """The interface as it is described: complete, well-formed, and kept to by the server."""
 
-import ast
 import json
 import re
 import subprocess
@@ -15,13 +14,9 @@ from jsonschema_rs import Draft7Validator, Draft202012Validator, ValidationError
 from processes import ROOT, Server, Simulator, server
 from wire import exchange
 
-from handlers import parameters
-from handlers.query import errors_as_events, last_id, page_query, stream_query
-from wd_server.errors import InvalidParameter
 from wd_server.events import event
 from wd_server.events import schema as reference
 from wd_server.events.meanings import MEANINGS
-from wd_server.journal.base import EventId
 
 # Seconds for all of Schemathesis' requests; it takes 30 on a quiet machine with two cores.
 SCHEMATHESIS_SECONDS = 240
@@ -80,45 +75,6 @@ def test_every_path_that_is_served_is_described(openapi: Any) -> None:
     }
     described = {re.sub(r"\{\w+\}", "([^/]+)", path) for path in openapi["paths"]}
     assert interface == described
-
-
-def test_every_parameter_that_is_read_is_described() -> None:
-    tree = ast.parse((ROOT / "handlers/query.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    given = [
-        node.args[0 if ast.unparse(node.func) == "query.get" else 1]
-        for node in calls
-        if ast.unparse(node.func) in ("query.get", "_integer", "_switch")
-    ]
-    read = {each.value for each in given if isinstance(each, ast.Constant)}
-    described = {each.name for each in (*parameters.STREAM, *parameters.PAGE)}
-    assert read == described
-
-
-@pytest.mark.parametrize("each", parameters.STREAM + parameters.PAGE, ids=lambda each: each.name)
-def test_a_parameter_takes_what_is_described_and_nothing_beyond(
-    each: parameters.Parameter,
-) -> None:
-    schema = each.schema
-    right = [*schema.get("enum", ()), *schema.get("examples", ())]
-    right += [schema[bound] for bound in ("minimum", "maximum", "default") if bound in schema]
-    right += ["So11111111111111111111111111111111111111112"] if "pattern" in schema else []
-    wrong = ["nonsense"] + [
-        schema[bound] + step for bound, step in (("minimum", -1), ("maximum", 1)) if bound in schema
-    ]
-    assert right
-    for value in right:
-        _read({each.name: json.dumps(value).strip('"')})
-    for value in wrong:
-        with pytest.raises(InvalidParameter):
-            _read({each.name: str(value)})
-
-
-def _read(query: dict[str, str]) -> None:
-    stream_query(query, 0)
-    last_id(query, None, EventId.parse)
-    page_query(query)
-    errors_as_events(query)
 
 
 def test_every_event_and_every_field_has_a_meaning(openapi: Any) -> None:

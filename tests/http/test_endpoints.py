@@ -363,8 +363,8 @@ def test_a_page_without_a_limit_is_bounded(
 def test_a_position_that_is_not_stored_is_gone(
     served: Server, wallet: str, ids: list[str], shift: tuple[int, int]
 ) -> None:
-    run, _, seq = ids[0].partition("-")
-    after = f"{int(run) + shift[0]}-{int(seq) + shift[1]}"
+    epoch, _, seq = ids[0].partition("-")
+    after = f"{int(epoch) + shift[0]}-{int(seq) + shift[1]}"
     answer = exchange(served.url, f"/v4/wallet/{wallet}/trades?after={after}")
     assert answer.status == 410
     assert "without" in answer.problem()["detail"]

@@ -10,7 +10,7 @@ from eventsource import Event, EventSource, read_event
 from processes import Server, Simulator, server
 from wire import Answer, exchange
 
-from handlers.query import ALIASES
+from handlers.parameters import ALIASES
 from wd_tools.simulator import base58
 
 JSON = ("Accept", "application/json")

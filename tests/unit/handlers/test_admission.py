@@ -1,10 +1,10 @@
-"""A place for one stream, whatever comes first: the stream, the end of its key, or an error."""
+"""The slot of one stream, whatever comes first: the stream, the end of its key, or an error."""
 
 from typing import cast
 
 import pytest
 
-from handlers.admission import Entrance
+from handlers.admission import StreamSlot
 from wd_server.access.principal import Principal
 from wd_server.access.session_slots import Ending, SessionSlots
 from wd_server.streaming.connection import Connection
@@ -26,38 +26,38 @@ ALICE = Principal("key:alice", None, 0, 1, key_id="alice")
 
 
 @pytest.fixture
-def visits() -> SessionSlots:
+def slots() -> SessionSlots:
     return SessionSlots(lambda principal: None)
 
 
-def entered(visits: SessionSlots) -> Entrance:
-    entrance = Entrance()
-    entrance.open(visits.add(ALICE, entrance.end))
-    return entrance
+def taken(slots: SessionSlots) -> StreamSlot:
+    slot = StreamSlot()
+    slot.hold(slots.add(ALICE, slot.end))
+    return slot
 
 
-def test_a_place_that_no_stream_took_is_free_again(visits: SessionSlots) -> None:
-    with entered(visits):
-        assert visits.count == 1
-    assert visits.count == 0
+def test_a_slot_that_no_stream_took_is_free_again(slots: SessionSlots) -> None:
+    with taken(slots):
+        assert slots.count == 1
+    assert slots.count == 0
 
 
-def test_a_place_is_free_again_after_an_error(visits: SessionSlots) -> None:
-    with pytest.raises(LookupError), entered(visits):
+def test_a_slot_is_free_again_after_an_error(slots: SessionSlots) -> None:
+    with pytest.raises(LookupError), taken(slots):
         raise LookupError
-    assert visits.count == 0
+    assert slots.count == 0
 
 
-def test_a_stream_keeps_its_place_until_it_is_closed(visits: SessionSlots) -> None:
+def test_a_stream_keeps_its_slot_until_it_is_closed(slots: SessionSlots) -> None:
     stream = Sent()
-    with entered(visits) as entrance:
-        entrance.give(cast(Connection, stream))
-    assert visits.count == 1
+    with taken(slots) as slot:
+        slot.give(cast(Connection, stream))
+    assert slots.count == 1
     assert stream.on_closed is not None
     stream.on_closed()
-    assert visits.count == 0
+    assert slots.count == 0
     stream.on_closed()  # harmless
-    assert visits.count == 0
+    assert slots.count == 0
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_stream_keeps_its_place_until_it_is_closed(visits: SessionSlots) -> No
 )
 @pytest.mark.parametrize("first", ["the stream", "the end"])
 def test_a_stream_is_sent_away_even_if_its_key_ended_before_it_was_made(
-    visits: SessionSlots, first: str, ending: Ending, reason: CloseReason
+    slots: SessionSlots, first: str, ending: Ending, reason: CloseReason
 ) -> None:
     stream = Sent()
-    with entered(visits) as entrance:
+    with taken(slots) as slot:
         if first == "the end":
-            entrance.end(ending)
-        entrance.give(cast(Connection, stream))
+            slot.end(ending)
+        slot.give(cast(Connection, stream))
     if first == "the stream":
-        entrance.end(ending)
+        slot.end(ending)
     assert stream.reasons == [reason]

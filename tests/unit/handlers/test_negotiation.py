@@ -1,6 +1,6 @@
 import pytest
 
-from handlers.query import accepted_encoding
+from handlers.negotiation import accepted_encoding, takes_event_stream
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,23 @@ def test_a_weight_that_can_not_be_read_counts_as_a_refusal(header: str) -> None:
 def test_empty_items_are_passed_over(header: str) -> None:
     assert accepted_encoding(header) == "gzip"
     assert accepted_encoding(header.replace("gzip", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "stream"),
+    [
+        ("", True),
+        ("*/*", True),
+        ("text/event-stream", True),
+        ("text/event-stream, application/json", True),
+        ("text/html, */*", True),
+        ("application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("application/problem+json", False),
+        ("APPLICATION/JSON;q=0.9", False),
+    ],
+)
+def test_who_asks_for_json_gets_statuses_and_everybody_else_an_event(
+    accept: str, stream: bool
+) -> None:
+    assert takes_event_stream(accept) is stream

@@ -2,14 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from handlers.query import (
-    ALIASES,
-    errors_as_events,
-    last_id,
-    page_query,
-    stream_query,
-    takes_event_stream,
-)
+from handlers.parameters import ALIASES, ERRORS, last_id, page_query, stream_query
 from wd_server.errors import InvalidParameter
 from wd_server.journal.base import EventId
 from wd_server.streaming.channel import UnreadableId
@@ -139,27 +132,7 @@ def test_a_page_has_its_default_and_its_bounds() -> None:
 
 
 def test_errors_are_statuses_unless_asked_for_as_events() -> None:
-    assert not errors_as_events({})
-    assert errors_as_events({"errors": "event"})
-    with pytest.raises(InvalidParameter, match="errors"):
-        errors_as_events({"errors": "maybe"})
-
-
-@pytest.mark.parametrize(
-    ("accept", "stream"),
-    [
-        ("", True),
-        ("*/*", True),
-        ("text/event-stream", True),
-        ("text/event-stream, application/json", True),
-        ("text/html, */*", True),
-        ("application/json", False),
-        ("application/json, text/plain, */*", False),
-        ("application/problem+json", False),
-        ("APPLICATION/JSON;q=0.9", False),
-    ],
-)
-def test_who_asks_for_json_gets_statuses_and_everybody_else_an_event(
-    accept: str, stream: bool
-) -> None:
-    assert takes_event_stream(accept) is stream
+    assert ERRORS.read({}) == "status"
+    assert ERRORS.read({"errors": "event"}) == "event"
+    with pytest.raises(InvalidParameter, match="errors must be event or status"):
+        ERRORS.read({"errors": "maybe"})
