@@ -103,12 +103,13 @@ class Module:
 
 
 def is_protocol(node: ast.ClassDef) -> bool:
-    return any(base_name(base) == "Protocol" for base in node.bases)
+    """A `typing.Protocol`; that of asyncio is written with its module."""
+    return any(base_name(base) in ("Protocol", "typing.Protocol") for base in node.bases)
 
 
 def base_name(base: ast.expr) -> str:
-    """Of a base class, without its module and its parameters."""
-    return ast.unparse(base).partition("[")[0].rpartition(".")[2]
+    """Of a base class as it is written, without its parameters."""
+    return ast.unparse(base).partition("[")[0]
 
 
 def modules_in(texts: Texts) -> tuple[Module, ...]:
