@@ -44,7 +44,7 @@ check: $(VENV)/.test ## lint, format, types, architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/architecture
 
 format: $(VENV)/.test ## rewrite the code as `make check` wants it
 	@$(BIN)/ruff check --fix .
