@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tokenize
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,6 +122,12 @@ def modules_in(texts: Texts) -> tuple[Module, ...]:
             name = ".".join(part for part in parts if part != "__init__")
             found.append(Module(path, name, texts[str(path)]))
     return tuple(found)
+
+
+@cache
+def installed() -> tuple[Module, ...]:
+    """All that is installed from this checkout. Read once, since that takes a second."""
+    return modules_in(working_tree(ROOT))
 
 
 def working_tree(root: Path) -> Texts:

@@ -8,10 +8,9 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-from bench.source import ROOT, Module, modules_in, working_tree
+from bench.source import ROOT, Module, installed
 
 # Small modules that every package of the server may use; "" is `wd_server` itself, its version.
 SHARED = {"", "base58", "config", "errors", "histogram", "logs", "secret", "tasks"}
@@ -141,11 +140,6 @@ MADE = {"__pycache__", "build", "dist", "data", "node_modules"} | {
 EMPTY_NAMES = {"common", "helper", "helpers", "misc", "util", "utils", "tools", "shared"}
 
 
-@cache
-def modules() -> tuple[Module, ...]:
-    return modules_in(working_tree(ROOT))
-
-
 def place_of(name: str) -> str | None:
     """The package or flat file of a full name; None for what isn't ours."""
     head, _, rest = name.partition(".")
@@ -170,17 +164,17 @@ def is_pure(module: Module) -> bool:
 
 
 def test_there_is_code_to_look_at() -> None:
-    assert len(modules()) > 20
+    assert len(installed()) > 20
 
 
 def test_every_module_is_in_a_package_or_file_that_has_a_row() -> None:
-    assert not {module.name for module in modules() if place(module) not in MAY_IMPORT}
+    assert not {module.name for module in installed() if place(module) not in MAY_IMPORT}
 
 
 def test_modules_import_only_what_their_package_may() -> None:
     wrong = {
         (place(module), imported): f"{module.name}:{line} imports {name}"
-        for module in modules()
+        for module in installed()
         for name, line in module.imports
         if (imported := place_of(name)) is not None
         and imported not in MAY_IMPORT[place(module)] | {place(module)}
@@ -192,7 +186,7 @@ def test_modules_import_only_what_their_package_may() -> None:
 def test_no_module_imports_relatively() -> None:
     assert not [
         f"{module.name}:{line} imports {name}"
-        for module in modules()
+        for module in installed()
         for name, line in module.imports
         if name.startswith(".")
     ]
@@ -201,20 +195,20 @@ def test_no_module_imports_relatively() -> None:
 def test_imports_stand_at_the_top_so_that_no_circle_is_hidden() -> None:
     at_top = {
         (module.name, node.lineno)
-        for module in modules()
+        for module in installed()
         for node in module.tree.body
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
     for_types = {
         (module.name, inner.lineno)
-        for module in modules()
+        for module in installed()
         for node in module.tree.body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in node.body
     }
     assert not [
         f"{module.name}:{line} imports {name} late"
-        for module in modules()
+        for module in installed()
         for name, line in module.imports
         if (module.name, line) not in at_top | for_types
     ]
@@ -223,7 +217,7 @@ def test_imports_stand_at_the_top_so_that_no_circle_is_hidden() -> None:
 def test_pure_modules_import_nothing_that_waits_or_touches_the_outside() -> None:
     assert not [
         f"{module.name}:{line} imports {name}"
-        for module in modules()
+        for module in installed()
         if is_pure(module)
         for name, line in module.imports
         if IMPURE_LIBRARIES.fullmatch(name)
@@ -234,7 +228,7 @@ def test_only_who_hands_the_clock_in_asks_what_time_it_is() -> None:
     asks = re.compile(r"(time\.)?(time|time_ns)|(datetime\.)?(datetime|date)\.(now|utcnow|today)")
     assert not [
         f"{module.name}:{line} calls {name}"
-        for module in modules()
+        for module in installed()
         if module.name not in CALENDAR
         for name, line in module.calls()
         if asks.fullmatch(name)
@@ -244,7 +238,7 @@ def test_only_who_hands_the_clock_in_asks_what_time_it_is() -> None:
 def test_only_the_settings_and_who_feeds_them_see_the_environment() -> None:
     assert not [
         f"{module.name}:{node.lineno}"
-        for module in modules()
+        for module in installed()
         if module.name not in ENVIRONMENT
         for node in ast.walk(module.tree)
         if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
@@ -254,7 +248,7 @@ def test_only_the_settings_and_who_feeds_them_see_the_environment() -> None:
 def test_only_sse_knows_how_a_frame_is_written() -> None:
     assert not [
         f"{module.name}:{node.lineno} writes {node.value!r}"
-        for module in modules()
+        for module in installed()
         if module.name != "wd_server.events.sse"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant)
@@ -266,7 +260,7 @@ def test_only_sse_knows_how_a_frame_is_written() -> None:
 def test_the_client_needs_nothing_but_python() -> None:
     assert not [
         f"{module.name}:{line} imports {name}"
-        for module in modules()
+        for module in installed()
         if place(module) == "wd_client"
         for name, line in module.imports
         if name.partition(".")[0] not in sys.stdlib_module_names | {"wd_client"}
@@ -276,7 +270,7 @@ def test_the_client_needs_nothing_but_python() -> None:
 def test_only_the_redis_backend_knows_the_library() -> None:
     assert not [
         module.name
-        for module in modules()
+        for module in installed()
         for name, _ in module.imports
         if name.split(".")[0] == "redis" and not re.match(r"wd_server\.redis\.", module.name)
     ]
@@ -288,7 +282,7 @@ def test_importing_a_module_does_nothing() -> None:
     )
     assert not [
         f"{module.name}:{node.lineno}: {ast.unparse(node)}"
-        for module in modules()
+        for module in installed()
         if not module.name.endswith(".__main__")  # it is run, not imported
         for node in module.tree.body
         if not isinstance(node, harmless | ast.AsyncFunctionDef)
@@ -303,7 +297,7 @@ def test_importing_a_module_does_nothing() -> None:
 def test_no_function_changes_a_global() -> None:
     assert not [
         f"{module.name}:{node.lineno}"
-        for module in modules()
+        for module in installed()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Global)
     ]
@@ -316,7 +310,7 @@ def test_whoever_catches_everything_raises_it_again_or_says_why_not() -> None:
 
     hiding = [
         (module.name, node.lineno)
-        for module in modules()
+        for module in installed()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ExceptHandler)
         and catches_all(node)
@@ -330,7 +324,7 @@ def test_tasks_have_an_owner_who_hears_of_their_exceptions() -> None:
     """Either somebody awaits them, or `wd_server.tasks` does."""
     started = {
         module.name
-        for module in modules()
+        for module in installed()
         for name, _ in module.calls()
         if re.search(r"(^|\.)(create_task|ensure_future)$", name)
         and not re.match(r"wd_(client|tools)\b", module.name)
@@ -341,7 +335,7 @@ def test_tasks_have_an_owner_who_hears_of_their_exceptions() -> None:
 def test_packages_have_empty_init_files_but_for_the_version() -> None:
     assert not [
         module.name
-        for module in modules()
+        for module in installed()
         if module.path.name == "__init__.py" and module.name not in FACES
         for node in module.tree.body
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
@@ -352,18 +346,18 @@ def test_packages_have_empty_init_files_but_for_the_version() -> None:
 def test_no_module_is_called_after_nothing() -> None:
     assert not [
         m.name
-        for m in modules()
+        for m in installed()
         if EMPTY_NAMES & set(re.split(r"[._]", m.name.removeprefix("wd_tools")))
     ]
 
 
 def test_every_module_says_first_what_it_is() -> None:
-    assert not [m.name for m in modules() if m.text.strip() and ast.get_docstring(m.tree) is None]
+    assert not [m.name for m in installed() if m.text.strip() and ast.get_docstring(m.tree) is None]
 
 
 def test_functions_keep_their_budget_of_code_lines() -> None:
     long = {}
-    for module in modules():
+    for module in installed():
         for name, node in module.functions:
             count = module.length(node)
             if count > FUNCTION_LINES:
@@ -378,7 +372,7 @@ def test_every_exception_from_a_rule_has_a_reason() -> None:
 
 
 def test_unit_tests_lie_where_what_they_test_lies() -> None:
-    folders = {Path(module.path).parent for module in modules()}
+    folders = {Path(module.path).parent for module in installed()}
     ours = {folder.relative_to("wd_server") for folder in folders if folder.parts[0] == "wd_server"}
     ours |= {
         "tools" / folder.relative_to("wd_tools")

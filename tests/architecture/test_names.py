@@ -7,9 +7,8 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from functools import cache
 
-from bench.source import ROOT, Function, Module, modules_in, working_tree
+from bench.source import Function, Module, installed
 
 # Class names that a program has twice. They are to go, and nothing may be added.
 STILL_TWICE = {
@@ -113,11 +112,6 @@ STILL_SAID: dict[str, set[str]] = {
 }
 
 
-@cache
-def modules() -> tuple[Module, ...]:
-    return modules_in(working_tree(ROOT))
-
-
 def names_in(module: Module) -> Iterator[str]:
     """All that the module names or calls by name, and its own name."""
     yield from module.name.split(".")
@@ -147,7 +141,7 @@ def test_a_name_is_cut_into_its_words() -> None:
 
 def test_a_program_has_no_class_name_twice() -> None:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for module in modules():
+    for module in installed():
         counts[module.program].update(node.name for node in module.classes)
     for program, names in counts.items():
         twice = {name for name, count in names.items() if count > 1}
@@ -159,7 +153,7 @@ def test_a_program_has_no_class_name_twice() -> None:
 def test_the_server_says_no_word_that_has_two_meanings() -> None:
     said = {
         (word, module.name): name
-        for module in modules()
+        for module in installed()
         if module.program == "wd_server"
         for name in names_in(module)
         for word in words(name)

@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cache
 from math import inf
 
-from bench.source import ROOT, Function, Module, base_name, is_protocol, modules_in, working_tree
+from bench.source import Function, Module, base_name, installed, is_protocol
 
 # Protocols that one class fulfils, or a class of a library, and why they are there.
 ALONE = {
@@ -64,9 +64,7 @@ class Class:
 @cache
 def classes() -> dict[str, Class]:
     """By full name. Tests aren't looked at: what is there for them alone is no second way."""
-    found = [
-        Class(module, node) for module in modules_in(working_tree(ROOT)) for node in module.classes
-    ]
+    found = [Class(module, node) for module in installed() for node in module.classes]
     return {one.name: one for one in found}
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 from stored_formats import FOLDER, Format, formats
 
-from bench.source import ROOT, modules_in, working_tree
+from bench.source import installed
 
 RECORD = "`python -m tests.architecture.stored_formats` records the layout of the new version."
 # Modules that encode, and where the bytes go. What is stored or comes back has a `Format`.
@@ -74,7 +74,7 @@ def test_every_module_that_encodes_says_where_the_bytes_go() -> None:
     encodes = re.compile(r"\b(json|msgpack)\.(encode|Encoder)\b")
     found = {
         module.name
-        for module in modules_in(working_tree(ROOT))
+        for module in installed()
         if module.program == "wd_server" and encodes.search(module.text)
     }
     assert not sorted(found - ENCODING.keys()), "if it is stored, it needs a Format, too"
