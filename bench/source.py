@@ -143,12 +143,17 @@ def revision(root: Path, name: str) -> Texts:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise ValueError(f"git has no revision {name}: {done.stderr.decode().strip()}")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        files = [member for member in archive if member.isfile() and member.name.endswith(".py")]
+    return unpacked(done.stdout)
+
+
+def unpacked(archive: bytes) -> Texts:
+    """The Python files of a tar archive."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        files = [member for member in opened if member.isfile() and member.name.endswith(".py")]
         return {
             file.name: content.read().decode()
             for file in files
-            if (content := archive.extractfile(file)) is not None
+            if (content := opened.extractfile(file)) is not None
         }
 
 
