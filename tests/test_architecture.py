@@ -17,12 +17,13 @@ SHARED = {"", "base58", "config", "errors", "histogram", "logs", "secret", "task
 # The way of the data. A package imports from those to its left; `access` stands beside it.
 ROUTE = ("chain", "trading", "events", "journal", "sync", "streaming")
 PACKAGES = {*ROUTE, "access"}
-# What stores things. They know the contracts that they fulfil, and only `app` knows them.
+# What stores things. They know the contracts that they fulfil, and one module knows them.
 BACKENDS = {"embedded", "redis"}
 CONTRACTS = {"access", "chain", "journal"}
 # Who may import whom, besides its own.
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
+    "wd_tools": set(),
     "base58": set(),
     "errors": set(),
     "histogram": set(),
@@ -42,16 +43,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Not `sync`: who fills a journal is handed in, so that streams are tested without a chain.
     "streaming": SHARED | {"chain", "trading", "events", "journal"},
     "access": SHARED | {"trading"},
-    "embedded": SHARED | CONTRACTS,
-    "redis": SHARED | CONTRACTS,
+    # The seam: what a backend offers, the backends, and the one place that chooses.
     "backend": SHARED | CONTRACTS,
-    "health": SHARED | PACKAGES | {"backend", "disk"},
+    "embedded": SHARED | CONTRACTS | {"backend"},
+    "redis": SHARED | CONTRACTS | {"backend"},
+    "backend_choice": SHARED | BACKENDS | {"backend"},
+    "keys_cli": SHARED | {"access", "backend", "backend_choice"},
+    "health_document": set(),
+    "health": SHARED | PACKAGES | {"backend", "disk", "health_document"},
     "metrics": SHARED | PACKAGES | {"backend", "health", "looplag", "process"},
-    "handlers": SHARED | PACKAGES | {"health", "http_exchange", "http_reader", "metrics"},
+    "handlers": SHARED
+    | PACKAGES
+    | {"health", "health_document", "http_exchange", "http_reader", "metrics"},
     "app": SHARED
     | PACKAGES
-    | BACKENDS
-    | {"backend", "disk", "handlers", "health", "looplag", "metrics"},
+    | {"backend", "backend_choice", "disk", "handlers", "health", "looplag", "metrics"},
     "http_reader": set(),
     "http_exchange": {"http_reader"},
     "http1": {"http_exchange", "http_reader"},
@@ -62,17 +68,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SHARED | {"app", "demo", "server", "supervisor"},
     # It is installed where the server's dependencies are not.
     "wd_client": set(),
-    "wd_tools": {"wd_client"},
-    # It reads the server's settings, and what the server leaves in DATA_DIR.
-    "webhook": SHARED | {"chain", "trading", "wd_tools", "wd_client"},
+    # Programs beside the server. They know it by its public contract, as everybody does.
+    "wd_tools.load": {"wd_client"},
+    "wd_tools.simulator": set(),
+    "wd_tools.watch": {"wd_client"},
+    # Works on a server's own machine: its settings, the deliveries in its quarantine, the list of
+    # wallets that it follows, and the upstream's errors as `chain` has them.
+    "wd_tools.webhook": {"", "chain", "config", "errors", "secret", "trading"},
 }
 # Imports that are to go: who, and what. Nothing may be added here.
 STILL_IMPORTS = {
     ("access", "embedded"),
     ("access", "redis"),
+    ("app", "embedded"),
+    ("app", "redis"),
     ("health", "redis"),
     ("metrics", "redis"),
-    ("wd_tools", "secret"),
+    ("wd_tools.load", "secret"),
 }
 
 # Nothing here waits, looks at a clock, rolls dice or touches the outside.
@@ -144,10 +156,10 @@ def place_of(name: str) -> str | None:
     """The package or flat file of a full name; None for what isn't ours."""
     head, _, rest = name.partition(".")
     inner = rest.partition(".")[0]
-    if head == "wd_tools" and inner == "webhook":
-        return inner
-    if head in ("handlers", "wd_tools", "wd_client"):
+    if head in ("handlers", "wd_client"):
         return head
+    if head == "wd_tools":
+        return f"{head}.{inner}" if inner else head
     if head != "wd_server":
         return None
     return inner if inner in MAY_IMPORT else ""
