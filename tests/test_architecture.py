@@ -52,9 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "health_document": set(),
     "health": SHARED | PACKAGES | {"backend", "disk", "health_document"},
     "metrics": SHARED | PACKAGES | {"backend", "health", "looplag", "process"},
-    "handlers": SHARED
-    | PACKAGES
-    | {"health", "health_document", "http_exchange", "http_reader", "metrics"},
+    "handlers": SHARED | PACKAGES | {"health_document", "http_exchange", "http_reader", "metrics"},
     "app": SHARED
     | PACKAGES
     | {"backend", "backend_choice", "disk", "handlers", "health", "looplag", "metrics"},
