@@ -158,6 +158,6 @@ def test_unit_tests_start_no_process_and_open_no_socket() -> None:
 
 def test_what_a_helper_or_a_fixture_does_counts_for_the_test_that_uses_it() -> None:
     assert helpers("tests/conftest.py") == {"tests/redis_server.py"}
-    assert given("tests/unit/tools/simulator/test_forks.py") == {
+    assert given("tests/unit/tools/simulator/test_simulator_http.py") == {
         "tests/unit/tools/simulator/conftest.py"
     }
