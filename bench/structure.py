@@ -7,7 +7,7 @@ has. `--page` makes STRUCTURE.md, `--svg` docs/structure.svg, whose arrows go as
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.drawing import drawn
@@ -55,26 +55,26 @@ class Structure(NamedTuple):
 
 
 def structure(texts: Texts) -> Structure:
-    modules = [module for module in modules_in(texts) if module.text.strip()]
+    modules = _written(modules_in(texts))
     homes = _homes(modules)
     packages: dict[str, Counts] = defaultdict(Counts)
     for module in modules:
         home = homes[module.name]
         packages[home] = packages[home].plus(_counts(module))
-    imports = Counter(
-        (homes[importing], homes[imported])
-        for importing, imported in _imports(modules)
-        if homes[importing] != homes[imported]
-    )
     lengths = (module.length(node) for module in modules for _, node in module.functions)
     tests = (text for path, text in texts.items() if "tests/" in path)
     return Structure(
         dict(sorted(packages.items())),
-        dict(sorted(imports.items())),
+        _imports_between(modules, homes),
         _twice(modules),
         max(lengths, default=0),
         sum(len(text.splitlines()) for text in tests),
     )
+
+
+def _written(modules: Iterable[Module]) -> list[Module]:
+    """Without files that only make a folder a package."""
+    return [module for module in modules if module.text.strip()]
 
 
 def _counts(module: Module) -> Counts:
@@ -99,6 +99,13 @@ def _imports(modules: Sequence[Module]) -> set[tuple[str, str]]:
             if owner in names and owner != module.name:
                 found.add((module.name, owner))
     return found
+
+
+def _imports_between(
+    modules: Sequence[Module], homes: Mapping[str, str]
+) -> dict[tuple[str, str], int]:
+    counts = Counter((homes[user], homes[used]) for user, used in _imports(modules))
+    return {pair: count for pair, count in sorted(counts.items()) if pair[0] != pair[1]}
 
 
 def _homes(modules: Sequence[Module]) -> dict[str, str]:
@@ -198,13 +205,15 @@ def page(before: Structure, now: Structure) -> str:
     return "\n".join(lines) + "\n"
 
 
-def drawing(found: Structure) -> str:
+def drawing(modules: Iterable[Module]) -> str:
     """Without what is shared, since everything imports it."""
-    names = {name: name.removeprefix("wd_server.") for name in found.packages if name != SHARED}
+    written = _written(modules)
+    homes = _homes(written)
+    names = {home: home.removeprefix("wd_server.") for home in homes.values() if home != SHARED}
     arrows = {
         (names[imported], names[importing])
-        for importing, imported in found.imports
-        if imported != SHARED and importing != SHARED
+        for importing, imported in _imports_between(written, homes)
+        if SHARED not in (imported, importing)
     }
     return drawn(sorted(names.values()), arrows)
 
@@ -216,12 +225,13 @@ def main() -> int:
     parser.add_argument("--svg", action="store_true", help="draw the packages")
     given = parser.parse_args()
     try:
-        found = structure(revision(ROOT, given.at) if given.at else working_tree(ROOT))
+        texts = revision(ROOT, given.at) if given.at else working_tree(ROOT)
         if given.page:
-            print(page(structure(revision(ROOT, BEFORE)), found), end="")
+            print(page(structure(revision(ROOT, BEFORE)), structure(texts)), end="")
         elif given.svg:
-            print(drawing(found), end="")
+            print(drawing(modules_in(texts)), end="")
         else:
+            found = structure(texts)
             print("\n".join((*(f"{what}: {n}" for what, n in totals(found).items()), "")))
             print("\n".join(report(found)))
     except ValueError as error:

@@ -150,7 +150,7 @@ def test_the_drawing_is_the_same_whatever_the_order():
 
 
 def test_what_is_shared_is_not_drawn_and_names_are_short(texts):
-    text = drawing(structure(texts))
+    text = drawing(modules_in(texts))
     assert "shared" not in text
     assert ">chain<" in text
     assert text.count('class="arrow"') == 2
