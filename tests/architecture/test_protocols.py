@@ -13,7 +13,7 @@ from bench.source import Function, Module, base_name, installed, is_protocol
 # Protocols that one class fulfils, or a class of a library, and why they are there.
 ALONE = {
     "wd_server.chain.live.Pushed": "sync fulfils it, and imports chain",
-    "wd_server.chain.live.Pushes": "tests push without an upstream; Live has fifteen other members",
+    "wd_server.chain.live.Pushes": "tests push without an upstream",
     "wd_server.chain.websocket.Told": "Live fulfils it, and imports websocket",
     "wd_server.config.variables.Others": "settings as far as they are read, while they are read",
     "wd_server.http1.Home": "the listener fulfils it, and imports http1",
