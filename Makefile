@@ -44,7 +44,7 @@ check: $(VENV)/.test ## lint, format, types, architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@$(BIN)/python -m pytest -q tests/test_architecture.py tests/architecture
 
 format: $(VENV)/.test ## rewrite the code as `make check` wants it
 	@$(BIN)/ruff check --fix .
@@ -59,6 +59,7 @@ docs: $(VENV)/.run ## what is written from code: requests, settings, events, con
 	@$(BIN)/python -c 'from wd_server.config import settings; print(settings.page(), end="")' >docs/settings.md
 	@$(BIN)/python -c 'from wd_server.config import settings; print(settings.example(), end="")' >conf/env.example
 	@$(BIN)/python conf/grafana/dashboard.py >conf/grafana/wd-server.json
+	@$(BIN)/python -m bench.structure --svg >docs/structure.svg
 
 site: $(VENV)/.test ## the documentation as a site, into build/site
 	@$(BIN)/mkdocs build --strict

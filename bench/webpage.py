@@ -8,7 +8,7 @@ loaded beside the page, and scrolling is counted in CPU time.
 from statistics import median
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, CDPSession, RenderedPage, expect
+from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from bench import deployment
 from bench.row import Row, at_most
@@ -150,7 +150,7 @@ def _arrival(browser: Browser, url: str) -> tuple[int, float]:
     return count, took
 
 
-def _frame(page: RenderedPage) -> float:
+def _frame(page: Page) -> float:
     session = page.context.new_cdp_session(page)
     page.wait_for_timeout(SETTLE_MS)
     before = _busy(session)
@@ -165,7 +165,7 @@ def _busy(session: CDPSession) -> float:
     return 1000 * float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
 
-def _shown(browser: Browser, url: str) -> RenderedPage:
+def _shown(browser: Browser, url: str) -> Page:
     """A page with the wallet's whole history."""
     page = _empty(browser)
     page.goto(url)
@@ -173,7 +173,7 @@ def _shown(browser: Browser, url: str) -> RenderedPage:
     return page
 
 
-def _empty(browser: Browser) -> RenderedPage:
+def _empty(browser: Browser) -> Page:
     """In a browser that knows nothing yet."""
     viewport: Any = VIEWPORT
     page = browser.new_context(viewport=viewport).new_page()
@@ -181,5 +181,5 @@ def _empty(browser: Browser) -> RenderedPage:
     return page
 
 
-def _count(page: RenderedPage) -> int:
+def _count(page: Page) -> int:
     return int((page.locator("#trades-count").text_content() or "0").replace(",", ""))

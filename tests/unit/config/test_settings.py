@@ -17,7 +17,7 @@ from wd_server.config import settings
 from wd_server.config.settings import VARIABLES, InvalidSettings, Rates, Settings
 from wd_server.secret import Secret
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRODUCTION = {
     "ENV": "production",
     "HELIUS_KEY": "11111111-2222-3333-4444-555555555555",
