@@ -15,12 +15,12 @@ from handlers.values import (
     Amount,
     Choice,
     Mint,
-    Position,
     Switch,
     T_co,
     Text,
     Values,
     Wallet,
+    WalletEventId,
     WholeNumber,
 )
 from wd_server.access.tokens import STREAMS_MAX
@@ -235,7 +235,7 @@ ERRORS: Final[InQuery[ErrorsAs]] = InQuery(
     "event",
     default="status",
 )
-AFTER: Final = InQuery("after", "The `next` of the page before.", Position(), _AN_ID, default=None)
+AFTER: Final = InQuery("after", "The `next` of the page before.", WalletEventId(), _AN_ID, default=None)
 LIMIT: Final = InQuery(
     "limit", "Trades in a page.", WholeNumber(1, PAGE_MAX), 500, default=PAGE_DEFAULT
 )

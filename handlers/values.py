@@ -158,7 +158,7 @@ class Mint(Values[str]):
             raise ValueError(text) from error
 
 
-class Position(Values[EventId | None]):
+class WalletEventId(Values[EventId | None]):
     """An event id of one wallet; an empty text is none."""
 
     type = str
