@@ -235,7 +235,9 @@ ERRORS: Final[InQuery[ErrorsAs]] = InQuery(
     "event",
     default="status",
 )
-AFTER: Final = InQuery("after", "The `next` of the page before.", WalletEventId(), _AN_ID, default=None)
+AFTER: Final = InQuery(
+    "after", "The `next` of the page before.", WalletEventId(), _AN_ID, default=None
+)
 LIMIT: Final = InQuery(
     "limit", "Trades in a page.", WholeNumber(1, PAGE_MAX), 500, default=PAGE_DEFAULT
 )
