@@ -124,7 +124,7 @@ def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
     wallet, _, _ = told()
     book = Book(wallet, "fifo", 1)
     price = dict.fromkeys(_minutes(book, transactions), PRICE_MAX)
-    read = book.read(transactions, NOW)
+    read = book.interpret(transactions, NOW)
     entries = book.record(read, price, {}, float(NOW))
     assert Book.restored(wallet, "fifo", 1, book.checkpoint()) is not None
     event.encode(book.ledger.summary())
@@ -134,7 +134,7 @@ def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
 
 
 def _minutes(book: Book, transactions: list[Any]) -> Iterator[tuple[str, int]]:
-    for each in book.read(transactions, NOW):
+    for each in book.interpret(transactions, NOW):
         swap = each.swap
         if swap is not None:
             yield from ((mint, swap.timestamp // 60) for mint in (SOL, swap.sold.mint))
