@@ -135,7 +135,7 @@ def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
 
 def _minutes(book: Book, transactions: list[Any]) -> Iterator[tuple[str, int]]:
     for each in book.interpret(transactions, NOW):
-        swap = each.swap
+        swap = each.trade
         if swap is not None:
             yield from ((mint, swap.timestamp // 60) for mint in (SOL, swap.sold.mint))
 
