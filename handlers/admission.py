@@ -24,7 +24,7 @@ from wd_server.errors import (
     WalletDoctorError,
 )
 from wd_server.events import event
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.streaming.connection import Connection
 from wd_server.streaming.demand import StreamRequest

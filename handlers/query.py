@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, TypeVar
 
 from wd_server.errors import InvalidParameter, InvalidWallet
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View
 from wd_server.trading.trade import Action

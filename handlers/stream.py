@@ -2,7 +2,7 @@
 
 from handlers.admission import StreamingHandler
 from handlers.query import errors_as_events, last_id, stream_query
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.trading.wallet import WalletAddress
 

@@ -7,7 +7,8 @@ from handlers.base import GuardedHandler
 from handlers.query import page_query
 from wd_server.errors import UnknownWallet
 from wd_server.events import event
-from wd_server.journal.base import Entry, EventId, Head
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Head
 from wd_server.sync.checkpoint import retracted_in
 from wd_server.trading.wallet import WalletAddress
 

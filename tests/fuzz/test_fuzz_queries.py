@@ -24,7 +24,7 @@ from handlers.query import (
     takes_event_stream,
 )
 from wd_server.errors import InvalidParameter, InvalidWallet
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import UnreadableId
 from wd_server.trading.wallet import WalletAddress
 

@@ -20,8 +20,8 @@ from handlers.query import errors_as_events, last_id, page_query, stream_query
 from wd_server.errors import InvalidParameter
 from wd_server.events import event
 from wd_server.events import schema as reference
+from wd_server.events.ids import EventId
 from wd_server.events.meanings import MEANINGS
-from wd_server.journal.base import EventId
 
 # Seconds for all of Schemathesis' requests; it takes 30 on a quiet machine with two cores.
 SCHEMATHESIS_SECONDS = 240

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from wd_server.chain.turns import Tenant
 from wd_server.errors import WalletDoctorError
 from wd_server.events import event, sse
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.bundle_id import Bookmarks, Positions, Seal
 from wd_server.streaming.channel import PAGE_BYTES, Channel, UnreadableId
 from wd_server.streaming.compression import Frames

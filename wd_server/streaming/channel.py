@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from wd_server.chain.turns import Tenant
 from wd_server.errors import InternalError, StoreAway, StoreUnavailable, WalletDoctorError
 from wd_server.events import event
-from wd_server.journal.base import Entry, EventId, Head, Journal, JournalSubscription
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Head, Journal, JournalSubscription
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.statistics import StreamStatistics
 from wd_server.streaming.view import Progressed, RenderedPage, View

@@ -13,7 +13,8 @@ import structlog
 
 from wd_server.errors import AtCapacity, Draining, WalletDoctorError
 from wd_server.events import event
-from wd_server.journal.base import EventId, Journal
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Journal
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, Subscriber, T, UnreadableId

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from wd_server.events import event
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.connection import OPEN, Connection, StreamOwner

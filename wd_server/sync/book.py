@@ -21,7 +21,8 @@ from wd_server.chain.listing import Cursor, Entry
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
 from wd_server.events import event
-from wd_server.journal.base import EventId, NewEntry
+from wd_server.events.ids import EventId
+from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.checkpoint import Checkpoint, Counts, UnreadableCheckpoint
 from wd_server.sync.interpreted import COMMITMENT, Read, legs_of, mints_in, read_of

@@ -4,7 +4,8 @@ import asyncio
 
 import structlog
 
-from wd_server.journal.base import EventId, Head, Journal, Lease, LeaseLost
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Head, Journal, Lease, LeaseLost
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import UnreadableCheckpoint
 from wd_server.sync.proof import COUNTED

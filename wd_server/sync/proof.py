@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import NamedTuple, Self
 
 from wd_server.events import event
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 
 # Events that are counted and chained.
 COUNTED = frozenset({event.TRADE, event.RETRACT})

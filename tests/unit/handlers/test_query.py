@@ -11,7 +11,7 @@ from handlers.query import (
     takes_event_stream,
 )
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View
 

@@ -20,7 +20,8 @@ from wd_server.chain.turns import Turn
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import UpstreamUnavailable, WrittenByNewer
 from wd_server.events import event
-from wd_server.journal.base import EventId, Head, Lease, LeaseLost
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Head, Lease, LeaseLost
 from wd_server.sync import checkpoint, opening
 from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book

@@ -16,7 +16,8 @@ from simulated import simulated
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
 from wd_server.events import event
-from wd_server.journal.base import EventId, NewEntry
+from wd_server.events.ids import EventId
+from wd_server.journal.base import NewEntry
 from wd_server.sync import book as booking
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import retracted_in
