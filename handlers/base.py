@@ -21,7 +21,7 @@ from wd_server.access.windows import UNLIMITED, Usage
 from wd_server.chain.deliveries import Deliveries
 from wd_server.config.settings import Settings
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
-from wd_server.events import event
+from wd_server.events import encoding
 from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
 from wd_server.streaming.registry import StreamRegistry
@@ -109,7 +109,7 @@ class BaseHandler(RequestHandler):
     def send_json(self, value: Any, status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(event.encode(value))
+        self.finish(encoding.encode(value))
 
     def options(self, *_: str) -> None:
         self.set_status(204)
@@ -272,7 +272,7 @@ def _problem(status: int, code: str, detail: str) -> bytes:
         "code": code,
         "error": detail,
     }
-    return event.encode(problem)
+    return encoding.encode(problem)
 
 
 def _texts(query: Mapping[str, list[bytes]], name: str) -> list[str]:

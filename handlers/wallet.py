@@ -6,7 +6,7 @@ from tornado.web import HTTPError
 from handlers.base import GuardedHandler
 from handlers.query import page_query
 from wd_server.errors import UnknownWallet
-from wd_server.events import event
+from wd_server.events import kinds
 from wd_server.events.ids import EventId
 from wd_server.journal.base import Entry, Head
 from wd_server.sync.checkpoint import retracted_in
@@ -61,12 +61,12 @@ class TradesHandler(GuardedHandler):
         trades = [
             msgspec.Raw(entry.payload)
             for entry in read
-            if entry.kind == event.TRADE and entry.seq not in gone
+            if entry.kind == kinds.TRADE and entry.seq not in gone
         ]
         retracted = [
             _retracted.decode(entry.payload).signature
             for entry in read
-            if entry.kind == event.RETRACT
+            if entry.kind == kinds.RETRACT
         ]
         more = position < head.seq
         self.send_json(

@@ -49,7 +49,7 @@ def sent() -> Iterator[tuple[type[Any], type[Struct]]]:
     """Types of the client and what the server makes them of."""
     yield Trade, SentTrade
     yield Token, TokenAmount
-    yield RunMetrics, event.RunMetrics
+    yield RunMetrics, event.SyncMetrics
     yield ErrorDetails, event.ErrorDetails
     yield EVENTS["summary"], Summary
     for kind in event.Event.__subclasses__():

@@ -15,7 +15,7 @@ from simulated import simulated
 
 from wd_server.chain.listing import Entry
 from wd_server.chain.payloads import Transaction
-from wd_server.events import event
+from wd_server.events import kinds
 from wd_server.events.ids import EventId
 from wd_server.journal.base import NewEntry
 from wd_server.sync import book as booking
@@ -92,7 +92,7 @@ class Client:
             self.proof = self.proof.after(EventId(RUN, self.seq), payload)
             data = msgspec.json.decode(payload)
             assert data.pop("number") == self.proof.entries
-            if kind == event.RETRACT:
+            if kind == kinds.RETRACT:
                 del self.trades[data["signature"]]
             else:
                 assert data["signature"] not in self.trades
@@ -256,7 +256,7 @@ def _retracted(entries: Sequence[NewEntry]) -> list[str]:
     return [
         msgspec.json.decode(payload)["signature"]
         for kind, payload in entries
-        if kind == event.RETRACT
+        if kind == kinds.RETRACT
     ]
 
 
