@@ -37,12 +37,12 @@ RETRACT: Final = "retract"
 class Shown(Enum):
     """Which streams are shown events of a kind, and when, in words for readers."""
 
-    ALWAYS = "always"
+    ALWAYS = "on every stream"
     UNFINISHED = "while the history is read"
     SINGLY = "without `batch`"
     IN_BATCHES = "with `batch`"
     FOLLOWERS = "with `follow`"
-    NEWEST = "with `follow`; else only when it is the newest entry"
+    NEWEST = "with `follow`; else only as the newest entry"
 
 
 class Kind(NamedTuple):

@@ -1,33 +1,10 @@
 import json
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
-from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec import Struct
 from wd_client.errors import BadAnswer
-from wd_client.events import (
-    EVENTS,
-    ErrorDetails,
-    Event,
-    Gap,
-    Other,
-    RunMetrics,
-    Token,
-    Trade,
-    made,
-    parsed,
-)
-
-from wd_server.events import event
-from wd_server.trading.summary import Summary
-from wd_server.trading.trade import TokenAmount
-from wd_server.trading.trade import Trade as SentTrade
+from wd_client.events import EVENTS, Event, Gap, Other, Trade, made, parsed
 
 TOKEN = {"mint": "M", "symbol": "T", "decimals": 9, "amount": 0.1, "amount_raw": "100000000"}
 TRADE = {
@@ -43,27 +20,6 @@ TRADE = {
 
 def read(name: str, event_id: str | None, text: bytes) -> Event:
     return made(name, parsed(name, text), id=event_id)
-
-
-def sent() -> Iterator[tuple[type[Any], type[Struct]]]:
-    """Types of the client and what the server makes them of."""
-    yield Trade, SentTrade
-    yield Token, TokenAmount
-    yield RunMetrics, event.SyncMetrics
-    yield ErrorDetails, event.ErrorDetails
-    yield EVENTS["summary"], Summary
-    for kind in event.Event.__subclasses__():
-        yield EVENTS[kind.__name__.lower()], kind
-
-
-@pytest.mark.parametrize(("kind", "struct"), list(sent()))
-def test_the_client_knows_every_field_that_the_server_sends(
-    kind: type[Any], struct: type[Struct]
-) -> None:
-    ours = {each.metadata.get("name", each.name) for each in fields(kind)}
-    ours -= {each.name for each in fields(Event)} | {"verified"}
-    theirs = {each.encode_name for each in msgspec.structs.fields(struct)} - {"wallet"}
-    assert ours == theirs
 
 
 def test_a_trade_has_types_and_all_digits_of_its_amounts() -> None:
@@ -137,22 +93,6 @@ def test_tokens_that_are_missing_are_tokens_without_anything() -> None:
 def test_an_amount_that_is_none_is_said_so() -> None:
     with pytest.raises(BadAnswer):
         read("trade", "7-1", json.dumps({**TRADE, "fee_sol": "much"}).encode())
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)
-
-
-@given(st.sampled_from([*EVENTS, "weather"]), st.data())
-def test_whatever_comes_is_an_event_or_said_to_be_none(name: str, data: st.DataObject) -> None:
-    kind = EVENTS.get(name, Event)
-    names = [each.metadata.get("name", each.name) for each in fields(kind)]
-    value = data.draw(ANYTHING | st.fixed_dictionaries(dict.fromkeys(names, ANYTHING)))
-    with suppress(BadAnswer):
-        assert isinstance(read(name, None, json.dumps(value).encode()), Event)
 
 
 @pytest.mark.parametrize(
