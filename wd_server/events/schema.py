@@ -12,13 +12,22 @@ from wd_server.events import event
 from wd_server.events.kinds import BY_NAME, EVENTS, Kind
 from wd_server.events.meanings import MEANINGS
 
-__all__ = ["EVENTS", "Described", "Schema", "codes", "components", "errors", "validated"]
+__all__ = [
+    "EVENTS",
+    "PUBLISHED",
+    "Described",
+    "Schema",
+    "codes",
+    "components",
+    "errors",
+    "validated",
+]
 
 Schema = dict[str, Any]
 Described = Kind
 
 # Names that schemas had been published under before their Structs got other ones.
-_PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics"}
+PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics"}
 
 
 def components(prefix: str, *others: type[Struct]) -> dict[str, Schema]:
@@ -96,11 +105,11 @@ def _referred(schemas: Any, prefix: str) -> set[str]:
 def _published(schemas: dict[str, Schema], prefix: str) -> dict[str, Schema]:
     """Under the names that readers know."""
     text = msgspec.json.encode(schemas).decode()
-    for name, published in _PUBLISHED.items():
+    for name, published in PUBLISHED.items():
         for key, before in (("$ref", prefix), ("title", "")):
             text = text.replace(f'"{key}":"{before}{name}"', f'"{key}":"{before}{published}"')
     found: dict[str, Schema] = msgspec.json.decode(text)
-    return {_PUBLISHED.get(name, name): schema for name, schema in found.items()}
+    return {PUBLISHED.get(name, name): schema for name, schema in found.items()}
 
 
 def validated(name: str) -> Mapping[str, Any]:
