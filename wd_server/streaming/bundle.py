@@ -106,7 +106,7 @@ class Bundle(Connection):
     ) -> None:
         super().__init__(stream_id, view, owner, heartbeat_seconds)
         self.subscriptions = [
-            Subscription(self, place, channel, _named(view, channel.wallet))
+            Subscription(self, place, channel, view.named(channel.wallet))
             for place, channel in enumerate(channels)
         ]
         self._positions = Positions(self.wallets, seal)
@@ -287,7 +287,3 @@ class Bundle(Connection):
         self._reading.clear()
         self._due.clear()
         self._waiting.clear()
-
-
-def _named(view: View, wallet: str) -> NamedView:
-    return NamedView(view.follow, view.batch, view.skip_pricing, view.filter, wallet)

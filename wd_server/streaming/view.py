@@ -115,6 +115,10 @@ class View(Struct, frozen=True, cache_hash=True):
     skip_pricing: bool = False
     filter: Filter = NO_FILTER
 
+    def named(self, wallet: str) -> "NamedView":
+        """The same of one wallet among several."""
+        return NamedView(**msgspec.structs.asdict(self), wallet=wallet)
+
     def shows(self, kind: Kind) -> bool:
         """Whether events of a kind that isn't stored are for this stream."""
         return self.follow or kind.shown is not Shown.FOLLOWERS
