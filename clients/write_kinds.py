@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from wd_server.events import event
-from wd_server.events.kinds import BY_DATA, EVENTS, Kind
+from wd_server.events.kinds import BY_DATA, EVENTS, EventKind
 from wd_server.events.meanings import MEANINGS
 from wd_server.events.schema import codes
 
@@ -140,7 +140,7 @@ def _python() -> Iterator[str]:
     yield "}"
 
 
-def _python_set(name: str, kinds: Sequence[Kind]) -> Iterator[str]:
+def _python_set(name: str, kinds: Sequence[EventKind]) -> Iterator[str]:
     yield f"{name}: Final = frozenset({{{', '.join(kind.name.upper() for kind in kinds)}}})"
 
 

@@ -45,7 +45,7 @@ class Shown(Enum):
     NEWEST = "with `follow`; else only as the newest entry"
 
 
-class Kind(NamedTuple):
+class EventKind(NamedTuple):
     """What holds for all events of one name.
 
     `name`: on the wire.
@@ -76,26 +76,26 @@ class Kind(NamedTuple):
 
 
 EVENTS: Final = (
-    Kind(
+    EventKind(
         "connected",
         event.Connected,
         "The stream is open: who it is and how it was taken up.",
         scope="connection",
     ),
-    Kind(
+    EventKind(
         "preview",
         event.Preview,
         "Up to 25 of the newest trades, without P&L, while a long history is still being listed. "
         "It may come twice, the second time with names and prices.",
         Shown.UNFINISHED,
     ),
-    Kind(
+    EventKind(
         "progress",
         event.Progress,
         "How far the analysis is; at most four a second.",
         Shown.UNFINISHED,
     ),
-    Kind(
+    EventKind(
         TRADE,
         Trade,
         "One trade, in the order of the chain and final: its P&L is known.",
@@ -104,20 +104,20 @@ EVENTS: Final = (
         counted=True,
         has_id=True,
     ),
-    Kind(
+    EventKind(
         TRADES,
         event.Trades,
         "A batch of trades, where `batch` was asked for. Its id is the last one's.",
         Shown.IN_BATCHES,
         has_id=True,
     ),
-    Kind(
+    EventKind(
         "summary",
         Summary,
         "The wallet's totals after new trades, for who follows; at most one a second.",
         Shown.FOLLOWERS,
     ),
-    Kind(
+    EventKind(
         COMPLETE,
         event.Complete,
         "The whole history was sent. A stream that doesn't follow ends here.",
@@ -126,7 +126,7 @@ EVENTS: Final = (
         has_id=True,
         added=frozenset({"entries", "digest"}),
     ),
-    Kind(
+    EventKind(
         RETRACT,
         event.Retract,
         "A trade left the chain with a fork, or comes again with other numbers: take it back.",
@@ -135,23 +135,23 @@ EVENTS: Final = (
         has_id=True,
         added=frozenset({"number"}),
     ),
-    Kind(
+    EventKind(
         "heartbeat",
         event.Heartbeat,
         "Nothing else was sent for `heartbeat_seconds`.",
         scope="connection",
     ),
-    Kind(
+    EventKind(
         "gap",
         event.Gap,
         "What you hold can't be continued: discard it, the whole history follows.",
     ),
-    Kind(
+    EventKind(
         "error",
         event.Error,
         "Something went wrong; the stream ends. With `retry_after` it is worth coming back.",
     ),
-    Kind(
+    EventKind(
         "bye",
         event.Bye,
         "You are sent away; the stream ends. A `retry:` line says when to come back.",
@@ -159,8 +159,8 @@ EVENTS: Final = (
     ),
 )
 
-BY_NAME: Final[Mapping[str, Kind]] = {kind.name: kind for kind in EVENTS}
-BY_DATA: Final[Mapping[type[Struct], Kind]] = {kind.data: kind for kind in EVENTS}
+BY_NAME: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in EVENTS}
+BY_DATA: Final[Mapping[type[Struct], EventKind]] = {kind.data: kind for kind in EVENTS}
 COUNTED: Final = frozenset(kind.name for kind in EVENTS if kind.counted)
 # Entries that keep their place in what is shown, whatever is stored after them.
 LASTING: Final = frozenset(

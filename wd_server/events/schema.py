@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from wd_server.errors import WalletDoctorError
 from wd_server.events import event
-from wd_server.events.kinds import BY_NAME, EVENTS, Kind
+from wd_server.events.kinds import BY_NAME, EVENTS, EventKind
 from wd_server.events.meanings import MEANINGS
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Schema = dict[str, Any]
-Described = Kind
+Described = EventKind
 
 # Names that schemas had been published under before their Structs got other ones.
 PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics"}
@@ -59,7 +59,7 @@ def errors() -> Iterator[type[WalletDoctorError]]:
         kinds += kind.__subclasses__()
 
 
-def _of_event(kind: Kind, schema: Schema) -> Schema:
+def _of_event(kind: EventKind, schema: Schema) -> Schema:
     properties = dict(schema["properties"])
     if kind.scope == "wallet":
         wallet = {"type": "string", "description": MEANINGS["Event"]["wallet"]}

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from wd_server.events import encoding, kinds, sse
 from wd_server.events.event import USD_SUFFIX
-from wd_server.events.kinds import LASTING, Kind, Shown
+from wd_server.events.kinds import LASTING, EventKind, Shown
 from wd_server.journal.base import Entry, Head
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
@@ -119,7 +119,7 @@ class View(Struct, frozen=True, cache_hash=True):
         """The same of one wallet among several."""
         return NamedView(**msgspec.structs.asdict(self), wallet=wallet)
 
-    def shows(self, kind: Kind) -> bool:
+    def shows(self, kind: EventKind) -> bool:
         """Whether events of a kind that isn't stored are for this stream."""
         return self.follow or kind.shown is not Shown.FOLLOWERS
 

@@ -6,7 +6,7 @@ from wd_client import errors as client_errors
 
 from clients.write_kinds import ROOT, WRITTEN
 from wd_server.events import encoding, event, kinds
-from wd_server.events.kinds import EVENTS, Kind
+from wd_server.events.kinds import EVENTS, EventKind
 from wd_server.events.meanings import MEANINGS
 from wd_server.events.schema import codes
 
@@ -25,14 +25,14 @@ def test_each_kind_has_a_row_of_its_own() -> None:
 
 
 @each_kind
-def test_what_is_counted_is_stored_and_what_is_stored_has_an_id(kind: Kind) -> None:
+def test_what_is_counted_is_stored_and_what_is_stored_has_an_id(kind: EventKind) -> None:
     assert kind.has_id or not kind.stored
     assert kind.stored or not kind.counted
     assert kind.scope == "wallet" or not kind.has_id
 
 
 @each_kind
-def test_each_field_has_a_meaning_and_a_counted_event_its_number(kind: Kind) -> None:
+def test_each_field_has_a_meaning_and_a_counted_event_its_number(kind: EventKind) -> None:
     fields = {each.encode_name for each in msgspec.structs.fields(kind.data)}
     assert fields == set(MEANINGS[kind.data.__name__])
     assert ("number" in fields) == kind.counted
