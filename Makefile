@@ -53,7 +53,8 @@ format: $(VENV)/.test ## rewrite the code as `make check` wants it
 bench: $(VENV)/.bench ## measurements, one after the other, into bench/RESULTS.md
 	@$(BIN)/python -m bench $(ARGS)
 
-docs: $(VENV)/.run ## what is written from code: requests, settings, events, conf/env.example, the dashboard
+docs: $(VENV)/.run ## what is written from code: pages of docs/, clients' types, conf/env.example, the dashboard
+	@$(BIN)/python clients/write_kinds.py
 	@$(BIN)/python -c 'from handlers import requests_page; print(requests_page.page(), end="")' >docs/requests.md
 	@$(BIN)/python -c 'from handlers import events_page; print(events_page.page(), end="")' >docs/events.md
 	@$(BIN)/python -c 'from wd_server.config import settings; print(settings.page(), end="")' >docs/settings.md

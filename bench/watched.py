@@ -24,7 +24,7 @@ from wd_server import logs
 from wd_server.app import App
 from wd_server.chain.turns import Tenant
 from wd_server.config.settings import Settings
-from wd_server.events import event, sse
+from wd_server.events import kinds, sse
 from wd_server.journal.base import Journal, NewEntry
 from wd_server.server import Server
 from wd_server.streaming.channel import Channel
@@ -34,8 +34,8 @@ from wd_server.sync.sessions import Sessions
 # Seconds between two looks at the clock: as fine as the loop's timers are.
 SAMPLE_SECONDS = 0.001
 
-_ENVELOPE = len(sse.frame(event.TRADE, b"", "1882685741609896-1234"))
-ENTRY = NewEntry(event.TRADE, wire.payload(wire.EVENT_BYTES - _ENVELOPE))
+_ENVELOPE = len(sse.frame(kinds.TRADE, b"", "1882685741609896-1234"))
+ENTRY = NewEntry(kinds.TRADE, wire.payload(wire.EVENT_BYTES - _ENVELOPE))
 
 
 class OthersAnalysed:

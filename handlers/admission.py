@@ -24,8 +24,8 @@ from wd_server.errors import (
     StreamingDisabled,
     WalletDoctorError,
 )
-from wd_server.events import event
-from wd_server.journal.base import EventId
+from wd_server.events import encoding
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.streaming.connection import Connection
 from wd_server.streaming.demand import StreamRequest
@@ -185,7 +185,7 @@ class StreamingHandler(GuardedHandler):
         self.set_status(200)
         for name, value in _STREAM_HEADERS.items():
             self.set_header(name, value)
-        self.finish(event.error_frame(error, int(self.services.clock())))
+        self.finish(encoding.error_frame(error, int(self.services.clock())))
 
     def _takes_as_event(self, error: WalletDoctorError) -> bool:
         if self.request.method != "GET":

@@ -12,6 +12,7 @@ from handlers.endpoints import JSON
 from handlers.openapi import ABOUT
 from wd_server import __version__
 from wd_server.events import schema as reference
+from wd_server.events.kinds import EVENTS, EventKind
 
 PREFIX: Final = "#/components/schemas/"
 
@@ -27,7 +28,7 @@ class IdLine(Struct):
 
 @cache
 def document() -> AsyncApi:
-    names = [each.name for each in reference.EVENTS]
+    names = [each.name for each in EVENTS]
     messages = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
     return AsyncApi(
         asyncapi="3.0.0",
@@ -60,13 +61,13 @@ def document() -> AsyncApi:
             for channel in ("wallet", "several")
         },
         components={
-            "messages": {each.name: _message(each) for each in reference.EVENTS},
+            "messages": {each.name: _message(each) for each in EVENTS},
             "schemas": reference.components(PREFIX),
         },
     )
 
 
-def _message(each: reference.Described) -> dict[str, Any]:
+def _message(each: EventKind) -> dict[str, Any]:
     message: dict[str, Any] = {
         "name": each.name,
         "title": each.name,

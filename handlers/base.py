@@ -26,7 +26,7 @@ from wd_server.access.windows import UNLIMITED, Usage
 from wd_server.chain.deliveries import Deliveries
 from wd_server.config.settings import Settings
 from wd_server.errors import ForbiddenWallet, InternalError, WalletDoctorError
-from wd_server.events import event
+from wd_server.events import encoding
 from wd_server.health_document import HealthDocument
 from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
@@ -121,7 +121,7 @@ class BaseHandler(RequestHandler):
     def send_json(self, value: Struct, status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", JSON)
-        self.finish(event.encode(value))
+        self.finish(encoding.encode(value))
 
     def options(self, *_: str) -> None:
         self.set_status(204)
@@ -275,7 +275,7 @@ def refusal(status: int, now: int) -> bytes:
 
 
 def _problem(status: int, code: str, detail: str) -> bytes:
-    return event.encode(
+    return encoding.encode(
         Problem(
             type="about:blank",
             title=HTTPStatus(status).phrase,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from handlers import openapi
 from handlers.answers import OpenApi
-from wd_server.events import schema as reference
+from wd_server.events.kinds import EVENTS
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8882; }
@@ -68,12 +68,12 @@ def _body(document: OpenApi) -> Iterator[str]:
         for method, operation in methods.items():
             yield from _request(method, path, operation)
     yield '<h2 id="events">Events</h2>'
-    for each in reference.EVENTS:
+    for each in EVENTS:
         told = " It has an id." if each.has_id else ""
         yield f"<h3><code>{each.name}</code></h3><p>{_text(each.about)}{told}</p>"
         yield from _fields(schemas[each.component])
     yield '<h2 id="data">Data</h2>'
-    events = {"StreamEvent", *(each.component for each in reference.EVENTS)}
+    events = {"StreamEvent", *(each.component for each in EVENTS)}
     for name, schema in schemas.items():
         if name not in events:
             yield f"<h3><code>{escape(name)}</code></h3>"

@@ -27,7 +27,7 @@ from handlers.parameters import (
     Parameter,
     TokenRequest,
 )
-from wd_server.events import schema as reference
+from wd_server.events.kinds import EVENTS
 from wd_server.health_document import HealthDocument
 from wd_server.sync.report import WalletReport
 
@@ -110,7 +110,7 @@ class Endpoint(NamedTuple):
 
 _STREAM: Final = {
     200: Answer(
-        f"Server-sent events: {', '.join(f'`{each.name}`' for each in reference.EVENTS)}. The data "
+        f"Server-sent events: {', '.join(f'`{each.name}`' for each in EVENTS)}. The data "
         "of each is a line of JSON.",
         {"text/event-stream": StreamEvent},
         {"X-Stream-ID": "Names the stream."},

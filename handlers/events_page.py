@@ -5,6 +5,7 @@ from typing import Any
 
 from handlers.docs_page import type_of
 from wd_server.events import schema as reference
+from wd_server.events.kinds import EVENTS
 
 _HEAD = """\
 # Events
@@ -12,7 +13,10 @@ _HEAD = """\
 Every event of a [stream](streams.md), field by field. New fields and new events may come: ignore
 what you don't know. A running server has the same as JSON Schema at `/asyncapi.json`.
 
-Written from `wd_server/streaming` by `make docs`.
+An event with an id is [stored](resuming.md) before it is sent, and moves your position. One that is
+counted has a `number`, and the digest of a `complete` proves that you have it.
+
+Written from `wd_server/events` by `make docs`.
 """
 
 
@@ -23,12 +27,18 @@ def page() -> str:
 
 def _lines(schemas: Mapping[str, Any]) -> Iterator[str]:
     yield _HEAD
-    for each in reference.EVENTS:
+    yield "| event | id | counted | shown | meaning |\n|---|---|---|---|---|"
+    for each in EVENTS:
+        marks = ("yes" if mark else "" for mark in (each.has_id, each.counted))
+        cells = (f"[`{each.name}`](#{each.name})", *marks, each.shown.value, each.about)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    for each in EVENTS:
         yield f"## {each.name}\n"
         yield each.about + (" It has an id.\n" if each.has_id else "\n")
         yield from _fields(schemas[each.component])
     yield "## What is in them\n"
-    events = {each.component for each in reference.EVENTS}
+    events = {each.component for each in EVENTS}
     for name, schema in schemas.items():
         if name not in events:
             yield f"### {name}\n"

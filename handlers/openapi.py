@@ -22,6 +22,7 @@ from handlers.endpoints import (
 from handlers.parameters import Parameter
 from wd_server import __version__
 from wd_server.events import schema as reference
+from wd_server.events.kinds import EVENTS, EventKind
 
 PREFIX: Final = "#/components/schemas/"
 ABOUT: Final = (
@@ -142,12 +143,12 @@ def _schemas() -> Document:
     found = reference.components(PREFIX, StreamEvent, *structs())
     lines = found.pop(StreamEvent.__name__)
     return {
-        StreamEvent.__name__: {"oneOf": [_lines(each, lines) for each in reference.EVENTS]},
+        StreamEvent.__name__: {"oneOf": [_lines(each, lines) for each in EVENTS]},
         **found,
     }
 
 
-def _lines(each: reference.Described, lines: Mapping[str, Any]) -> Document:
+def _lines(each: EventKind, lines: Mapping[str, Any]) -> Document:
     """The schema of `StreamEvent`, for one event."""
     inner = lines["properties"]
     data = {**inner["data"], "contentSchema": {"$ref": PREFIX + each.component}}

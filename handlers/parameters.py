@@ -26,7 +26,7 @@ from handlers.values import (
 from wd_server.access.tokens import STREAMS_MAX
 from wd_server.access.tokens import WALLETS_MAX as TOKEN_WALLETS_MAX
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.bundle_id import WALLETS_MAX
 from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View

@@ -2,7 +2,7 @@
 
 from handlers.admission import StreamingHandler
 from handlers.parameters import ADDRESS, ERRORS, POSITION, last_id, stream_query
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
 
 

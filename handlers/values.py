@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 from msgspec import Meta
 
 from wd_server.errors import InvalidParameter, InvalidWallet
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.trading.wallet import WalletAddress
 
 T_co = TypeVar("T_co", covariant=True)

@@ -10,8 +10,9 @@ from handlers.answers import TradePage
 from handlers.base import GuardedHandler
 from handlers.parameters import ADDRESS, page_query
 from wd_server.errors import UnknownWallet
-from wd_server.events import event
-from wd_server.journal.base import Entry, EventId, Head
+from wd_server.events import kinds
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Head
 from wd_server.sync.checkpoint import retracted_in
 from wd_server.trading.trade import Trade
 
@@ -64,12 +65,12 @@ class TradesHandler(GuardedHandler):
         trades = [
             msgspec.Raw(entry.payload)
             for entry in read
-            if entry.kind == event.TRADE and entry.seq not in gone
+            if entry.kind == kinds.TRADE and entry.seq not in gone
         ]
         retracted = [
             _retracted.decode(entry.payload).signature
             for entry in read
-            if entry.kind == event.RETRACT
+            if entry.kind == kinds.RETRACT
         ]
         more = position < head.seq
         following = str(EventId(head.epoch, position)) if more else None

@@ -12,6 +12,7 @@ from jsonschema_rs import Draft202012Validator
 
 from tests.chunks import Chunks
 from wd_server.events import schema as reference
+from wd_server.events.kinds import BY_NAME
 
 # Seconds without a byte after which a stream that should go on is taken for stuck, and without an
 # event that tells anything.
@@ -157,7 +158,7 @@ def read_event(block: bytes) -> Event:
 def check(name: str, data: Any, *, has_id: bool) -> None:
     """Raises ValidationError for data that isn't as described, or has what isn't described."""
     _validator(name).validate(data)
-    assert has_id == (name in reference.WITH_ID), name
+    assert has_id == BY_NAME[name].has_id, name
 
 
 @cache

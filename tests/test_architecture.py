@@ -45,8 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "access": SHARED | {"trading"},
     # The seam: what a backend offers, the backends, and the one place that chooses.
     "backend": SHARED | CONTRACTS,
-    "embedded": SHARED | CONTRACTS | {"backend"},
-    "redis": SHARED | CONTRACTS | {"backend"},
+    "embedded": SHARED | CONTRACTS | {"backend", "events"},
+    "redis": SHARED | CONTRACTS | {"backend", "events"},
     "backend_choice": SHARED | BACKENDS | {"backend"},
     "keys_cli": SHARED | {"access", "backend", "backend_choice"},
     "health_document": set(),

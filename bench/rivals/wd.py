@@ -16,7 +16,7 @@ from wd_server import logs
 from wd_server.app import App
 from wd_server.chain.turns import Tenant
 from wd_server.config.settings import Settings
-from wd_server.events import event, sse
+from wd_server.events import kinds, sse
 from wd_server.journal.base import NewEntry
 from wd_server.server import Server
 from wd_server.streaming.channel import Channel
@@ -62,8 +62,8 @@ async def serve() -> None:
 
 
 def _entry(epoch: int, seq: int) -> NewEntry:
-    around = len(sse.frame(event.TRADE, b"", f"{epoch}-{seq}"))
-    return NewEntry(event.TRADE, wire.payload(wire.EVENT_BYTES - around))
+    around = len(sse.frame(kinds.TRADE, b"", f"{epoch}-{seq}"))
+    return NewEntry(kinds.TRADE, wire.payload(wire.EVENT_BYTES - around))
 
 
 async def _visited(registry: StreamRegistry) -> None:

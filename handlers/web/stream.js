@@ -5,8 +5,12 @@
 // next one is opened here, with the position as `last_event_id`.
 
 import { Refusal } from "./access.js";
+import { HAS_ID } from "./kinds.js";
 
 /** @typedef {import("./access.js").Access} Access */
+/** @typedef {import("./kinds.js").ByeReason} ByeReason */
+/** @typedef {import("./kinds.js").Code} Code */
+/** @typedef {import("./kinds.js").Kind} Kind */
 /** What the connection is doing. `until` is Date.now() of the next attempt; `shared`: another tab
  * holds it.
  * @typedef {(
@@ -15,14 +19,12 @@ import { Refusal } from "./access.js";
  *   {kind: "locked", why: string} | {kind: "closed", why: string, code: string}
  * ) & {shared?: boolean}} State */
 /** An event of the contract. `id` null: it moves no position.
- * @typedef {{name: string, id: string | null, data: any}} StreamEvent */
+ * @typedef {{name: Kind, id: string | null, data: any}} StreamEvent */
 /** @typedef {{
  *   address: string, access: Access, position: () => string | null,
  *   onEvent: (event: StreamEvent) => void, onState: (state: State) => void,
  * }} Options */
 
-const WITH_ID = ["trade", "trades", "complete", "retract"];
-const WITHOUT_ID = ["connected", "preview", "progress", "summary", "heartbeat", "gap", "bye"];
 // Trades an event: parsing a hundred takes about a millisecond.
 const BATCH = 100;
 // How long the first event may take. A server that answers at all sends it at once.
@@ -35,19 +37,25 @@ const BACKOFF_LEAST_MS = 1_000;
 const BACKOFF_MOST_MS = 30_000;
 
 // Coming back is of no use until somebody does something.
-const HOPELESS = new Set([
-  ...["INVALID_WALLET", "INVALID_PARAMETER", "UPSTREAM_QUOTA", "UPSTREAM_REJECTED"],
-]);
-const NEEDS_KEY = new Set(["AUTH_REQUIRED", "INVALID_KEY", "FORBIDDEN_WALLET"]);
-/** @type {Record<string, string>} */
+/** @type {Set<string>} */
+const HOPELESS = new Set(
+  /** @satisfies {Code[]} */ ([
+    "INVALID_WALLET",
+    "INVALID_PARAMETER",
+    "UPSTREAM_QUOTA",
+    "UPSTREAM_REJECTED",
+  ]),
+);
+/** @type {Set<string>} */
+const NEEDS_KEY = new Set(
+  /** @satisfies {Code[]} */ (["AUTH_REQUIRED", "INVALID_KEY", "FORBIDDEN_WALLET"]),
+);
+/** @type {Record<ByeReason, string>} */
 const BYE = {
   shutdown: "The server restarts.",
   lifetime: "The server ends each connection after a while.",
   slow: "This page took the data too slowly.",
   token_expired: "The token ended.",
-};
-/** @type {Record<string, string>} */
-const FINAL_BYE = {
   revoked: "The key was revoked.",
   closed_by_owner: "The owner of the key closed this stream.",
 };
@@ -101,7 +109,7 @@ export class Stream {
   #listen(source) {
     this.#source = source;
     const { onEvent } = this.#options;
-    /** @param {string} name @param {boolean} hasId */
+    /** @param {Kind} name @param {boolean} hasId */
     const pass = (name, hasId) =>
       source.addEventListener(name, (event) => {
         if (source !== this.#source) return;
@@ -111,8 +119,9 @@ export class Stream {
         if (name === "connected") this.#connected(data);
         if (name === "bye") this.#sentAway(data);
       });
-    for (const name of WITH_ID) pass(name, true);
-    for (const name of WITHOUT_ID) pass(name, false);
+    for (const [name, hasId] of /** @type {[Kind, boolean][]} */ (Object.entries(HAS_ID))) {
+      if (name !== "error") pass(name, hasId); // also what the browser calls a broken connection
+    }
     source.addEventListener("error", (event) => {
       if (source !== this.#source) return;
       if (!(event instanceof MessageEvent)) {
@@ -145,21 +154,23 @@ export class Stream {
     this.#timer = setTimeout(check, silence);
   }
 
-  /** @param {{reason: string, reconnect_after_ms: number}} bye */
+  /** @param {{reason: ByeReason, reconnect_after_ms: number}} bye */
   #sentAway({ reason, reconnect_after_ms: wait }) {
     const { address, access, onState } = this.#options;
-    if (reason in FINAL_BYE) {
-      this.close();
-      if (reason === "revoked") {
+    switch (reason) {
+      case "revoked":
+        this.close();
         access.use(null);
-        onState({ kind: "locked", why: FINAL_BYE.revoked });
-      } else {
-        onState({ kind: "closed", why: FINAL_BYE[reason], code: reason });
-      }
-      return;
+        onState({ kind: "locked", why: BYE[reason] });
+        break;
+      case "closed_by_owner":
+        this.close();
+        onState({ kind: "closed", why: BYE[reason], code: reason });
+        break;
+      default:
+        if (reason === "token_expired") access.expired(address);
+        this.#wait(BYE[reason] ?? "The server closed the connection.", wait);
     }
-    if (reason === "token_expired") access.expired(address);
-    this.#wait(BYE[reason] ?? "The server closed the connection.", wait);
   }
 
   /** @param {string} code @param {string} why @param {number | null} retryAfter seconds */

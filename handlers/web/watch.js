@@ -6,11 +6,13 @@ import { Tabs } from "./tabs.js";
 import { Trades } from "./trades.js";
 
 /** @typedef {import("./access.js").Access} Access */
+/** @typedef {import("./kinds.js").GapReason} GapReason */
+/** @typedef {import("./kinds.js").Step} Step */
 /** @typedef {import("./stream.js").State} State */
 /** @typedef {import("./stream.js").StreamEvent} StreamEvent */
 /** @typedef {import("./tabs.js").Message} Message */
 /** @typedef {import("./trades.js").Trade} Trade */
-/** @typedef {{percentage: number, step: string, message: string, signatures_found: number,
+/** @typedef {{percentage: number, step: Step, message: string, signatures_found: number,
  *   transactions_done: number, trades_found: number}} Progress */
 /** Totals as the contract's `summary` has them. @typedef {Record<string, any>} Summary */
 /** @typedef {{trades_found: number, duration: number, summary: Summary, truncated: boolean,
@@ -147,8 +149,10 @@ export class Watch {
         break;
       case "gap":
         this.#forget();
-        this.#notice("warning", GAP[data.reason] ?? GAP.reset);
+        this.#notice("warning", GAP[/** @type {GapReason} */ (data.reason)] ?? GAP.reset);
         break;
+      default:
+        if (id !== null) this.trades.position = id;
     }
     this.#onChange();
   }
@@ -272,7 +276,7 @@ export class Watch {
   }
 }
 
-/** @type {Record<string, string>} */
+/** @type {Record<GapReason, string>} */
 const GAP = {
   unknown_id: "The server didn't know where this page was: it reads the whole history again.",
   expired: "What this page had is no longer stored: it reads the whole history again.",

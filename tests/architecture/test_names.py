@@ -43,7 +43,7 @@ INSTEAD = {
 MEANT = {
     ("audience", "wd_server.access.tokens"): "the claim `aud` of a JWT",
     ("audience", "wd_server.config.settings"): "the claim `aud` of a JWT",
-    ("member", "wd_server.events.event"): "of a JSON object",
+    ("member", "wd_server.events.encoding"): "of a JSON object",
     ("member", "wd_server.events.sse"): "of a JSON object",
     ("member", "wd_server.redis.keys"): "of a sorted set in Redis",
     ("member", "wd_server.redis.shards"): "of a Redis Cluster",

@@ -23,7 +23,7 @@ ENCODING = {
     "wd_server.chain.rpc": "to the upstream",
     "wd_server.chain.websocket": "to the upstream",
     "wd_server.embedded.journal_rows": "to SQLite, as the parameter of a query",
-    "wd_server.events.event": "to clients, into the journal: `entries`; to other nodes: `notices`",
+    "wd_server.events.encoding": "to clients; into the journal: `entries`; to nodes: `notices`",
     "wd_server.events.schema": "to clients, as a description",
     "wd_server.logs": "into the log",
     "wd_server.redis.feed": "to other nodes: `notices`",

@@ -7,15 +7,8 @@ import pytest
 from journals import JournalFactory, Play
 
 from wd_server.errors import StoreUnavailable
-from wd_server.journal.base import (
-    EVENT_ID_PART_MAX,
-    Entry,
-    Head,
-    Journal,
-    Lease,
-    LeaseLost,
-    NewEntry,
-)
+from wd_server.events.ids import EVENT_ID_PART_MAX
+from wd_server.journal.base import Entry, Head, Journal, Lease, LeaseLost, NewEntry
 
 WALLET = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
 OTHER = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"

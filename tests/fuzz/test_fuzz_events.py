@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mutation import JSON
 
 from wd_server.errors import WalletDoctorError
-from wd_server.events import event, sse
+from wd_server.events import encoding, sse
 
 TEXTS = st.text(max_size=60) | st.sampled_from(
     (
@@ -60,7 +60,7 @@ def _received(stream: bytes) -> tuple[list[Received], int | None]:
 
 
 @examples(750)
-@given(TEXTS.filter(bool), st.binary(max_size=60) | JSON.map(event.encode), st.none() | TEXTS)
+@given(TEXTS.filter(bool), st.binary(max_size=60) | JSON.map(encoding.encode), st.none() | TEXTS)
 @example("trade", "\u2028".encode(), None)
 @example("trade", b" leading", "1-1")
 @example("trade", b"", None)
@@ -84,7 +84,7 @@ def test_an_error_is_one_event_whatever_its_sentence_says(
 ) -> None:
     error = WalletDoctorError(message, retry_after=retry_after)
     try:
-        frame = event.error_frame(error, now)
+        frame = encoding.error_frame(error, now)
     except UnicodeEncodeError:
         return
     (received,), retry = _received(frame)
@@ -106,7 +106,7 @@ def test_an_event_that_is_given_a_wallet_and_an_id_keeps_its_data(
     data: dict[str, Any], wallet: str, event_id: str
 ) -> None:
     frame = sse.frame("trade", msgspec.json.encode(data))
-    (received,), _ = _received(sse.identified(event_id, event.named(frame, wallet)))
+    (received,), _ = _received(sse.identified(event_id, encoding.named(frame, wallet)))
     assert (received.name, received.last_event_id) == ("trade", event_id)
     assert json.loads(received.data) == {"wallet": wallet} | data
     assert received.data.startswith(f'{{"wallet":"{wallet}",')
@@ -116,7 +116,7 @@ def test_an_event_that_is_given_a_wallet_and_an_id_keeps_its_data(
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8))
 def test_events_in_a_row_are_so_many_events(pairs: list[tuple[str, str]]) -> None:
     frames = b"".join(
-        event.gap_frame("unknown_id", one, other) + sse.retry(5) for one, other in pairs
+        encoding.gap_frame("unknown_id", one, other) + sse.retry(5) for one, other in pairs
     )
     events, _ = _received(frames)
     assert [

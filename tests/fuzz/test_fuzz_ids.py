@@ -10,7 +10,7 @@ from mutation import mutated
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EVENT_ID_PART_MAX, EventId
+from wd_server.events.ids import EVENT_ID_PART_MAX, EventId
 from wd_server.secret import Secret
 from wd_server.streaming.bundle_id import WALLETS_MAX, Bookmarks, Positions, Seal
 

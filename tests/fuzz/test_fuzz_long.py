@@ -19,8 +19,8 @@ from wd_server.access.addresses import client_address
 from wd_server.access.credentials import presented
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import WalletDoctorError
+from wd_server.events.ids import EventId
 from wd_server.http_reader import Reader, RequestRefused
-from wd_server.journal.base import EventId
 from wd_server.logs import Scrubber
 from wd_server.secret import Secret
 from wd_server.streaming.bundle_id import Bookmarks, Seal

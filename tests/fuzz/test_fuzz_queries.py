@@ -23,7 +23,7 @@ from handlers.parameters import (
     stream_query,
 )
 from wd_server.errors import InvalidParameter, InvalidWallet
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import UnreadableId
 from wd_server.trading.wallet import WalletAddress
 

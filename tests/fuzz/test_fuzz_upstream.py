@@ -30,7 +30,7 @@ from wd_server.chain.payloads import (
 from wd_server.chain.price_sources import Birdeye, DefiLlama, Question
 from wd_server.chain.quotes import PRICE_MAX, _is_sane
 from wd_server.errors import UpstreamError
-from wd_server.events import event
+from wd_server.events import encoding
 from wd_server.sync.book import Book
 from wd_server.trading.programs import SOL
 from wd_tools.simulator.clock import Clock
@@ -127,8 +127,8 @@ def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
     read = book.interpret(transactions, NOW)
     entries = book.record(read, price, {}, float(NOW))
     assert Book.restored(wallet, "fifo", 1, book.checkpoint()) is not None
-    event.encode(book.ledger.summary())
-    event.encode(book.ledger.positions(dict.fromkeys(book.ledger.held(), PRICE_MAX)))
+    encoding.encode(book.ledger.summary())
+    encoding.encode(book.ledger.positions(dict.fromkeys(book.ledger.held(), PRICE_MAX)))
     for entry in entries:
         check_trade(json.loads(entry.payload))
 

@@ -16,7 +16,7 @@ from wire import Answer, exchange
 
 from handlers.answers import Problem
 from handlers.endpoints import ENDPOINTS, JSON, PROBLEM, Endpoint
-from wd_server.events import event
+from wd_server.events import encoding
 
 SECRET = "what Helius sends with a delivery"
 # Statuses of refusals that only a fault inside the server or upstream brings about.
@@ -215,7 +215,7 @@ def test_an_answer_is_its_struct_and_as_it_is_described(
     for answer in ANSWERS[named(endpoint), status](world):
         assert (answer.status, answer.media_type) == (status, JSON)
         # Nothing is lost on the way, so it has the fields of the Struct and no other.
-        assert event.encode(msgspec.json.decode(answer.body, type=struct)) == answer.body
+        assert encoding.encode(msgspec.json.decode(answer.body, type=struct)) == answer.body
         validator(openapi, described, JSON).validate(answer.json())
         fields = FIELDS[struct.__name__].split()
         assert list(answer.json()) in (fields, [each for each in fields if each not in LEFT_OUT])
@@ -228,7 +228,7 @@ def test_a_refusal_is_a_problem_and_as_it_is_described(
     described = openapi["components"]["responses"][str(status)]
     for answer in REFUSED[status](world):
         assert (answer.status, answer.media_type) == (status, PROBLEM)
-        assert event.encode(msgspec.json.decode(answer.body, type=Problem)) == answer.body
+        assert encoding.encode(msgspec.json.decode(answer.body, type=Problem)) == answer.body
         validator(openapi, described, PROBLEM).validate(answer.json())
         assert list(answer.json()) == FIELDS["Problem"].split()
         assert answer.json()["status"] == status

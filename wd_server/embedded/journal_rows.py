@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import msgspec
 
-from wd_server.journal.base import EVENT_ID_PART_MAX, Entry, Head, LeaseLost, NewEntry, next_epoch
+from wd_server.events.ids import EVENT_ID_PART_MAX
+from wd_server.journal.base import Entry, Head, LeaseLost, NewEntry, next_epoch
 from wd_server.journal.integrity import Damaged, check_entry, checksum
 
 # entries.position = wallets.id << SEQ_BITS | seq

@@ -1,22 +1,16 @@
-"""The vocabulary of events: their names, their data, and the one encoder of both.
+"""The data of events, and the words that stand in it.
 
-Shapes and meanings are those of section 2 of the public contract.
+Shapes and meanings are those of section 2 of the public contract. What holds for each kind of event
+stands in kinds.py; an `error` has the codes of errors.py.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Final, Literal
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from wd_server.errors import WalletDoctorError
-from wd_server.events import sse
 from wd_server.trading.summary import Summary
 from wd_server.trading.trade import Trade
-
-TRADE = "trade"
-COMPLETE = "complete"
-RETRACT = "retract"
 
 Step = Literal[
     "initializing",
@@ -29,15 +23,12 @@ Step = Literal[
 GapReason = Literal["unknown_id", "expired", "reset"]
 ByeReason = Literal["shutdown", "lifetime", "token_expired", "revoked", "slow", "closed_by_owner"]
 
-# Seconds after which an EventSource may ask again when the error itself knows no better. Without
-# it a browser comes back every three seconds, however hopeless the request.
-DEFAULT_RETRY_SECONDS = 30
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
+# Fields whose names end so are null where a stream has `skip_pricing`.
+USD_SUFFIX: Final = "_usd"
 
 
 class Event(Struct):
-    """Data of one event; the name on the wire is the class's in snake case."""
+    """Data of one kind of event. A trade and the totals stand in `trading`."""
 
 
 class Connected(Event):
@@ -78,8 +69,8 @@ class Progress(Event):
     timestamp: int
 
 
-class RunMetrics(Struct):
-    """What the analysis cost: counts, and seconds for the whole of it."""
+class SyncMetrics(Struct):
+    """What the sync pass read, in counts."""
 
     signatures_found: int
     transactions: int
@@ -88,14 +79,14 @@ class RunMetrics(Struct):
 
 
 class Complete(Event):
-    """`duration` is in seconds, of the run that wrote it. `entries` and `digest` are the count and
-    the hash chain of the `trade` and `retract` entries before it (analysis/proof.py)."""
+    """`duration`: seconds of the sync pass that wrote it. `entries` and `digest` are the count and
+    the hash chain of the counted entries before it (sync/proof.py)."""
 
     status: Literal["complete"]
     trades_found: int
     duration: float
     summary: Summary
-    metrics: RunMetrics
+    metrics: SyncMetrics
     truncated: bool
     timestamp: int
     entries: int
@@ -135,34 +126,3 @@ class Bye(Event):
 
     reason: str
     reconnect_after_ms: int
-
-
-def encode(data: Any) -> bytes:
-    """JSON on one line; Decimals as numbers with all their digits."""
-    return _encoder.encode(data)
-
-
-def frame(event: Event) -> bytes:
-    """An event without an id: it never moves a client's position."""
-    return sse.frame(type(event).__name__.lower(), encode(event))
-
-
-def named(frame: bytes, wallet: str) -> bytes:
-    """The same event, with the wallet it is about in front of its data."""
-    return sse.with_member(frame, b'"wallet":"%b"' % wallet.encode())
-
-
-def error_frame(error: WalletDoctorError, now: int) -> bytes:
-    """The `error` a stream ends with, and how long an EventSource is to wait before it tries
-    again. `now` is unix seconds."""
-    wait = DEFAULT_RETRY_SECONDS if error.retry_after is None else error.retry_after
-    details = ErrorDetails(error.retry_after)
-    return sse.retry(int(wait * 1000)) + frame(Error(error.message, error.code, details, now))
-
-
-def gap_frame(reason: GapReason, from_id: str, to_id: str | None) -> bytes:
-    return frame(Gap(reason, from_id, to_id))
-
-
-def summary_frame(summary: Summary) -> bytes:
-    return sse.frame("summary", encode(summary))

@@ -103,7 +103,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "digest": "The end of a hash chain over exactly these, in hex, to prove that none is "
         "missing or altered.",
     },
-    "RunMetrics": {
+    "SyncMetrics": {
         "signatures_found": "Transactions listed.",
         "transactions": "Transactions read.",
         "failed_transactions": "Those that failed on the chain; they are no trades.",

@@ -1,123 +1,36 @@
-"""What is said of the events to those who read them: each one's purpose, each field's meaning, and
-all of it as JSON Schema, made from the Structs that are sent."""
+"""What is said of the events to those who read them, as JSON Schema: made from the Structs that are
+sent, the table of kinds, and the meaning of each field."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import Struct
 
 from wd_server.errors import WalletDoctorError
 from wd_server.events import event
+from wd_server.events.kinds import BY_NAME, EVENTS, EventKind
 from wd_server.events.meanings import MEANINGS
-from wd_server.trading.summary import Summary
-from wd_server.trading.trade import Trade
 
 Schema = dict[str, Any]
 
-# Events that are entries of the journal, and those that are about the connection.
-WITH_ID: Final = frozenset({"trade", "trades", "complete", "retract"})
-OF_CONNECTION: Final = frozenset({"connected", "heartbeat", "bye"})
-
-
-class Described(NamedTuple):
-    name: str
-    data: type[Struct]
-    about: str
-
-    @property
-    def has_id(self) -> bool:
-        return self.name in WITH_ID
-
-    @property
-    def names_wallet(self) -> bool:
-        """Where there are several."""
-        return self.name not in OF_CONNECTION
-
-    @property
-    def component(self) -> str:
-        """The name of its schema."""
-        return f"{self.name.capitalize()}Event"
-
-
-EVENTS: Final = (
-    Described(
-        "connected",
-        event.Connected,
-        "The stream is open: who it is and how it was taken up.",
-    ),
-    Described(
-        "preview",
-        event.Preview,
-        "Up to 25 of the newest trades, without P&L, while a long history is still being listed. "
-        "It may come twice, the second time with names and prices.",
-    ),
-    Described(
-        "progress",
-        event.Progress,
-        "How far the analysis is; at most four a second.",
-    ),
-    Described(
-        "trade",
-        Trade,
-        "One trade, in the order of the chain and final: its P&L is known.",
-    ),
-    Described(
-        "trades",
-        event.Trades,
-        "A batch of trades, where `batch` was asked for. Its id is the last one's.",
-    ),
-    Described(
-        "summary",
-        Summary,
-        "The wallet's totals after new trades, for who follows; at most one a second.",
-    ),
-    Described(
-        "complete",
-        event.Complete,
-        "The whole history was sent. A stream that doesn't follow ends here.",
-    ),
-    Described(
-        "retract",
-        event.Retract,
-        "A trade left the chain with a fork, or comes again with other numbers: take it back.",
-    ),
-    Described(
-        "heartbeat",
-        event.Heartbeat,
-        "Nothing else was sent for `heartbeat_seconds`.",
-    ),
-    Described(
-        "gap",
-        event.Gap,
-        "What you hold can't be continued: discard it, the whole history follows.",
-    ),
-    Described(
-        "error",
-        event.Error,
-        "Something went wrong; the stream ends. With `retry_after` it is worth coming back.",
-    ),
-    Described(
-        "bye",
-        event.Bye,
-        "You are sent away; the stream ends. A `retry:` line says when to come back.",
-    ),
-)
+# Names that schemas had been published under before their Structs got other ones.
+PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics"}
 
 
 def components(prefix: str, *others: type[Struct]) -> dict[str, Schema]:
     """Schemas by name: those of all events, of what is in them, and of others. `prefix` is where
     references point, as `#/components/schemas/`."""
-    kinds = [each.data for each in EVENTS]
-    _, found = msgspec.json.schema_components([*kinds, *others], ref_template=prefix + "{name}")
+    data = [kind.data for kind in EVENTS]
+    _, found = msgspec.json.schema_components([*data, *others], ref_template=prefix + "{name}")
     schemas: dict[str, Schema] = {name: _explained(name, schema) for name, schema in found.items()}
     schemas["Error"]["properties"]["code"]["enum"] = codes()
     schemas["Bye"]["properties"]["reason"]["enum"] = sorted(get_args(event.ByeReason))
-    for name in ("volume_usd", "realized_pnl_usd", "unmatched_usd"):  # null with `skip_pricing`
-        schemas["Summary"]["properties"][name]["type"] = ["number", "null"]
     inner = _referred(schemas.values(), prefix) | {other.__name__ for other in others}
-    events = {each.component: _of_event(each, schemas[each.data.__name__]) for each in EVENTS}
-    return events | {name: schema for name, schema in schemas.items() if name in inner}
+    events = {kind.component: _of_event(kind, schemas[kind.data.__name__]) for kind in EVENTS}
+    return _published(
+        events | {name: schema for name, schema in schemas.items() if name in inner}, prefix
+    )
 
 
 def codes() -> list[str]:
@@ -134,12 +47,12 @@ def errors() -> Iterator[type[WalletDoctorError]]:
         kinds += kind.__subclasses__()
 
 
-def _of_event(each: Described, schema: Schema) -> Schema:
+def _of_event(kind: EventKind, schema: Schema) -> Schema:
     properties = dict(schema["properties"])
-    if each.names_wallet:
+    if kind.scope == "wallet":
         wallet = {"type": "string", "description": MEANINGS["Event"]["wallet"]}
         properties = {"wallet": wallet, **properties}
-    return {**schema, "title": each.name, "description": each.about, "properties": properties}
+    return {**schema, "title": kind.name, "description": kind.about, "properties": properties}
 
 
 def _explained(name: str, schema: Schema) -> Schema:
@@ -147,7 +60,7 @@ def _explained(name: str, schema: Schema) -> Schema:
     meanings = MEANINGS.get(name, {})
     properties = {
         field: {
-            **_as_sent(inner),
+            **_as_sent(field, inner),
             **({"description": meanings[field]} if field in meanings else {}),
         }
         for field, inner in schema.get("properties", {}).items()
@@ -156,12 +69,13 @@ def _explained(name: str, schema: Schema) -> Schema:
     return {**kept, "properties": properties}
 
 
-def _as_sent(schema: Schema) -> Schema:
-    """Decimals are sent as numbers, and what may be null is one type with null."""
+def _as_sent(field: str, schema: Schema) -> Schema:
+    """Decimals are sent as numbers, what may be null is one type with null, and values in US
+    dollars are null with `skip_pricing`."""
     if schema.get("format") == "decimal":
-        return {"type": "number"}
+        return {"type": ["number", "null"] if field.endswith(event.USD_SUFFIX) else "number"}
     if "anyOf" in schema:
-        inner = [_as_sent(each) for each in schema["anyOf"]]
+        inner = [_as_sent("", each) for each in schema["anyOf"]]
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         if all(each.keys() == {"type"} for each in inner):
             return {"type": [each["type"] for each in inner], **rest}
@@ -176,9 +90,18 @@ def _referred(schemas: Any, prefix: str) -> set[str]:
     return {part.partition('"')[0] for part in parts}
 
 
+def _published(schemas: dict[str, Schema], prefix: str) -> dict[str, Schema]:
+    """Under the names that readers know."""
+    text = msgspec.json.encode(schemas).decode()
+    for name, published in PUBLISHED.items():
+        for key, before in (("$ref", prefix), ("title", "")):
+            text = text.replace(f'"{key}":"{before}{name}"', f'"{key}":"{before}{published}"')
+    found: dict[str, Schema] = msgspec.json.decode(text)
+    return {PUBLISHED.get(name, name): schema for name, schema in found.items()}
+
+
 def validated(name: str) -> Mapping[str, Any]:
     """A schema of its own for the data of an event that allows nothing which isn't described."""
-    each = next(each for each in EVENTS if each.name == name)
     schemas = components("#/$defs/")
     closed = {key: {**schema, "additionalProperties": False} for key, schema in schemas.items()}
-    return {**closed[each.component], "$defs": closed}
+    return {**closed[BY_NAME[name].component], "$defs": closed}

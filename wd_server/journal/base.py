@@ -34,39 +34,16 @@ What a journal promises:
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
-from wd_server.errors import InvalidParameter, WalletDoctorError
+from wd_server.errors import WalletDoctorError
+from wd_server.events.ids import EVENT_ID_PART_MAX
 from wd_server.journal.statistics import JournalStatistics
 
-# Both halves must be exact in a JavaScript number (53 bits), since clients parse them.
-EVENT_ID_PART_MAX = 2**53 - 1
 # The low bits of an epoch tell wallets apart, those above are unix seconds: 51 bits until 2038, 53
 # until 2242.
 RUN_WALLET_BITS = 20
-
-
-class EventId(NamedTuple):
-    """A position in a wallet's journal: everything up to and including `seq` of `epoch`."""
-
-    epoch: int
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.seq}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `<epoch>-<seq>`. Raises InvalidParameter for anything else."""
-        epoch, _, seq = text.partition("-")
-        if all(half.isascii() and half.isdigit() and len(half) <= 16 for half in (epoch, seq)):
-            event_id = cls(int(epoch), int(seq))
-            if max(event_id) <= EVENT_ID_PART_MAX:
-                return event_id
-        raise InvalidParameter(
-            "last_event_id is not an id this server sent: <epoch>-<seq>. Start again without it."
-        )
 
 
 class NewEntry(NamedTuple):

@@ -11,9 +11,9 @@ import msgspec
 import structlog
 
 from wd_server.errors import StoreUnavailable, WrittenByNewer
+from wd_server.events.ids import EventId
 from wd_server.journal.base import (
     Entry,
-    EventId,
     Head,
     JournalSubscription,
     NewEntry,

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from wd_server.errors import StoreUnavailable
-from wd_server.journal.base import EventId, Lease, LeaseLost
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Lease, LeaseLost
 from wd_server.redis import journal_scripts as scripts
 from wd_server.redis.link import RedisLink
 

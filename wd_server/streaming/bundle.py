@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from wd_server.chain.turns import Tenant
 from wd_server.errors import WalletDoctorError
-from wd_server.events import event, sse
-from wd_server.journal.base import EventId
+from wd_server.events import encoding, event, sse
+from wd_server.events.ids import EventId
 from wd_server.streaming.bundle_id import Bookmarks, Positions, Seal
 from wd_server.streaming.channel import PAGE_BYTES, Channel, UnreadableId
 from wd_server.streaming.compression import Frames
@@ -72,8 +72,8 @@ class Subscription:
 
     def fail(self, error: WalletDoctorError) -> None:
         """One wallet's failure ends the whole, so that its silence isn't taken for calm."""
-        frame = event.error_frame(error, self.bundle.owner.now())
-        self.bundle.end_with(error, event.named(frame, self.channel.wallet))
+        frame = encoding.error_frame(error, self.bundle.owner.now())
+        self.bundle.end_with(error, encoding.named(frame, self.channel.wallet))
 
 
 class Bundle(Connection):
@@ -106,7 +106,7 @@ class Bundle(Connection):
     ) -> None:
         super().__init__(stream_id, view, owner, heartbeat_seconds)
         self.subscriptions = [
-            Subscription(self, place, channel, _named(view, channel.wallet))
+            Subscription(self, place, channel, view.named(channel.wallet))
             for place, channel in enumerate(channels)
         ]
         self._positions = Positions(self.wallets, seal)
@@ -153,8 +153,8 @@ class Bundle(Connection):
                 left = bookmarks.position(channel.wallet, channel.epoch)
             gap = channel.gap(left)
             if gap is not None:
-                frame = event.gap_frame(gap, str(left), channel.position)
-                self.greeting += event.named(frame, channel.wallet)
+                frame = encoding.gap_frame(gap, str(left), channel.position)
+                self.greeting += encoding.named(frame, channel.wallet)
                 reason = reason or gap
             elif isinstance(left, EventId):
                 subscription.seq = left.seq
@@ -211,7 +211,7 @@ class Bundle(Connection):
         if frames is subscription.channel.preview:
             self.advance(subscription)
         elif self.state in OPEN and not self.paused and subscription not in self._due:
-            self._put(event.named(frames.plain, subscription.channel.wallet))
+            self._put(encoding.named(frames.plain, subscription.channel.wallet))
             self._plan()
 
     # Its own ways.
@@ -224,10 +224,10 @@ class Bundle(Connection):
         if channel.preview is not subscription.preview:
             subscription.preview = channel.preview
             if channel.preview is not None and subscription.seq == 0:
-                self._put(event.named(channel.preview.plain, channel.wallet))
+                self._put(encoding.named(channel.preview.plain, channel.wallet))
         if channel.percentage > subscription.percentage:
             subscription.percentage = channel.percentage
-            self._put(event.named(channel.progress.plain, channel.wallet))
+            self._put(encoding.named(channel.progress.plain, channel.wallet))
         reach = channel.head if self.view.follow else channel.reach()
         if subscription.seq < reach:
             page = channel.page(subscription.view, subscription.seq, subscription.progressed)
@@ -250,8 +250,8 @@ class Bundle(Connection):
         subscription.epoch, subscription.seq = channel.epoch, 0
         self._positions.move(subscription.place, subscription.epoch, 0)
         if left.epoch:
-            gap = event.gap_frame("reset", str(left), channel.position)
-            self._put(event.named(gap, channel.wallet))
+            gap = encoding.gap_frame("reset", str(left), channel.position)
+            self._put(encoding.named(gap, channel.wallet))
 
     def _put_page(self, subscription: Subscription, page: RenderedPage) -> None:
         places, place, epoch = self._positions, subscription.place, subscription.epoch
@@ -287,7 +287,3 @@ class Bundle(Connection):
         self._reading.clear()
         self._due.clear()
         self._waiting.clear()
-
-
-def _named(view: View, wallet: str) -> NamedView:
-    return NamedView(view.follow, view.batch, view.skip_pricing, view.filter, wallet)

@@ -17,7 +17,7 @@ from hashlib import blake2s
 from typing import NamedTuple, Protocol, Self
 
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EVENT_ID_PART_MAX, EventId
+from wd_server.events.ids import EVENT_ID_PART_MAX, EventId
 
 # By contract.
 WALLETS_MAX = 50

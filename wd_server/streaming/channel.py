@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from msgspec import Struct
+
 from wd_server.chain.turns import Tenant
 from wd_server.errors import InternalError, StoreAway, StoreUnavailable, WalletDoctorError
-from wd_server.events import event
-from wd_server.journal.base import Entry, EventId, Head, Journal, JournalSubscription
+from wd_server.events import encoding, event, kinds
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Head, Journal, JournalSubscription
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.statistics import StreamStatistics
 from wd_server.streaming.view import Progressed, RenderedPage, View
@@ -185,7 +188,7 @@ class Channel:
     @property
     def finished(self) -> bool:
         """The newest entry is a `complete`."""
-        return self.head_kind == event.COMPLETE
+        return self.head_kind == kinds.COMPLETE
 
     def reach(self) -> int:
         """How far a stream may go that ends with a `complete`: one that may still be overtaken
@@ -234,14 +237,13 @@ class Channel:
 
     def on_progress(self, progress: event.Progress) -> None:
         further = progress.percentage > self.percentage
-        self.progress = Frames(event.frame(progress))
+        self.progress = Frames(encoding.frame(progress))
         self.percentage = progress.percentage
         if further:
             self._pump.visit(self._subscribers(), lambda subscriber: subscriber.show_progress())
 
     def on_preview(self, preview: event.Preview) -> None:
-        self.preview = frames = Frames(event.frame(preview))
-        self._pump.visit(self._subscribers(), lambda subscriber: subscriber.show(frames))
+        self.preview = self._show(preview)
 
     def on_summary(self, summary: Summary) -> None:
         """The totals after new trades, for those who saw the trades; the newest of a second."""
@@ -256,10 +258,15 @@ class Channel:
     def _show_summary(self) -> None:
         self._summary_timer = None
         if self._summary is not None:
-            frames = Frames(event.summary_frame(self._summary))
+            self._show(self._summary)
             self._summary, self._summary_at = None, monotonic()
-            followers = [subscriber for subscriber in self._subscribers() if subscriber.view.follow]
-            self._pump.visit(followers, lambda follower: follower.show(frames))
+
+    def _show(self, data: Struct) -> Frames:
+        """Show an event that isn't stored to those whose view has its kind."""
+        frames, kind = Frames(encoding.frame(data)), kinds.BY_DATA[type(data)]
+        shown_to = [each for each in self._subscribers() if each.view.shows(kind)]
+        self._pump.visit(shown_to, lambda subscriber: subscriber.show(frames))
+        return frames
 
     def on_unsettled(self) -> None:
         self.settled = False

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from wd_server import __version__
 from wd_server.chain.turns import SERVER
 from wd_server.errors import WalletDoctorError
-from wd_server.events import event, sse
+from wd_server.events import encoding, event, sse
 from wd_server.streaming.channel import Subscriber, T
 from wd_server.streaming.compression import HEADER, Frames, Gzip
 from wd_server.streaming.framing import LAST_CHUNK, chunk, content
@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol, ABC):
             server=f"wd-server/{__version__}",
             wallets=wallets,
         )
-        return event.frame(connected)
+        return encoding.frame(connected)
 
     # What the loop tells.
 
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def fail(self, error: WalletDoctorError) -> None:
         """Tell the client what went wrong and end."""
-        self.end_with(error, event.error_frame(error, self.owner.now()))
+        self.end_with(error, encoding.error_frame(error, self.owner.now()))
 
     def end_with(self, error: WalletDoctorError, frame: bytes) -> None:
         """End with this frame that tells of the error."""
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def bye(self, reason: CloseReason, reconnect_after_ms: int) -> None:
         """Tell the client why it is sent away and when to come back, and end."""
-        frame = event.frame(event.Bye(reason.value, reconnect_after_ms))
+        frame = encoding.frame(event.Bye(reason.value, reconnect_after_ms))
         self.close(reason, sse.retry(reconnect_after_ms) + frame)
 
     def close(self, reason: CloseReason, last_words: bytes = b"") -> None:

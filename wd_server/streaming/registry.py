@@ -12,8 +12,9 @@ from uuid import UUID
 import structlog
 
 from wd_server.errors import AtCapacity, Draining, WalletDoctorError
-from wd_server.events import event
-from wd_server.journal.base import EventId, Journal
+from wd_server.events import encoding, event
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Journal
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, Subscriber, T, UnreadableId
@@ -183,7 +184,7 @@ class StreamRegistry:
         stream = Stream(self._new_id(), view, channel, self, position, heartbeat_seconds)
         stream.greeting = stream.connected(channel.wallet, left is not None)
         if gap is not None:
-            stream.greeting += event.gap_frame(gap, str(last_event_id), channel.position)
+            stream.greeting += encoding.gap_frame(gap, str(last_event_id), channel.position)
         if last_event_id is not None:
             self.counts.resumes[gap or "resumed"] += 1
         channel.streams.add(stream)
@@ -318,7 +319,7 @@ class StreamRegistry:
     def on_second(self) -> None:
         """A second has passed."""
         self._second = asyncio.get_running_loop().call_later(1, self.on_second)
-        self.heartbeat = Frames(event.frame(event.Heartbeat(self.now())))
+        self.heartbeat = Frames(encoding.frame(event.Heartbeat(self.now())))
         due = self.wheel.turn()
         if due:
             self.visit(due, lambda stream: stream.on_second())

@@ -8,8 +8,8 @@ from the journal again later. So live, replay and slow are the same few lines, `
 import asyncio
 from collections.abc import Sequence
 
-from wd_server.events import event
-from wd_server.journal.base import EventId
+from wd_server.events import encoding
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.compression import Frames
 from wd_server.streaming.connection import OPEN, Connection, StreamOwner
@@ -138,7 +138,7 @@ class Stream(Connection):
         self.epoch, self.seq, self.mark = self.channel.epoch, 0, None
         if not left.epoch:
             return b""
-        return self._private(event.gap_frame("reset", str(left), self.channel.position))
+        return self._private(encoding.gap_frame("reset", str(left), self.channel.position))
 
     def _progress(self) -> bytes:
         self.percentage = self.channel.percentage

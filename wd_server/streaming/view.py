@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from wd_server.events import event, sse
+from wd_server.events import encoding, kinds, sse
+from wd_server.events.event import USD_SUFFIX
+from wd_server.events.kinds import LASTING, EventKind, Shown
 from wd_server.journal.base import Entry, Head
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
-
-# What a stream is shown wherever it stands; a `complete` only in its place.
-KEPT = (event.TRADE, event.RETRACT)
-_USD_FIELDS = ("price_usd", "value_usd", "pnl_usd")
 
 
 class _Mint(Struct, gc=False):
@@ -117,6 +115,14 @@ class View(Struct, frozen=True, cache_hash=True):
     skip_pricing: bool = False
     filter: Filter = NO_FILTER
 
+    def named(self, wallet: str) -> "NamedView":
+        """The same of one wallet among several."""
+        return NamedView(**msgspec.structs.asdict(self), wallet=wallet)
+
+    def shows(self, kind: EventKind) -> bool:
+        """Whether events of a kind that isn't stored are for this stream."""
+        return self.follow or kind.shown is not Shown.FOLLOWERS
+
     def render(
         self,
         epoch: int,
@@ -140,8 +146,8 @@ class View(Struct, frozen=True, cache_hash=True):
         the batches are then."""
         shown = [entry for entry in map(self._show, entries) if entry is not None]
         if not self.follow:
-            shown = [entry for entry in shown if entry.kind in KEPT or entry.seq == head]
-        trades = sum(entry.kind == event.TRADE for entry in shown)
+            shown = [entry for entry in shown if entry.kind in LASTING or entry.seq == head]
+        trades = sum(entry.kind == kinds.TRADE for entry in shown)
         if not self.batch:
             return shown, trades, progressed
         events = list(self._batches(shown, head - finished, progressed, now))
@@ -149,7 +155,7 @@ class View(Struct, frozen=True, cache_hash=True):
         return events, trades, Progressed(batches, progressed.trades + trades)
 
     def _show(self, entry: Entry) -> Entry | None:
-        filtered = entry.kind == event.TRADE and self.filter is not NO_FILTER
+        filtered = entry.kind == kinds.TRADE and self.filter is not NO_FILTER
         if filtered and not self.filter.passes(entry.payload):
             return None
         if self.skip_pricing:
@@ -160,7 +166,7 @@ class View(Struct, frozen=True, cache_hash=True):
         self, shown: Sequence[Entry], last: int, progressed: Progressed, now: int
     ) -> Iterator[Entry]:
         number, total = progressed
-        for is_trade, group in groupby(shown, key=lambda entry: entry.kind == event.TRADE):
+        for is_trade, group in groupby(shown, key=lambda entry: entry.kind == kinds.TRADE):
             if not is_trade:
                 yield from group
                 continue
@@ -176,7 +182,7 @@ class View(Struct, frozen=True, cache_hash=True):
                     b"true" if batch[-1].seq < last else b"false",
                     b'"timestamp":%d' % now,
                 )
-                yield Entry(batch[-1].seq, "trades", data)
+                yield Entry(batch[-1].seq, kinds.TRADES, data)
 
 
 class NamedView(View, frozen=True, cache_hash=True):
@@ -196,7 +202,7 @@ class NamedView(View, frozen=True, cache_hash=True):
     ) -> RenderedPage:
         events, trades, progressed = self._events(entries, head, finished, progressed, now)
         pieces = [
-            Piece(entry.seq, event.named(sse.frame(entry.kind, entry.payload), self.wallet))
+            Piece(entry.seq, encoding.named(sse.frame(entry.kind, entry.payload), self.wallet))
             for entry in events
         ]
         seq = entries[-1].seq
@@ -212,13 +218,13 @@ _any_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 def without_usd(payload: bytes) -> bytes:
     """The same JSON with its USD values set to null and `priced` to false."""
-    return event.encode(_unpriced(_any_decoder.decode(payload)))
+    return encoding.encode(_unpriced(_any_decoder.decode(payload)))
 
 
 def _unpriced(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: None if key.endswith("_usd") else False if key == "priced" else _unpriced(item)
+            key: None if key.endswith(USD_SUFFIX) else False if key == "priced" else _unpriced(item)
             for key, item in value.items()
         }
     if isinstance(value, list):

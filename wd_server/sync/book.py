@@ -20,8 +20,10 @@ from msgspec import Struct
 from wd_server.chain.listing import Cursor, ListedSignature
 from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
-from wd_server.events import event
-from wd_server.journal.base import EventId, NewEntry
+from wd_server.events import encoding, event
+from wd_server.events.ids import EventId
+from wd_server.events.kinds import BY_DATA
+from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.checkpoint import Checkpoint, Counts, UnreadableCheckpoint
 from wd_server.sync.interpreted import (
@@ -31,7 +33,7 @@ from wd_server.sync.interpreted import (
     legs_of,
     mints_in,
 )
-from wd_server.sync.proof import COUNTED, Proof
+from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
 from wd_server.trading.trade import CostBasisMethod, RawTrade, Trade
@@ -155,13 +157,13 @@ class Book:
         """What each transaction meant. `received_at` (unix seconds) dates those without a time."""
         return [interpret_transaction(each, self.wallet, received_at) for each in transactions]
 
-    def entry(self, kind: str, data: event.Event | Trade) -> NewEntry:
+    def entry(self, data: event.Event | Trade) -> NewEntry:
         """The next entry of the journal. Entries are stored in the order in which they are made."""
         self.seq += 1
-        payload = event.encode(data)
-        if kind in COUNTED:
+        kind, payload = BY_DATA[type(data)], encoding.encode(data)
+        if kind.counted:
             self.proof = self.proof.after(EventId(self.epoch, self.seq), payload)
-        return NewEntry(kind, payload)
+        return NewEntry(kind.name, payload)
 
     def record(
         self,
@@ -185,7 +187,7 @@ class Book:
                     entries += self._retract(before)
                 if each.trade is not None and recent.value is not None and outcome is not None:
                     trade = self._trade(each.trade, recent.value, outcome, recent.symbols, now)
-                    entries.append(self.entry(event.TRADE, trade))
+                    entries.append(self.entry(trade))
                     recent.seq = self.seq
             recent.outcome = outcome
             self._count(recent)
@@ -353,7 +355,7 @@ class Book:
         self.retracted.append(recent.seq)
         del self.retracted[:-RETRACTED_MAX]
         retract = event.Retract(recent.transaction.signature, self.proof.entries + 1)
-        return [self.entry(event.RETRACT, retract)]
+        return [self.entry(retract)]
 
     def _trade(
         self,

@@ -4,10 +4,11 @@ import asyncio
 
 import structlog
 
-from wd_server.journal.base import EventId, Head, Journal, Lease, LeaseLost
+from wd_server.events.ids import EventId
+from wd_server.events.kinds import COUNTED
+from wd_server.journal.base import Head, Journal, Lease, LeaseLost
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import UnreadableCheckpoint
-from wd_server.sync.proof import COUNTED
 from wd_server.sync.sources import Sources
 
 # Entries of a journal that is continued; then a new epoch begins, with the newest transactions of

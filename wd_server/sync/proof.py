@@ -1,7 +1,8 @@
 """How a client proves that it has all of a wallet's trades, unaltered and in order. Pure.
 
-`trade` and `retract` events are *counted*: each carries its `number`, dense from 1, and each is a
-link of a hash chain. `complete` carries the count and the end of the chain before it:
+`trade` and `retract` events are *counted*, as the table of kinds says: each carries its `number`,
+dense from 1, and each is a link of a hash chain. `complete` carries the count and the end of the
+chain before it:
 
     d(0) = 32 zero bytes
     d(n) = SHA-256(d(n-1) | id | LF | payload)
@@ -20,11 +21,7 @@ transaction with the entries that led to it.
 from hashlib import sha256
 from typing import NamedTuple, Self
 
-from wd_server.events import event
-from wd_server.journal.base import EventId
-
-# Events that are counted and chained.
-COUNTED = frozenset({event.TRADE, event.RETRACT})
+from wd_server.events.ids import EventId
 
 
 class Proof(NamedTuple):

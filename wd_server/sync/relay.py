@@ -21,7 +21,7 @@ from wd_server.errors import (
     UpstreamUnavailable,
     WalletDoctorError,
 )
-from wd_server.events import event
+from wd_server.events import encoding, event
 from wd_server.journal.base import Journal, Topic
 from wd_server.sync.sync_pass import PassObserver
 from wd_server.trading.summary import Summary
@@ -145,7 +145,7 @@ class Relay:
         self._say(_Wanted(list(tenants)))
 
     def _say(self, notice: _Notice) -> None:
-        self._topic.notify(event.encode(notice))
+        self._topic.notify(encoding.encode(notice))
 
     # What is said on other nodes.
 

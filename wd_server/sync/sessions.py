@@ -26,7 +26,7 @@ from wd_server.errors import (
     WalletDoctorError,
     WrittenByNewer,
 )
-from wd_server.events import event
+from wd_server.events import kinds
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.sync.following import DOUBLINGS_MAX, Following, take
 from wd_server.sync.freshness import Freshness
@@ -357,7 +357,7 @@ class Sessions:
         if new:
             self._fresh.mark(lease.wallet, False)
             self._statistics.pushed += new
-        return sync_pass.known is not None and sync_pass.known.head.kind == event.COMPLETE
+        return sync_pass.known is not None and sync_pass.known.head.kind == kinds.COMPLETE
 
     async def _pass(self, session: WalletSession, lease: Lease) -> bool | None:
         """One pass; whether the journal's newest entry is a `complete` now, None if it failed."""
@@ -382,7 +382,7 @@ class Sessions:
         self._statistics.passed(lease.wallet, sync_pass, head, monotonic() - started)
         session.anew = session.anew + 1 if session.epoch not in (0, head.epoch) else 0
         session.epoch = head.epoch
-        finished = head.kind == event.COMPLETE
+        finished = head.kind == kinds.COMPLETE
         self._fresh.mark(lease.wallet, finished)
         if finished or not (session.others or session.wanted):
             if sync_pass.known is not known or not session.settled or session.wanted:

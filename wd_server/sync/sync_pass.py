@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import AnyTransaction, Transaction
-from wd_server.events import event
+from wd_server.events import event, kinds
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
 from wd_server.sync.comparison import Comparison
@@ -101,7 +101,7 @@ class SyncPass:
                 return await self._read_on(book, steps, close)
         async with aclosing(self._history(known.cursor)) as steps:
             step = await anext(steps)
-            if _is_nothing(step) and (known.head.kind == event.COMPLETE or not close()):
+            if _is_nothing(step) and (known.head.kind == kinds.COMPLETE or not close()):
                 self.known = known
                 return known.head
             book = await self._same_book(known)
@@ -169,7 +169,7 @@ class SyncPass:
             self._say("calculating_pnl", book)
             head = await self._stored()
             self._say("complete", book)
-            if not proved or (head.kind != event.COMPLETE and (self.first or close())):
+            if not proved or (head.kind != kinds.COMPLETE and (self.first or close())):
                 self._entries.append(self._complete(book, sources.clock() - started))
                 book.proved = True
                 await self._store(book)
@@ -343,7 +343,7 @@ class SyncPass:
             trades_found=counts.trades,
             duration=round(duration, 3),
             summary=book.ledger.summary(),
-            metrics=event.RunMetrics(
+            metrics=event.SyncMetrics(
                 signatures_found=self._signatures,
                 transactions=counts.transactions,
                 failed_transactions=counts.failed,
@@ -354,7 +354,7 @@ class SyncPass:
             entries=book.proof.entries,
             digest=book.proof.digest.hex(),
         )
-        return book.entry(event.COMPLETE, complete)
+        return book.entry(complete)
 
     def _say(self, step: event.Step, book: Book) -> None:
         """Tell the progress; of a pass that only looks for news, no more than that it ended."""

@@ -127,6 +127,9 @@ class Continuity:
         """How many of its entries came twice, and how many before it didn't come."""
         numbered = item.number is not None
         before, seq, entries = self.count, self.seq, item.entries
+        if not numbered and not entries:  # a stored event that isn't counted
+            self.seq = max(seq, item.seq)
+            return int(item.seq <= seq), 0
         if numbered and self.numbered is False:  # the journal's older entries have no number
             before = item.ordinal - entries
         self.numbered = numbered
@@ -139,5 +142,5 @@ class Continuity:
     def _chain(self, item: Item, *, is_whole: bool) -> None:
         if item.link is not None and is_whole and self.digest is not None:
             self.digest = item.link.after(self.digest)
-        elif item.name != "complete":
+        elif item.entries:
             self.digest = None

@@ -8,14 +8,14 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from wd_client.chain import ENTRIES, link
+from wd_client import kinds
+from wd_client.chain import link
 from wd_client.frame import END, fields
 
-_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE = b"connected", b"gap", b"complete", b"error", b"bye"
-_TRADE, _TRADES, _RETRACT = b"trade", b"trades", b"retract"
-_WITH_TRADES = frozenset({_TRADE, _TRADES})
-_NUMBERED = _WITH_TRADES | {_RETRACT}
-_STEERING = frozenset({_CONNECTED, _GAP, _COMPLETE, _ERROR, _BYE})
+_WITH_TRADES = frozenset({kinds.TRADE, kinds.TRADES})
+# Those that stand for entries which are counted: one, or the several of a batch.
+_NUMBERED = kinds.COUNTED | {kinds.TRADES}
+_STEERING = frozenset({kinds.CONNECTED, kinds.GAP, kinds.COMPLETE, kinds.ERROR, kinds.BYE})
 # A quote in JSON text is escaped, so no value can look like one of these keys. Eighteen digits are
 # more than any number here has, and few enough to be read at once.
 _EMITTED = re.compile(rb'"emitted_at": *(\d{1,18})')
@@ -154,30 +154,32 @@ def parse_block(data: bytes, frames: Frames) -> Block:
 
 def parse_frame(text: bytes) -> Frame:
     """A frame without the blank line that ends it."""
-    name, event_id, payload, retry = fields(text)
+    encoded, event_id, payload, retry = fields(text)
+    name = encoded.decode(errors="replace")
     if payload is None:
         return Frame(0, 0, None if retry is None else Item("", retry=retry), ())
     moments = tuple(map(float, _EMITTED.findall(payload))) if name in _WITH_TRADES else ()
-    trades = 1 if name == _TRADE else len(moments)
+    trades = 1 if name == kinds.TRADE else len(moments)
     moves = event_id or retry is not None or name in _STEERING
     item = _item(name, event_id or b"", trades, payload, retry) if moves else None
     return Frame(1, trades, item, moments)
 
 
-def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
+def _item(name: str, event_id: bytes, inside: int, payload: bytes, retry: int | None) -> Item:
     epoch, seq, entries, trades = b"", 0, 0, inside
     found = _ID.fullmatch(event_id)
     if found is not None:
-        epoch, seq, entries = found[1], int(found[2]), max(inside, 1)
+        epoch, seq = found[1], int(found[2])
+        entries = max(inside, 1) if name in _NUMBERED or name == kinds.COMPLETE else 0
     elif event_id:
         seq = -1  # an id that is none of ours
-    if event_id and name == _RETRACT:
+    if event_id and name == kinds.RETRACT:
         trades = -1
     number = _number(name, payload) if epoch else None
-    if name == _COMPLETE and number is not None:
+    if name == kinds.COMPLETE and number is not None:
         entries = 0
     return Item(
-        name.decode(errors="replace"),
+        name,
         epoch,
         seq,
         entries,
@@ -185,12 +187,12 @@ def _item(name: bytes, event_id: bytes, inside: int, payload: bytes, retry: int 
         data=payload if name in _STEERING else b"",
         retry=retry,
         number=number,
-        link=Link(event_id, payload) if epoch and name in ENTRIES else None,
+        link=Link(event_id, payload) if epoch and name in kinds.COUNTED else None,
     )
 
 
-def _number(name: bytes, payload: bytes) -> int | None:
-    if name == _COMPLETE:
+def _number(name: str, payload: bytes) -> int | None:
+    if name == kinds.COMPLETE:
         found = _ENTRIES.search(payload)
         return None if found is None else int(found[1])
     numbers = _NUMBER.findall(payload) if name in _NUMBERED else ()
@@ -208,7 +210,9 @@ def _row(items: list[Item]) -> tuple[bytes, int, int, int]:
         last += item.entries
         if item.epoch != epoch or item.ordinal != last or item.seq <= seq:
             return nothing
-        if item.trades != item.entries or item.data or item.retry is not None:
+        if not item.entries or item.trades != item.entries:
+            return nothing
+        if item.data or item.retry is not None:
             return nothing
         seq = item.seq
     return epoch, before, last, seq

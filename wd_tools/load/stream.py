@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 
 import msgspec
 from msgspec import Struct
+from wd_client import kinds
 from wd_client.backoff import LONGEST_SECONDS
 from wd_client.frame import END, EVENT_BYTES, cut
 from wd_client.response import BadResponse, Body, Head, body_of, read_head
@@ -270,17 +271,17 @@ class Stream(asyncio.Protocol):
                 self._steer(item)
 
     def _steer(self, item: Item) -> None:
-        if item.name == "gap":
+        if item.name == kinds.GAP:
             bump(self.context.tally.gaps, _decoded(item.data, _Gap()).reason)
             self.position.gap()
-        elif item.name == "complete":
+        elif item.name == kinds.COMPLETE:
             self._complete(_decoded(item.data, _Complete()))
-        elif item.name == "error":
+        elif item.name == kinds.ERROR:
             error = _decoded(item.data, _Error())
             wait = error.details.retry_after
             self.ending = f"error {error.code}"
             self.retry_ms = None if wait is None else _milliseconds(wait)
-        elif item.name == "bye":
+        elif item.name == kinds.BYE:
             bye = _decoded(item.data, _Bye())
             self.ending = f"bye {bye.reason}"
             if bye.reconnect_after_ms is not None:

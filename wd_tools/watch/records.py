@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
-from wd_client.events import Away, Complete, Event, Gap, Other, Retract, Trade, Trades
+from wd_client import kinds
+from wd_client.events import EVENTS, Away, Complete, Event, Gap, Other, Retract, Trade, Trades
 
 from wd_tools.watch.board import reason
 from wd_tools.watch.figures import is_plain, moment, printable
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_NAMES = {data: name for name, data in EVENTS.items()}
 
 COLUMNS = (
     *("event", "id", "time", "slot", "signature", "action"),
@@ -32,7 +34,7 @@ def as_json(event: Event) -> str:
     if isinstance(event, Away):
         data = {"seconds": round(event.seconds, 3), "reason": reason(event)}
         return _line({"event": "away", "data": data})
-    name = event.name if isinstance(event, Other) else type(event).__name__.lower()
+    name = event.name if isinstance(event, Other) else _NAMES[type(event)]
     identified = {"id": event.id} if event.id is not None else {}
     verified = {"verified": event.verified} if isinstance(event, Complete) else {}
     return _line({"event": name, **identified, **verified, "data": event.data})
@@ -50,16 +52,17 @@ def as_csv(event: Event) -> str:
     if isinstance(event, Trades):
         return "".join(_row(_trade(trade)) for trade in event.trades)
     if isinstance(event, Retract):
-        return _row(("retract", event.id, "", "", event.signature))
+        return _row((kinds.RETRACT, event.id, "", "", event.signature))
     if isinstance(event, Gap):
-        return _row(("gap",))
+        return _row((kinds.GAP,))
     return ""
 
 
 def _trade(trade: Trade) -> Sequence[object]:
     sold, bought = trade.token_in, trade.token_out
     return (
-        *("trade", trade.id, moment(trade.timestamp), trade.slot, trade.signature, trade.action),
+        *(kinds.TRADE, trade.id, moment(trade.timestamp), trade.slot),
+        *(trade.signature, trade.action),
         *(sold.amount, sold.mint, sold.symbol),
         *(bought.amount, bought.mint, bought.symbol),
         *(trade.price_usd, trade.value_usd, trade.value_sol, trade.fee_sol),

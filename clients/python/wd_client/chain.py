@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from wd_client.errors import Mismatch
 
 BEGINNING: Final = bytes(32)
-ENTRIES: Final = frozenset({b"trade", b"retract"})
 
 
 class Bookmark(NamedTuple):

@@ -10,242 +10,62 @@ its type says, because no number stands for "unknown".
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import cache
 from types import UnionType
-from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from wd_client.chain import Bookmark
-from wd_client.errors import BadAnswer, StreamError
+from wd_client.base import Away, Event, Other
+from wd_client.errors import BadAnswer
+from wd_client.kinds import (
+    EVENTS,
+    Bye,
+    Complete,
+    Connected,
+    Error,
+    ErrorDetails,
+    Gap,
+    Heartbeat,
+    Preview,
+    Progress,
+    Retract,
+    Summary,
+    SyncMetrics,
+    Token,
+    Trade,
+    Trades,
+)
+
+__all__ = [
+    "EVENTS",
+    "Away",
+    "Bye",
+    "Complete",
+    "Connected",
+    "Error",
+    "ErrorDetails",
+    "Event",
+    "Gap",
+    "Heartbeat",
+    "Other",
+    "Preview",
+    "Progress",
+    "Retract",
+    "RunMetrics",
+    "Summary",
+    "SyncMetrics",
+    "Token",
+    "Trade",
+    "Trades",
+    "made",
+    "parsed",
+]
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """`id`: the position after this event, for `last_event_id`; most events have none. `bookmark`:
-    the same position with the state of the digest, where the event has an id. `wallet`: which of
-    several it is about."""
-
-    id: str | None = None
-    bookmark: Bookmark | None = None
-    wallet: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    mint: str
-    symbol: str
-    decimals: int
-    amount: Decimal
-    amount_raw: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade(Event):
-    """Final when it comes. One within a batch or a preview has no `id` of its own. `number` counts
-    trades and retracts, from 1 without a hole; older servers send none."""
-
-    signature: str
-    number: int | None = None
-    slot: int
-    timestamp: int
-    action: str
-    token_in: Token
-    token_out: Token
-    price_usd: Decimal | None
-    value_usd: Decimal | None
-    value_sol: Decimal | None
-    fee_sol: Decimal
-    pnl_usd: Decimal | None
-    pnl_sol: Decimal | None
-    cost_basis: str
-    unmatched_amount: Decimal
-    position_amount: Decimal
-    priced: bool
-    dex: str
-    confidence: str
-    commitment: str
-    emitted_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trades(Event):
-    """A batch, where `batch` was asked for."""
-
-    trades: tuple[Trade, ...]
-    batch_num: int
-    total_yielded: int
-    has_more: bool
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connected(Event):
-    stream_id: str
-    timestamp: int
-    resumed: bool
-    heartbeat_seconds: int
-    follow: bool
-    server: str
-    wallets: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview(Event):
-    """The newest trades, without P&L, while a long history is still being listed."""
-
-    trades: tuple[Trade, ...]
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress(Event):
-    message: str
-    percentage: int
-    step: str
-    signatures_found: int
-    transactions_done: int
-    trades_found: int
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary(Event):
-    """Of what is in USD, None with `skip_pricing`."""
-
-    cost_basis: str
-    trades: int
-    buys: int
-    sells: int
-    swaps: int
-    priced_trades: int
-    unpriced_trades: int
-    volume_sol: Decimal
-    volume_usd: Decimal | None
-    realized_pnl_sol: Decimal
-    realized_pnl_usd: Decimal | None
-    fees_sol: Decimal
-    net_pnl_sol: Decimal
-    unmatched_sol: Decimal
-    unmatched_usd: Decimal | None
-    transferred_cost_sol: Decimal
-    tokens_traded: int
-    tokens_sold: int
-    tokens_won: int
-    win_rate: Decimal | None
-    open_positions: int
-    first_trade_at: int | None
-    last_trade_at: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMetrics:
-    signatures_found: int
-    transactions: int
-    failed_transactions: int
-    unpriced_trades: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complete(Event):
-    """`duration` is in seconds. `entries` and `digest`: how many trades and retracts came before,
-    and the hash chain over them; older servers send none. `verified`: the client has compared both
-    with what came, from the beginning of the history."""
-
-    status: str
-    trades_found: int
-    duration: float
-    summary: Summary
-    metrics: RunMetrics
-    truncated: bool
-    timestamp: int
-    entries: int | None = None
-    digest: str | None = None
-    verified: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retract(Event):
-    """The trade of this signature left the chain with a fork. `number` as of a trade."""
-
-    signature: str
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat(Event):
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap(Event):
-    """Discard what you hold (of `wallet`, where it is named): the whole history follows. With the
-    reason `mismatch` it was made here: what came was not what the server proves."""
-
-    reason: str
-    from_id: str = field(metadata={"name": "from"})
-    to_id: str | None = field(metadata={"name": "to"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorDetails:
-    retry_after: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error(Event):
-    """What the server says before it ends the stream. `stream` raises it or waits and comes back,
-    and doesn't yield it."""
-
-    error: str
-    code: str
-    details: ErrorDetails
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bye(Event):
-    reason: str
-    reconnect_after_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Other(Event):
-    """An event that this client doesn't know yet."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Away(Event):
-    """Made here, not by the server: the stream ended because of `cause` and is asked for again
-    after `seconds`."""
-
-    seconds: float
-    cause: StreamError
-
-
-EVENTS: Final[Mapping[str, type[Event]]] = {
-    kind.__name__.lower(): kind
-    for kind in (
-        Connected,
-        Preview,
-        Progress,
-        Trade,
-        Trades,
-        Summary,
-        Complete,
-        Retract,
-        Heartbeat,
-        Gap,
-        Error,
-        Bye,
-    )
-}
-
+# Its name until 0.2, for one release more.
+RunMetrics = SyncMetrics
 
 # Fields that this client fills, and no server.
 _OURS = frozenset({"data", "id", "bookmark", "verified"})

@@ -20,7 +20,7 @@ from typing import Any, Literal, ParamSpec
 from urllib.parse import quote, urlencode
 
 from wd_client.backoff import Backoff
-from wd_client.chain import ENTRIES, Bookmark, Chain, chain_at
+from wd_client.chain import Bookmark, Chain, chain_at
 from wd_client.connection import Tls, connect
 from wd_client.errors import Mismatch, SentAway, StreamError, Unreachable, refused
 from wd_client.events import (
@@ -35,6 +35,7 @@ from wd_client.events import (
     parsed,
 )
 from wd_client.frame import Fields
+from wd_client.kinds import COMPLETE, COUNTED
 from wd_client.position import Position
 from wd_client.target import Target, target_of
 from wd_client.version import __version__
@@ -178,9 +179,9 @@ class _Stream:
             return None
         name = frame.name.decode(errors="replace")
         data = parsed(name, frame.data)
-        verified = self._prove(frame, data)
+        verified = self._prove(name, frame, data)
         bookmark = self._bookmark() if event_id else None
-        ours = {"verified": verified} if name == "complete" else {}
+        ours = {"verified": verified} if name == COMPLETE else {}
         event = made(name, data, id=event_id or None, bookmark=bookmark, **ours)
         if isinstance(event, Connected):
             self._backoff.connected(time.monotonic())
@@ -206,13 +207,13 @@ class _Stream:
         self._backoff.succeeded()
         return self._position.take(event_id)
 
-    def _prove(self, frame: Fields, data: Mapping[str, Any]) -> bool:
+    def _prove(self, name: str, frame: Fields, data: Mapping[str, Any]) -> bool:
         """Whether this is a `complete` and everything before it has come. Raises Mismatch."""
         if self._chain is None:
             return False
-        if frame.name in ENTRIES and frame.event_id and frame.data is not None:
+        if name in COUNTED and frame.event_id and frame.data is not None:
             self._chain.add(frame.event_id, frame.data, data.get("number"))
-        if frame.name != b"complete":
+        if name != COMPLETE:
             return False
         proved = self._chain.proves(data.get("entries"), data.get("digest"))
         self._mismatched = self._mismatched and not proved

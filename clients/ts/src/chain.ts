@@ -15,8 +15,6 @@ export interface Bookmark {
   digest: string | null;
 }
 
-export const ENTRIES: ReadonlySet<string> = new Set(["trade", "retract"]);
-
 const BEGINNING = "00".repeat(32);
 const utf8 = new TextEncoder();
 

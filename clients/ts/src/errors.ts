@@ -1,3 +1,5 @@
+import type { Code } from "./kinds.js";
+
 /** What can go wrong with a stream, by what to do about it. */
 export class StreamError extends Error {
   /** Another try may succeed, and the client makes it by itself. */
@@ -74,7 +76,7 @@ export class SentAway extends StreamError {
  * servers say. */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([429, 500, 502, 503, 504]);
 
-const NOT_ALLOWED: ReadonlySet<string> = new Set([
+const NOT_ALLOWED: ReadonlySet<string> = new Set<Code>([
   "AUTH_REQUIRED",
   "INVALID_KEY",
   "TOKEN_EXPIRED",

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff.js";
-import { type Bookmark, Chain, ENTRIES } from "./chain.js";
+import { type Bookmark, Chain } from "./chain.js";
 import {
   BadAnswer,
   Mismatch,
@@ -12,6 +12,7 @@ import {
 } from "./errors.js";
 import type { ErrorData, StreamEvent } from "./events.js";
 import { type Frame, FrameReader } from "./frames.js";
+import { COUNTED } from "./kinds.js";
 import { Position } from "./position.js";
 
 /** Heartbeats that may be missed before a connection counts as dead. They are 20 seconds apart at
@@ -184,7 +185,7 @@ class Visit {
   /** Whether this is a `complete` and everything before it has come. Throws Mismatch. */
   #prove(name: string, id: string | null, payload: string, data: Record<string, unknown>): boolean {
     if (this.#chain === null) return false;
-    if (ENTRIES.has(name) && id) this.#chain.add(id, payload, data["number"]);
+    if (COUNTED.has(name) && id) this.#chain.add(id, payload, data["number"]);
     if (name !== "complete") return false;
     const proved = this.#chain.proves(data["entries"], data["digest"]);
     if (proved) this.#mismatched = false;

@@ -13,7 +13,8 @@ import pytest
 
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import StoreUnavailable
-from wd_server.journal.base import EVENT_ID_PART_MAX, Entry, NewEntry
+from wd_server.events.ids import EVENT_ID_PART_MAX
+from wd_server.journal.base import Entry, NewEntry
 
 NOW = 1_700_000_000.0
 WALLETS = [f"wallet-{number}" for number in range(8)]

@@ -4,7 +4,7 @@ import pytest
 
 from handlers.parameters import ALIASES, ERRORS, last_id, page_query, stream_query
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import UnreadableId
 from wd_server.streaming.view import NO_FILTER, Filter, View
 

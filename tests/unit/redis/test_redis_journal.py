@@ -9,7 +9,8 @@ from linked import LinkedJournal
 from redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 from wd_server.errors import StoreAway, StoreFull, StoreUnavailable
-from wd_server.journal.base import Entry, EventId, Head, Lease, LeaseLost, NewEntry
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Head, Lease, LeaseLost, NewEntry
 from wd_server.redis import journal_scripts as scripts
 from wd_server.redis.journal import RedisJournal
 from wd_server.redis.lane import Script

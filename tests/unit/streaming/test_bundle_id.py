@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from wd_server.access.keys import SigningKeys
 from wd_server.errors import InvalidParameter
-from wd_server.journal.base import EVENT_ID_PART_MAX, EventId, next_epoch
+from wd_server.events.ids import EVENT_ID_PART_MAX, EventId
+from wd_server.journal.base import next_epoch
 from wd_server.secret import Secret
 from wd_server.streaming import bundle_id
 from wd_server.streaming.bundle_id import (

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from test_stream import FOLLOW, Bench, Socket, in_house, settled, until
 
-from wd_server.journal.base import EventId
+from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel
 from wd_server.streaming.stream import Stream
 from wd_server.streaming.view import Progressed, RenderedPage, View

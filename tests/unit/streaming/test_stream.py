@@ -19,7 +19,8 @@ from wd_server.chain.turns import Tenant
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import AtCapacity, Draining, StoreUnavailable, UpstreamUnavailable
 from wd_server.events import event
-from wd_server.journal.base import Entry, EventId, Lease, NewEntry
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Entry, Lease, NewEntry
 from wd_server.streaming import channel as channels
 from wd_server.streaming.channel import Channel, UnreadableId
 from wd_server.streaming.connection import Limits

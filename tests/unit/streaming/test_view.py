@@ -4,6 +4,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wd_server.events.kinds import BY_NAME
 from wd_server.journal.base import Entry
 from wd_server.streaming.view import Filter, Progressed, View, without_usd
 
@@ -125,3 +126,8 @@ def test_views_that_ask_the_same_share_their_bytes() -> None:
     assert View(batch=5) == View(batch=5)
     assert hash(View(filter=Filter(mint="A"))) == hash(View(filter=Filter(mint="A")))
     assert View(batch=5) != View(batch=6)
+
+
+def test_totals_are_for_streams_that_follow_and_a_preview_is_for_all() -> None:
+    assert [view.shows(BY_NAME["summary"]) for view in (View(follow=True), View())] == [True, False]
+    assert [view.shows(BY_NAME["preview"]) for view in (View(follow=True), View())] == [True, True]

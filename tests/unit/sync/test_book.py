@@ -141,7 +141,9 @@ def test_each_trade_has_its_number_and_the_chain_ends_with_the_last() -> None:
 
 def test_a_complete_is_in_no_chain() -> None:
     book = Book(wallet()[0], "fifo", EPOCH)
-    book.entry(event.COMPLETE, event.Heartbeat(1))
+    metrics = event.SyncMetrics(0, 0, 0, 0)
+    summary = book.ledger.summary()
+    book.entry(event.Complete("complete", 0, 0.5, summary, metrics, False, NOW, 0, "00" * 32))
     assert book.proof == (0, bytes(32))
 
 

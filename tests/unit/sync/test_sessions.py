@@ -17,7 +17,7 @@ from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Tenant, Turn
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorError
-from wd_server.events import event
+from wd_server.events import event, kinds
 from wd_server.journal.base import Head, Lease, NewEntry
 from wd_server.sync import checkpoint, following, freshness
 from wd_server.sync import sessions as analysing
@@ -575,7 +575,7 @@ class Taking:
             Recent(InterpretedTransaction(1, str(each), False, interpretation))
             for each in range(unsettled)
         ]
-        self.known = Known(None, Head(1, 1, event.TRADE), book)
+        self.known = Known(None, Head(1, 1, kinds.TRADE), book)
         self.taken: list[object] = []
         self.transactions = 0
 

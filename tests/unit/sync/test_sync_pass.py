@@ -19,8 +19,9 @@ from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Turn
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import UpstreamUnavailable, WrittenByNewer
-from wd_server.events import event
-from wd_server.journal.base import EventId, Head, Lease, LeaseLost
+from wd_server.events import event, kinds
+from wd_server.events.ids import EventId
+from wd_server.journal.base import Head, Lease, LeaseLost
 from wd_server.sync import checkpoint, opening
 from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book
@@ -221,7 +222,7 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
         chain.transactions = whole[:17] + whole[18:]
         head = await journal.head(chain.wallet)
         assert head is not None
-        assert head == (head.epoch, chain.trades() + 1, event.COMPLETE)
+        assert head == (head.epoch, chain.trades() + 1, kinds.COMPLETE)
         assert [log["signature"] for log in logs if "task" in log] == [odd.signature]
 
     on_chain(tmp_path, scene, ahead=ahead)
@@ -322,11 +323,11 @@ def test_a_journal_of_the_release_before_gets_its_proof_and_is_not_begun_anew(
         entries = await journal.read(chain.wallet, first.epoch, 0, 1000, 10**9)
         proof = Proof()
         for entry in entries:
-            if entry.kind == event.TRADE:
+            if entry.kind == kinds.TRADE:
                 proof = proof.after(EventId(first.epoch, entry.seq), entry.payload)
         newest = msgspec.json.decode(entries[-1].payload)
         assert entries[-1].seq > first.seq
-        assert entries[-1].kind == event.COMPLETE
+        assert entries[-1].kind == kinds.COMPLETE
         assert (newest["entries"], newest["digest"]) == (proof.entries, proof.digest.hex())
 
     on_chain(tmp_path, scene)
@@ -438,7 +439,7 @@ def test_a_pass_over_an_older_journal_that_is_cut_leaves_the_proof_to_the_next(
             lambda: False
         )
         newest = (await journal.read(chain.wallet, again.epoch, again.seq - 1, 1, 10**9))[0]
-        assert newest.kind == event.COMPLETE
+        assert newest.kind == kinds.COMPLETE
         assert msgspec.json.decode(newest.payload)["entries"] > 0
 
     def fails(*_: object) -> None:
@@ -457,7 +458,7 @@ def test_a_store_that_numbers_entries_otherwise_costs_the_lease(tmp_path: Path) 
             connection.execute("UPDATE wallets SET head_seq = head_seq + 7")
         book = Book(chain.wallet, "fifo", first.epoch)
         book.seq = first.seq
-        later._entries = [book.entry(event.RETRACT, event.Retract("S", 1))]
+        later._entries = [book.entry(event.Retract("S", 1))]
         later._head = first
         await later._store(book)
         with pytest.raises(LeaseLost):

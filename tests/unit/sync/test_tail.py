@@ -15,8 +15,9 @@ from simulated import simulated
 
 from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import Transaction
-from wd_server.events import event
-from wd_server.journal.base import EventId, NewEntry
+from wd_server.events import kinds
+from wd_server.events.ids import EventId
+from wd_server.journal.base import NewEntry
 from wd_server.sync import book as booking
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import retracted_in
@@ -91,7 +92,7 @@ class Client:
             self.proof = self.proof.after(EventId(RUN, self.seq), payload)
             data = msgspec.json.decode(payload)
             assert data.pop("number") == self.proof.entries
-            if kind == event.RETRACT:
+            if kind == kinds.RETRACT:
                 del self.trades[data["signature"]]
             else:
                 assert data["signature"] not in self.trades
@@ -255,7 +256,7 @@ def _retracted(entries: Sequence[NewEntry]) -> list[str]:
     return [
         msgspec.json.decode(payload)["signature"]
         for kind, payload in entries
-        if kind == event.RETRACT
+        if kind == kinds.RETRACT
     ]
 
 

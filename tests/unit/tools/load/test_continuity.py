@@ -2,7 +2,7 @@ import pytest
 from wd_client.chain import BEGINNING, link
 
 from wd_tools.load.continuity import Breach, Continuity
-from wd_tools.load.frames import Frames, Item, Link, parse_block
+from wd_tools.load.frames import Frames, Item, Link, parse_block, parse_frame
 
 
 def trade(seq: int, epoch: bytes = b"7") -> Item:
@@ -126,6 +126,16 @@ def chained(*items: Item) -> str:
         assert item.link is not None
         digest = link(digest, item.link.event_id, item.link.payload)
     return digest.hex()
+
+
+def test_a_stored_event_that_is_not_counted_moves_the_id_and_nothing_else() -> None:
+    position = Continuity(follow=True)
+    other = parse_frame(b'event: weather\ndata: {"sun":true}\nid: 7-3').item
+    assert other is not None
+    assert not breaches(position, entry(2, 1), other, entry(5, 2))
+    assert (position.last_event_id, position.place) == ("7-5", "7-2")
+    assert position.proves(2, chained(entry(2, 1), entry(5, 2)))
+    assert breaches(position, other) == [("duplicate", 1)]
 
 
 @pytest.mark.parametrize("follow", [True, False])
