@@ -5,9 +5,9 @@ Every page that is read is checked against two facts. Its entries are numbered w
 the position asked for, and each has the checksum that was stored with it. Entries of wd-server
 0.1.0 have none and pass.
 
-A page that fails is never served. The journal gives up the whole run (`discard`), because a client
-couldn't tell which of its entries are true. The wallet's writer then begins a new run from the
-chain, and clients are told by `gap`.
+A page that fails is never served. The journal gives up the whole epoch (`discard`), because a
+client couldn't tell which of its entries are true. The wallet's writer then begins a new epoch from
+the chain, and clients are told by `gap`.
 """
 
 from zlib import crc32

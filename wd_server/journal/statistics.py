@@ -13,7 +13,7 @@ LATENCY_BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 
 @dataclass
 class JournalStatistics:
     """Totals since the start; `queued`, `file_bytes` and `leases` held are now. `bytes` is payload
-    stored, `failures` counts what ended with StoreUnavailable, `damaged` the runs that were given
+    stored, `failures` counts what ended with StoreUnavailable, `damaged` the epochs that were given
     up because what was read wasn't what was stored. `failing`: a write failed, and no probe has
     succeeded since."""
 
