@@ -39,13 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "journal": FLAT | {"chain", "trading"},
     "sync": FLAT | {"chain", "trading", "events", "journal"},
     "streaming": FLAT | {"chain", "trading", "events", "journal"},
-    "access": FLAT | {"trading"} | BACKENDS,
-    "embedded": FLAT | {"access", "chain", "journal"},
-    "redis": FLAT | {"access", "chain", "journal"},
-    "health": FLAT | ROOMS | BACKENDS | {"disk"},
-    "metrics": FLAT | ROOMS | BACKENDS | {"looplag", "process", "health"},
+    "access": FLAT | {"trading"},
+    "backend": FLAT | {"access", "chain", "journal"},
+    "embedded": FLAT | {"access", "backend", "chain", "journal"},
+    "redis": FLAT | {"access", "backend", "chain", "journal"},
+    "backend_choice": FLAT | {"backend"} | BACKENDS,
+    "keys_cli": FLAT | {"access", "backend", "backend_choice"},
+    "health": FLAT | ROOMS | {"backend", "disk"},
+    "metrics": FLAT | ROOMS | {"backend", "looplag", "process", "health"},
     "handlers": FLAT | ROOMS | {"metrics", "http_exchange", "http_reader"},
-    "app": FLAT | ROOMS | BACKENDS | {"handlers", "metrics", "looplag", "disk", "health"},
+    "app": FLAT | ROOMS | {"backend_choice", "handlers", "metrics", "looplag", "disk", "health"},
     "http_reader": set(),
     "http_exchange": {"http_reader"},
     "http1": {"http_exchange", "http_reader"},
@@ -83,7 +86,8 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 # Who may catch everything without raising it again, and why nothing is hidden by it.
 CATCH_ALL = {
-    "wd_server.embedded.threads": "raised again where the read or write is awaited",
+    "wd_server.embedded.database": "raised again where the work is awaited",
+    "wd_server.embedded.journal_writer": "raised again where the write is awaited",
     "wd_server.journal.subscribers": "a subscriber's bug, logged; the append is stored",
     "wd_server.streaming.registry": "a bug met by one stream, logged; that stream is dropped",
     "wd_server.access.session_slots": "a bug met by one stream, logged; the others have to end",
@@ -105,12 +109,12 @@ AWAITED_TASKS = {
 ENVIRONMENT = {
     "wd_server.config.settings": "reads what it is handed",
     "wd_server.cli": "hands it to the settings",
-    "wd_server.access.cli": "hands it to the settings",
+    "wd_server.keys_cli": "hands it to the settings",
     "wd_tools.webhook.cli": "hands it to the settings",
 }
 CALENDAR = {
     "wd_server.app": "hands the clock in",
-    "wd_server.access.cli": "hands the clock in",
+    "wd_server.keys_cli": "hands the clock in",
     "wd_tools.simulator.cli": "hands the clock in",
 }
 # Packages whose names are what others import.

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import pytest
-from journals import JournalFactory, Play
+from backends import Place, Play
 
 from wd_server.errors import StoreUnavailable
 from wd_server.journal.base import (
@@ -571,7 +572,7 @@ def test_watchers_learn_of_a_new_run_with_its_first_append(play: Play) -> None:
 
 
 def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
-    journal_factory: JournalFactory,
+    place: Place,
 ) -> None:
     async def attempts(journal: Journal) -> None:
         for attempt in (
@@ -585,11 +586,12 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
                 await attempt
 
     async def scenario() -> None:
-        journal = journal_factory()
+        backend = place.make(monotonic)
+        journal = backend.journal
         await attempts(journal)
-        await journal.open()
+        await backend.open()
         lease, epoch = await begun(journal)
-        await journal.close()
+        await backend.close()
         await attempts(journal)
         with pytest.raises(StoreUnavailable):
             await journal.append(lease, epoch, trades(1, 1), b"", NOW)
@@ -600,37 +602,21 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
     asyncio.run(scenario())
 
 
-def test_a_journal_opens_once(journal_factory: JournalFactory) -> None:
-    async def scenario() -> None:
-        journal = journal_factory()
-        await journal.open()
-        with pytest.raises(StoreUnavailable):
-            await journal.open()
-        assert await journal.head(WALLET) is None
-        await journal.close()
-        with pytest.raises(StoreUnavailable):
-            await journal.open()
-
-    asyncio.run(scenario())
-
-
 # 6. Closing and coming back
 
 
-def test_close_waits_for_what_was_handed_in_and_twice_is_no_error(
-    journal_factory: JournalFactory, play: Play
-) -> None:
+def test_close_waits_for_what_was_handed_in(place: Place, play: Play) -> None:
     async def first_life() -> None:
-        journal = journal_factory()
-        await journal.open()
+        backend = place.make(monotonic)
+        await backend.open()
+        journal = backend.journal
         lease, epoch = await begun(journal)
         appending = [
             asyncio.ensure_future(journal.append(lease, epoch, trades(n, n), b"%d" % n, NOW))
             for n in range(1, 201)
         ]
         await asyncio.sleep(0)
-        await journal.close()
-        await journal.close()
+        await backend.close()
         assert [(await each).seq for each in appending] == list(range(1, 201))
 
     async def second_life(journal: Journal) -> None:
@@ -767,7 +753,8 @@ def test_statistics_count_what_was_stored_and_read(play: Play) -> None:
         statistics = journal.statistics()
         assert (statistics.appends, statistics.entries, statistics.bytes) == (2, 4, 20)
         assert sum(statistics.append_seconds.counts) == 2
-        assert statistics.reads == sum(statistics.read_seconds.counts) == 2
+        # A backend may look for old journals meanwhile.
+        assert statistics.reads == sum(statistics.read_seconds.counts) >= 2
         assert (statistics.queued, statistics.failures) == (0, 0)
 
     play(scenario)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from journals import KEEP_SECONDS
+from backends import KEEP_SECONDS
 from linked import LinkedJournal
 from redis import Redis
 from redis_server import redis_server
@@ -29,7 +29,7 @@ class Store(NamedTuple):
     """`damage` does one of KINDS to the wallet's current run; `age` takes the checksums away, as
     wd-server 0.1.0 stored entries."""
 
-    journal: Callable[[], Journal]
+    journal: Callable[[], SqliteJournal | LinkedJournal]
     damage: Callable[[str], None]
     age: Callable[[], None]
 

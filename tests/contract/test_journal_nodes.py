@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from journals import JOURNALS, JournalFactory
+from backends import SHARED, Place, opened
 from test_journal import (
     EVERYTHING,
     NOW,
@@ -19,9 +19,6 @@ from test_journal import (
 
 from wd_server.journal.base import Entry, Head, Journal, LeaseLost, NewEntry
 
-SCENARIO_SECONDS = 30
-# Those that several processes may open.
-SHARED = [name for name in JOURNALS if name != "sqlite"]
 pytestmark = pytest.mark.parametrize("_places", SHARED, indirect=True, scope="session")
 # Who watch at once in one test.
 JOINING = 50
@@ -32,19 +29,12 @@ TwoNodes = Callable[[Callable[[Journal, Journal], Awaitable[None]]], None]
 
 
 @pytest.fixture
-def play_two(journal_factory: JournalFactory) -> TwoNodes:
-    """Run a scenario on two open journals of one place."""
+def play_two(place: Place) -> TwoNodes:
+    """Run a scenario on the open journals of two nodes."""
 
     async def life(scenario: Callable[[Journal, Journal], Awaitable[None]]) -> None:
-        first, second = journal_factory(), journal_factory()
-        await first.open()
-        await second.open()
-        try:
-            async with asyncio.timeout(SCENARIO_SECONDS):
-                await scenario(first, second)
-        finally:
-            await first.close()
-            await second.close()
+        async with opened(place) as first, opened(place) as second:
+            await scenario(first.journal, second.journal)
 
     return lambda scenario: asyncio.run(life(scenario))
 
@@ -155,19 +145,20 @@ def test_a_lease_is_refused_to_other_nodes_until_it_is_given_back(play_two: TwoN
     play_two(scenario)
 
 
-def test_the_lease_of_a_node_that_closed_is_free_for_others(play_two: TwoNodes) -> None:
-    async def scenario(here: Journal, there: Journal) -> None:
-        _, epoch = await begun(here)
-        waiting = Ear()
-        there.topic(WALLET, waiting)
-        assert await there.acquire(WALLET) is None
-        await here.close()
-        assert await waiting.until(1) == ["vacant"]
-        lease = await there.acquire(WALLET)
-        assert lease is not None
-        assert (await there.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
+def test_the_lease_of_a_node_that_closed_is_free_for_others(place: Place) -> None:
+    async def scenario() -> None:
+        async with opened(place) as here, opened(place) as there:
+            _, epoch = await begun(here.journal)
+            waiting = Ear()
+            there.journal.topic(WALLET, waiting)
+            assert await there.journal.acquire(WALLET) is None
+            await here.close()
+            assert await waiting.until(1) == ["vacant"]
+            lease = await there.journal.acquire(WALLET)
+            assert lease is not None
+            assert (await there.journal.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
 
-    play_two(scenario)
+    asyncio.run(scenario())
 
 
 def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
