@@ -8,10 +8,11 @@ from time import process_time
 
 from bench.contenders import new_key
 from bench.row import Row, at_most
-from wd_server.access import entrance
 from wd_server.access.authenticator import Authenticator
 from wd_server.access.credentials import Credential, presented
+from wd_server.backend_choice import choose_backend
 from wd_server.config.settings import Settings
+from wd_server.tasks import Tasks
 
 CALLS, ROUNDS = 5_000, 7
 ADDRESS = "192.0.2.1"
@@ -27,7 +28,12 @@ def measure() -> list[Row]:
 
 
 async def _measured(settings: Settings, text: str) -> list[Row]:
-    authenticator = entrance.authenticator(settings, time.time)
+    tasks = Tasks()
+    backend = choose_backend(settings, tasks)
+    authenticator = Authenticator.from_settings(
+        settings, backend.keys, backend.counters, time.time, tasks
+    )
+    await backend.open()
     await authenticator.open()
     try:
         key = presented(x_api_key=[text])
@@ -52,6 +58,7 @@ async def _measured(settings: Settings, text: str) -> list[Row]:
         ]
     finally:
         await authenticator.close()
+        await backend.close()
 
 
 def _check(

@@ -12,7 +12,7 @@ from random import Random
 from statistics import quantiles
 from typing import NamedTuple
 
-from wd_server.redis.leases import DEAD_SECONDS, HEARTBEAT_SECONDS
+from wd_server.redis.membership import DEAD_SECONDS, HEARTBEAT_SECONDS
 from wd_tools.load.pool import ANSWER_SECONDS, DOUBLINGS, JITTER
 from wd_tools.load.stream import RETRY_MS
 

@@ -1,4 +1,5 @@
-"""An authenticator on a store in a folder, an operator's keyring, and a clock that stands still."""
+"""An authenticator on a store in a folder, what an operator has beside it, and a clock that stands
+still."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,14 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wd_server.access import entrance
 from wd_server.access.authenticator import Authenticator
 from wd_server.access.credentials import Credential, presented
 from wd_server.access.keyring import KeyRequest, Keyring
 from wd_server.access.secret_file import signing_keys
-from wd_server.access.store import AccessStore
+from wd_server.access.store import KeyStore
 from wd_server.config.settings import Settings
+from wd_server.embedded.backend import KEYS_FILE
+from wd_server.embedded.counters import LocalCounters
+from wd_server.embedded.keys import SqliteKeyStore
 from wd_server.secret import Secret
+from wd_server.tasks import Tasks
 
 HOME = "192.0.2.1"
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
@@ -43,7 +47,7 @@ class Clock:
 class Setup:
     authenticator: Authenticator
     ring: Keyring
-    store: AccessStore
+    store: KeyStore
     clock: Clock
     monotonic: Clock
 
@@ -61,8 +65,11 @@ async def set_up(folder: Path, **environ: str) -> AsyncIterator[Setup]:
         {"DATA_DIR": str(folder), "API_KEY_REQUIRED": "true"} | environ
     )
     clock, monotonic = Clock(), Clock()
-    authenticator = entrance.authenticator(settings, clock, monotonic=monotonic)
-    store = entrance.store(settings)
+    own, store = (SqliteKeyStore(settings.data_dir / KEYS_FILE) for _ in range(2))
+    authenticator = Authenticator.from_settings(
+        settings, own, LocalCounters(monotonic), clock, Tasks(), monotonic
+    )
+    await own.open()
     await store.open()
     await authenticator.open()
     try:
@@ -71,6 +78,7 @@ async def set_up(folder: Path, **environ: str) -> AsyncIterator[Setup]:
     finally:
         await authenticator.close()
         await authenticator.close()
+        await own.close()
         await store.close()
 
 

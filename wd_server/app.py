@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -28,8 +27,10 @@ from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
 from handlers.wallet import TradesHandler, WalletHandler
 from handlers.webhook import WebhookHandler
-from wd_server.access import entrance, issuers
-from wd_server.chain.budget import Budget, BudgetStore
+from wd_server.access import issuers
+from wd_server.access.authenticator import Authenticator
+from wd_server.backend_choice import choose_backend
+from wd_server.chain.budget import Budget
 from wd_server.chain.deliveries import Deliveries
 from wd_server.chain.history import NOTHING_KNOWN, Fetched
 from wd_server.chain.listing import Cursor
@@ -40,17 +41,11 @@ from wd_server.chain.turns import Turn
 from wd_server.chain.upstream import Upstream
 from wd_server.config.settings import Settings
 from wd_server.disk import PROBE_SECONDS, Disk
-from wd_server.embedded.budget import FILE_NAME, SqliteBudgetStore
-from wd_server.embedded.journal import SqliteJournal
-from wd_server.errors import StoreUnavailable, UpstreamRejected
+from wd_server.errors import UpstreamRejected
 from wd_server.health import Health
-from wd_server.journal.base import Journal
 from wd_server.logs import log_request
 from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
-from wd_server.redis.budget import RedisBudgetStore
-from wd_server.redis.journal import RedisJournal
-from wd_server.redis.keeping import LOOK_SECONDS, KeepingWatch
 from wd_server.streaming.connection import Limits
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.sync.sessions import Sessions
@@ -59,11 +54,8 @@ from wd_server.tasks import Tasks
 
 # Files a process needs besides its streams: journal, upstream, listening, requests under way.
 RESERVED_FILES = 256
-# The line on which nodes tell each other what the webhook brought: no wallet has such an address.
+# The topic on which nodes tell each other what the webhook brought: no wallet has such an address.
 DELIVERIES_TOPIC = "webhook"
-# Seconds between two looks for journals that were not used for JOURNAL_DAYS.
-EXPIRY_SECONDS = 3600
-DAY_SECONDS = 86_400
 
 # Looked through in this order for each request: the one that comes most stands first.
 ROUTES: Final[Sequence[tuple[str, type[RequestHandler]]]] = (
@@ -101,16 +93,17 @@ class App:
         self.settings = settings
         self._examples = examples
         self._tasks = Tasks()
-        self._regular: list[asyncio.Task[None]] = []
-        self._redis = entrance.redis_link(settings, self._tasks)
-        self._keeping = KeepingWatch(self._redis) if self._redis is not None else None
-        self.authenticator = entrance.authenticator(settings, time.time, self._redis, self._tasks)
+        self._probing: asyncio.Task[None] | None = None
+        self.backend = choose_backend(settings, self._tasks)
+        self.journal = self.backend.journal
+        self.authenticator = Authenticator.from_settings(
+            settings, self.backend.keys, self.backend.counters, time.time, self._tasks
+        )
         self._http = upstream_http_client()
         self._upstream = Upstream(settings, self._http, self._tasks)
-        self._budget = self._daily_budget()
+        self._budget = Budget(self._upstream.account, self.backend.budget, tasks=self._tasks)
         quotes = _quotes(settings, self._http)
-        self.journal = self._journal()
-        self.analysis = Sessions(
+        self.sessions = Sessions(
             self._sources(quotes),
             live=self._upstream.live,
             account=self._upstream.account,
@@ -120,57 +113,37 @@ class App:
             tasks=self._tasks,
         )
         self.registry = StreamRegistry(
-            _limits(settings), self.journal, self.analysis, time.time, random.Random(), self._tasks
+            _limits(settings), self.journal, self.sessions, time.time, random.Random(), self._tasks
         )
         self._disk = Disk(settings.data_dir)
         self._health = self._make_health()
         self._loop_lag = LoopLag()
-        self._measured = Measured(
-            registry=self.registry,
-            analysis=self.analysis,
-            upstream=self._upstream,
-            quotes=quotes,
-            journal=self.journal,
-            authenticator=self.authenticator,
-            redis=self._redis,
-            loop_lag=self._loop_lag,
-            tasks=self._tasks,
-            health=self._health,
-        )
+        self._measured = self._make_measured(quotes)
 
     async def open(self) -> None:
         """Raises StoreUnavailable if the journal, the keys or the day's credits can't be opened."""
         self._tasks.watch(asyncio.get_running_loop())
         try:
-            if self._redis is not None:
-                await self._redis.open()
-            if self._keeping is not None:
-                await self._keeping.look()
-            await self.journal.open()
+            await self.backend.open()
             await self.authenticator.open()
             await self._budget.open()
-            await self._upstream.open(self.analysis.following)
+            await self._upstream.open(self.sessions.following)
             deliveries = self._upstream.deliveries
-            deliveries.relay = self.journal.topic(DELIVERIES_TOPIC, _Heard(deliveries)).notify
+            deliveries.relay = self.journal.topic(
+                DELIVERIES_TOPIC, _DeliveryNotices(deliveries)
+            ).notify
         except BaseException:
             await self._close_stores()
             raise
         self._loop_lag.start()
-        self._regular = [self._tasks.every("disk_probe", PROBE_SECONDS, self._probe)]
-        if self._keeping is not None:
-            self._regular.append(
-                self._tasks.every("redis_keeping", LOOK_SECONDS, self._keeping.look_again)
-            )
-        if isinstance(self.journal, SqliteJournal):
-            expire = partial(self._expire_journals, self.journal)
-            self._regular.append(self._tasks.every("journal_expiry", EXPIRY_SECONDS, expire))
+        self._probing = self._tasks.every("disk_probe", PROBE_SECONDS, self._probe)
 
     async def close(self) -> None:
         """Drop what is still open and stop all work; stored events stay."""
         self.registry.close()
-        await self.analysis.close()
+        await self.sessions.close()
         await self._upstream.close()
-        await self._tasks.end(*self._regular)
+        await self._tasks.end(self._probing)
         self._loop_lag.stop()
         await self._close_stores()
         self._http.close()
@@ -178,9 +151,7 @@ class App:
     async def _close_stores(self) -> None:
         await self._budget.close()
         await self.authenticator.close()
-        await self.journal.close()
-        if self._redis is not None:
-            await self._redis.close()
+        await self.backend.close()
         await self._tasks.close()
         self._disk.close()
 
@@ -194,25 +165,24 @@ class App:
             authenticator=self.authenticator,
             upstream=self._upstream,
             budget=self._budget,
-            redis=self._redis,
-            keeping=self._keeping,
+            backend=self.backend,
             disk=self._disk,
             tasks=self._tasks,
         )
 
-    def _journal(self) -> Journal:
-        settings = self.settings
-        if self._redis is None:
-            return SqliteJournal(settings.data_dir / "journal.db")
-        return RedisJournal(self._redis, settings.journal_days * DAY_SECONDS)
-
-    def _daily_budget(self) -> Budget:
-        if self._redis is None:
-            path = self.settings.data_dir / FILE_NAME
-            store: BudgetStore = SqliteBudgetStore(path)
-        else:
-            store = RedisBudgetStore(self._redis)
-        return Budget(self._upstream.account, store, tasks=self._tasks)
+    def _make_measured(self, quotes: Quotes) -> Measured:
+        return Measured(
+            registry=self.registry,
+            sessions=self.sessions,
+            upstream=self._upstream,
+            quotes=quotes,
+            journal=self.journal,
+            authenticator=self.authenticator,
+            backend=self.backend,
+            loop_lag=self._loop_lag,
+            tasks=self._tasks,
+            health=self._health,
+        )
 
     def _sources(self, quotes: Quotes) -> Sources:
         settings, upstream = self.settings, self._upstream
@@ -231,7 +201,7 @@ class App:
         services = Services(
             settings=self.settings,
             journal=self.journal,
-            sessions=self.analysis,
+            sessions=self.sessions,
             registry=self.registry,
             authenticator=self.authenticator,
             deliveries=self._upstream.deliveries,
@@ -261,18 +231,8 @@ class App:
     async def _probe(self) -> None:
         """Find out what can be stored, as much as a store writes at once where one is in doubt."""
         await self._disk.probe(thorough=bool(self._health.failing_stores()))
-        if isinstance(self.journal, SqliteJournal) and not self._disk.failing:
-            with suppress(StoreUnavailable):  # then the journal says so itself
-                await self.journal.probe()
-
-    async def _expire_journals(self, journal: SqliteJournal) -> None:
-        try:
-            before = time.time() - self.settings.journal_days * DAY_SECONDS
-            dropped = await journal.expire(before)
-            if dropped:
-                _log.info("journals expired", wallets=dropped)
-        except StoreUnavailable as error:
-            _log.warning("journals can't be expired", error=error.message)
+        if not self._disk.failing:
+            await self.backend.probe()
 
 
 def _limits(settings: Settings) -> Limits:
@@ -298,7 +258,7 @@ def check_files(settings: Settings) -> None:
     """What the settings name is read, as far as that changes nothing. Raises InvalidSettings."""
     if settings.jwt_keys_file is not None:
         issuers.read(settings.jwt_keys_file)
-    entrance.redis_link(settings)
+    choose_backend(settings, Tasks())
 
 
 class _Application(Application):
@@ -311,14 +271,14 @@ class _Application(Application):
         return super().find_handler(request, **kwargs)
 
 
-class _Heard:
+class _DeliveryNotices:
     """What other nodes say of deliveries."""
 
     def __init__(self, deliveries: Deliveries) -> None:
         self.on_notice = deliveries.hear
 
     def on_vacant(self) -> None:
-        """Nobody has a lease of this line."""
+        """Nobody has a lease of this topic."""
 
 
 class _NoHistory:

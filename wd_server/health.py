@@ -22,13 +22,12 @@ from msgspec import convert
 
 from wd_server import __version__
 from wd_server.access.authenticator import Authenticator
+from wd_server.backend import Backend
 from wd_server.chain.budget import Budget
 from wd_server.chain.upstream import Upstream
 from wd_server.disk import Disk
 from wd_server.health_document import HealthDocument, Helius, Status
 from wd_server.journal.base import Journal
-from wd_server.redis.keeping import Keeping, KeepingWatch
-from wd_server.redis.link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.tasks import Tasks
 
@@ -36,8 +35,7 @@ from wd_server.tasks import Tasks
 @dataclass(frozen=True, slots=True)
 class Health:
     """`started`: monotonic seconds; `has_upstream`: a Solana RPC is configured; `simulated`: it is
-    no real one. `redis` None: everything is stored in DATA_DIR, which `disk` probes. `keeping`:
-    what Redis does with what is stored in it."""
+    no real one; `disk` probes DATA_DIR."""
 
     started: float
     has_upstream: bool
@@ -47,13 +45,12 @@ class Health:
     authenticator: Authenticator
     upstream: Upstream
     budget: Budget
-    redis: RedisLink | None
-    keeping: KeepingWatch | None
+    backend: Backend
     disk: Disk
     tasks: Tasks
 
     def document(self, now: int) -> HealthDocument:
-        streams, kept = self.registry.counts, self._kept()
+        streams = self.registry.counts
         document = {
             "status": self.status(),
             "version": __version__,
@@ -67,19 +64,19 @@ class Health:
             "dependencies": {"helius": self._helius(), "redis": self._redis()},
             "stores": {"failing": self.failing_stores()},
             "tasks": {"failing": list(self.tasks.statistics().failing)},
-            **({} if kept is None else {"redis": kept._asdict()}),
+            **self.backend.health().details,
         }
         return convert(document, HealthDocument)
 
     def status(self) -> Status:
         if self.registry.draining:
             return "draining"
-        failing = set(self.failing_stores())
-        needed = {"journal"} if self.redis is not None else {"journal", "disk"}
-        if failing & needed or self.authenticator.statistics().stale or not self._redis_answers():
+        backend, failing = self.backend.health(), set(self.failing_stores())
+        stale = self.authenticator.statistics().stale
+        if failing & backend.needed or stale or not backend.answers:
             return "unhealthy"
         usable = self._helius() in ("configured", "simulated")
-        well = usable and not failing and not self._tasks_fail() and not self._may_evict()
+        well = usable and not failing and not self._tasks_fail() and not backend.may_evict
         return "healthy" if well else "degraded"
 
     def stores(self) -> dict[str, bool]:
@@ -100,13 +97,6 @@ class Health:
     def _tasks_fail(self) -> bool:
         return bool(self.tasks.statistics().failing)
 
-    def _kept(self) -> Keeping | None:
-        return None if self.keeping is None else self.keeping.latest
-
-    def _may_evict(self) -> bool:
-        kept = self._kept()
-        return kept is not None and kept.may_evict
-
     def _helius(self) -> Helius:
         if not self.has_upstream:
             return "missing"
@@ -116,10 +106,7 @@ class Health:
         return "simulated" if self.simulated else "configured"
 
     def _redis(self) -> Literal["configured", "embedded", "unavailable"]:
-        if self.redis is None:
-            return "embedded"
-        usable = self._redis_answers() and not self.authenticator.statistics().stale
-        return "configured" if usable else "unavailable"
-
-    def _redis_answers(self) -> bool:
-        return self.redis is None or self.redis.available
+        word = self.backend.health().redis
+        if word == "configured" and self.authenticator.statistics().stale:
+            return "unavailable"
+        return word

@@ -1,4 +1,5 @@
-"""Every metric's name, and the Prometheus text made of what the rooms count.
+"""Every metric's name, but for those of a backend, and the Prometheus text made of what the rooms
+count.
 
 Nothing is counted here: each scrape reads the rooms' `statistics()`. Labels take their values from
 closed vocabularies, never from a wallet, a key or a stream.
@@ -18,13 +19,13 @@ from prometheus_client.registry import Collector
 
 from wd_server import __version__, process
 from wd_server.access.authenticator import Authenticator
+from wd_server.backend import Backend, Figure
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.upstream import Upstream
 from wd_server.health import Health
 from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
-from wd_server.redis.link import RedisLink
 from wd_server.streaming.registry import StreamRegistry
 from wd_server.sync.sessions import Sessions
 from wd_server.tasks import Tasks
@@ -40,12 +41,12 @@ class Measured:
     """What there is to read."""
 
     registry: StreamRegistry
-    analysis: Sessions
+    sessions: Sessions
     upstream: Upstream
     quotes: Quotes
     journal: Journal
     authenticator: Authenticator
-    redis: RedisLink | None
+    backend: Backend
     loop_lag: LoopLag
     tasks: Tasks
     health: Health
@@ -69,11 +70,10 @@ class _Reading(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._streams()
         yield from self._chain()
-        yield from self._analysis()
+        yield from self._sessions()
         yield from self._journal()
         yield from self._access()
-        if self._measured.redis is not None:
-            yield from _redis(self._measured.redis)
+        yield from map(_figure, self._measured.backend.figures())
         lag = self._measured.loop_lag.histogram
         yield _histogram("event_loop_lag_seconds", "How late the loop ran a timer.", lag)
         yield from self._tasks()
@@ -155,17 +155,17 @@ class _Reading(Collector):
         yield _gauge("webhook_waiting", "Deliveries stored and not worked on.", came.waiting)
         yield _gauge("webhook_quarantined", "Deliveries set aside.", came.quarantined)
 
-    def _analysis(self) -> Iterator[Metric]:
-        analysis = self._measured.analysis.statistics()
-        yield _gauge("analyses_running", "Wallets being read now.", analysis.running)
-        yield _counter("analysis_pushed", "Transactions taken without a pass.", analysis.pushed)
-        yield _counters("analyses", "Passes over wallets.", "outcome", analysis.outcomes)
+    def _sessions(self) -> Iterator[Metric]:
+        sessions = self._measured.sessions.statistics()
+        yield _gauge("analyses_running", "Wallets being read now.", sessions.running)
+        yield _counter("analysis_pushed", "Transactions taken without a pass.", sessions.pushed)
+        yield _counters("analyses", "Passes over wallets.", "outcome", sessions.outcomes)
         backfill = _labelled_histogram(
             "backfill_duration_seconds",
             "First passes, by most transactions of the wallet.",
             "transactions",
         )
-        for size, histogram in analysis.first_pass_seconds.items():
+        for size, histogram in sessions.first_pass_seconds.items():
             backfill.add_metric((size,), _buckets(histogram), histogram.total)
         yield backfill
 
@@ -174,7 +174,7 @@ class _Reading(Collector):
         yield _histogram("journal_append_seconds", "One append.", journal.append_seconds)
         yield _histogram("journal_read_seconds", "One page read.", journal.read_seconds)
         yield _counter("journal_entries", "Entries stored.", journal.entries)
-        yield _counter("journal_damaged", "Runs given up as damaged.", journal.damaged)
+        yield _counter("journal_damaged", "Epochs given up as damaged.", journal.damaged)
         yield _gauge("journal_file_bytes", "Size of the journal's files.", journal.file_bytes)
         yield _gauge("journal_leases", "Wallets that this process may write.", journal.leases)
         yield _counter(
@@ -200,16 +200,14 @@ class _Reading(Collector):
         yield _gauge("access_stale", "1 while keys can't be read.", access.stale)
 
 
-def _redis(link: RedisLink) -> Iterator[Metric]:
-    calls = link.statistics()
-    yield _gauge("redis_available", "0 while a server of Redis doesn't answer.", link.available)
-    yield _gauge("redis_calls_waiting", "Calls that aren't sent yet.", calls.waiting)
-    yield _counter("redis_calls", "Calls to Redis.", calls.calls)
-    yield _counter("redis_batches", "Groups in which they were sent.", calls.batches)
-    yield _counter("redis_retries", "Calls that were sent once more.", calls.again)
-    yield _counters("redis_failures", "Calls that failed.", "kind", calls.failures)
-    yield _counter("redis_connections", "Connections that were made.", calls.connections)
-    yield _histogram("redis_call_seconds", "One call, with its waiting.", calls.call_seconds)
+def _figure(figure: Figure) -> Metric:
+    if isinstance(figure.value, Histogram):
+        return _histogram(figure.name, figure.help, figure.value)
+    if isinstance(figure.value, Mapping):
+        labelled = _counters if figure.kind == "counter" else _gauges
+        return labelled(figure.name, figure.help, figure.label, figure.value)
+    plain = _counter if figure.kind == "counter" else _gauge
+    return plain(figure.name, figure.help, figure.value)
 
 
 def _process() -> Iterator[Metric]:

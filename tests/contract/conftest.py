@@ -1,36 +1,31 @@
-"""Every journal, one after the other."""
+"""Every backend, one after the other."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from journals import JOURNALS, JournalFactory, Places, Play, Scenario
+from backends import BACKENDS, Place, Places, Play, opened
 
-SCENARIO_SECONDS = 30
+from wd_server.journal.base import Journal
 
 
-@pytest.fixture(scope="session", params=JOURNALS)
+@pytest.fixture(scope="session", params=BACKENDS)
 def _places(request: pytest.FixtureRequest) -> Iterator[Places]:
-    with JOURNALS[request.param](request) as places:
+    with BACKENDS[request.param](request) as places:
         yield places
 
 
 @pytest.fixture
-def journal_factory(_places: Places) -> JournalFactory:
+def place(_places: Places) -> Place:
     return _places()
 
 
 @pytest.fixture
-def play(journal_factory: JournalFactory) -> Play:
+def play(place: Place) -> Play:
     """Run a scenario on an open journal. Each call is a new life of the process that has it."""
 
-    async def life(scenario: Scenario) -> None:
-        journal = journal_factory()
-        await journal.open()
-        try:
-            async with asyncio.timeout(SCENARIO_SECONDS):
-                await scenario(journal)
-        finally:
-            await journal.close()
+    async def life(scenario: Callable[[Journal], Awaitable[None]]) -> None:
+        async with opened(place) as backend:
+            await scenario(backend.journal)
 
     return lambda scenario: asyncio.run(life(scenario))

@@ -2,33 +2,34 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import pytest
-from budget_stores import STORES, StoreFactory
+from backends import BUDGET_MODULES, Place, opened
 
 from wd_server.chain.budget import BudgetStore
 from wd_server.chain.credits import Share
-from wd_server.embedded import budget as sqlite_budget
-from wd_server.redis import budget as redis_budget
 
-SCENARIO_SECONDS = 30
 DAY = 20_000
 
 Scenario = Callable[[BudgetStore, BudgetStore], Awaitable[None]]
 Play = Callable[[Scenario], None]
 
 
-@pytest.fixture(params=STORES)
-def play(request: pytest.FixtureRequest) -> Iterator[Play]:
-    """Each call is a new life of two nodes."""
+@pytest.fixture
+def play(place: Place) -> Play:
+    """Each call is a new life of two nodes, or of the only one there can be."""
 
-    async def life(factory: StoreFactory, scenario: Scenario) -> None:
-        async with asyncio.timeout(SCENARIO_SECONDS), factory() as one, factory() as other:
-            await scenario(one, other)
+    async def life(scenario: Scenario) -> None:
+        async with AsyncExitStack() as stack:
+            nodes = [
+                await stack.enter_async_context(opened(place))
+                for _ in range(1 if place.node is None else 2)
+            ]
+            await scenario(nodes[0].budget, nodes[-1].budget)
 
-    with STORES[request.param](request) as factory:
-        yield lambda scenario: asyncio.run(life(factory, scenario))
+    return lambda scenario: asyncio.run(life(scenario))
 
 
 def test_everybody_is_told_what_all_have_spent(play: Play) -> None:
@@ -104,7 +105,7 @@ def test_what_a_store_lost_is_brought_back_by_who_knows_of_it(play: Play) -> Non
 def test_lives_beyond_the_bound_are_forgotten_and_their_credits_are_not(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (redis_budget, sqlite_budget):
+    for module in BUDGET_MODULES:
         monkeypatch.setattr(module, "LIVES_MAX", 3)
 
     async def scenario(one: BudgetStore, other: BudgetStore) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
 import pytest
-from journals import JournalFactory, Play
+from backends import Place, Play
 
 from wd_server.errors import StoreUnavailable
 from wd_server.events.ids import EVENT_ID_PART_MAX
@@ -13,6 +14,8 @@ from wd_server.journal.base import Entry, Head, Journal, Lease, LeaseLost, NewEn
 WALLET = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
 OTHER = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"
 NOW = 1_700_000_000.25
+# Subscribers that read everything at once: more would only wait for each other on a slow machine.
+JOINING_MAX = 200
 EVERYTHING = {"limit": 100_000, "max_bytes": 10**9}
 
 Told = list[tuple[int, list[Entry]]]
@@ -105,17 +108,17 @@ def test_an_append_that_cannot_be_stored_takes_none_of_the_others_with_it(play: 
 
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
-        other, other_run = await begun(journal, OTHER)
+        other, other_epoch = await begun(journal, OTHER)
         outcomes = await asyncio.gather(
             journal.append(lease, epoch, trades(1, 1), b"1", NOW),
             journal.append(lease, epoch, unstorable, b"2", NOW),
             journal.append(lease, epoch, trades(2, 2), b"3", NOW),
-            journal.append(other, other_run, trades(1, 1), b"4", NOW),
+            journal.append(other, other_epoch, trades(1, 1), b"4", NOW),
             return_exceptions=True,
         )
         assert [isinstance(outcome, Head) for outcome in outcomes] == [True, False, True, True]
         assert await journal.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, 2)
-        assert await journal.read(OTHER, other_run, 0, **EVERYTHING) == numbered(1, 1)
+        assert await journal.read(OTHER, other_epoch, 0, **EVERYTHING) == numbered(1, 1)
         assert await journal.checkpoint(WALLET) == b"3"
 
     play(scenario)
@@ -147,7 +150,7 @@ def test_changing_the_list_after_handing_it_in_changes_nothing(play: Play) -> No
     play(scenario)
 
 
-def test_a_cancelled_append_is_stored_whole_or_not_at_all_and_watchers_agree(play: Play) -> None:
+def test_a_cancelled_append_is_stored_whole_or_not_at_all_and_subscribers_agree(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         told = listen(journal)
@@ -261,7 +264,7 @@ def test_a_release_that_is_cancelled_gives_the_lease_back_no_sooner(play: Play) 
     play(scenario)
 
 
-def test_an_append_to_a_run_that_is_over_is_a_lost_lease(play: Play) -> None:
+def test_an_append_to_an_epoch_that_is_over_is_a_lost_lease(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, first = await begun(journal)
         second = await journal.begin(lease, NOW)
@@ -274,7 +277,7 @@ def test_an_append_to_a_run_that_is_over_is_a_lost_lease(play: Play) -> None:
     play(scenario)
 
 
-def test_an_append_to_a_wallet_without_a_run_is_a_lost_lease(play: Play) -> None:
+def test_an_append_to_a_wallet_without_an_epoch_is_a_lost_lease(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease = await journal.acquire(WALLET)
         assert lease is not None
@@ -341,7 +344,7 @@ def test_reading_from_the_head_or_beyond_gives_nothing(play: Play) -> None:
     play(scenario)
 
 
-def test_a_run_that_is_not_the_current_one_reads_as_empty(play: Play) -> None:
+def test_an_epoch_that_is_not_the_current_one_reads_as_empty(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         await journal.append(lease, epoch, trades(1, 3), b"", NOW)
@@ -353,14 +356,16 @@ def test_a_run_that_is_not_the_current_one_reads_as_empty(play: Play) -> None:
 
 def test_wallets_are_kept_apart(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
-        first, first_run = await begun(journal)
-        second, second_run = await begun(journal, OTHER)
+        first, first_epoch = await begun(journal)
+        second, second_epoch = await begun(journal, OTHER)
         for number in range(1, 4):
-            await journal.append(first, first_run, trades(number, number), b"a", NOW)
-            await journal.append(second, second_run, [NewEntry("other", b"%d" % number)], b"b", NOW)
-        assert await journal.read(WALLET, first_run, 0, **EVERYTHING) == numbered(1, 3)
-        assert await journal.read(WALLET, second_run, 0, **EVERYTHING) == []
-        assert [entry.payload for entry in await journal.read(OTHER, second_run, 0, **EVERYTHING)]
+            await journal.append(first, first_epoch, trades(number, number), b"a", NOW)
+            await journal.append(
+                second, second_epoch, [NewEntry("other", b"%d" % number)], b"b", NOW
+            )
+        assert await journal.read(WALLET, first_epoch, 0, **EVERYTHING) == numbered(1, 3)
+        assert await journal.read(WALLET, second_epoch, 0, **EVERYTHING) == []
+        assert [entry.payload for entry in await journal.read(OTHER, second_epoch, 0, **EVERYTHING)]
         assert await journal.checkpoint(WALLET) == b"a"
         assert await journal.checkpoint(OTHER) == b"b"
 
@@ -393,7 +398,7 @@ def test_readers_beside_a_writer_always_see_a_prefix(play: Play) -> None:
 # Runs
 
 
-def test_a_new_run_starts_empty_and_greater_than_every_earlier_one(play: Play) -> None:
+def test_a_new_epoch_starts_empty_and_greater_than_every_earlier_one(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         await journal.append(lease, epoch, trades(1, 600), b"old", NOW)
@@ -410,19 +415,19 @@ def test_a_new_run_starts_empty_and_greater_than_every_earlier_one(play: Play) -
     play(scenario)
 
 
-def test_two_wallets_that_begin_at_once_have_different_runs(play: Play) -> None:
+def test_two_wallets_that_begin_at_once_have_different_epochs(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         _, epoch = await begun(journal)
-        _, other_run = await begun(journal, OTHER)
-        assert epoch != other_run
+        _, other_epoch = await begun(journal, OTHER)
+        assert epoch != other_epoch
 
     play(scenario)
 
 
-# 4. Watching
+# 4. Subscribing
 
 
-def test_a_watcher_is_told_of_every_append_in_order_before_append_returns(play: Play) -> None:
+def test_a_subscriber_is_told_of_every_append_in_order_before_append_returns(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         told = listen(journal)
@@ -434,7 +439,7 @@ def test_a_watcher_is_told_of_every_append_in_order_before_append_returns(play: 
     play(scenario)
 
 
-def test_what_a_watcher_was_told_of_can_be_read(play: Play) -> None:
+def test_what_a_subscriber_was_told_of_can_be_read(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         reads: list[asyncio.Task[Head | None]] = []
@@ -454,7 +459,7 @@ def test_what_a_watcher_was_told_of_can_be_read(play: Play) -> None:
     play(scenario)
 
 
-def test_who_watches_before_looking_at_the_head_misses_nothing(play: Play) -> None:
+def test_who_subscribes_before_looking_at_the_head_misses_nothing(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
 
@@ -473,7 +478,7 @@ def test_who_watches_before_looking_at_the_head_misses_nothing(play: Play) -> No
 
         writing = asyncio.ensure_future(write())
         joining = []
-        while not writing.done():
+        while not writing.done() and len(joining) < JOINING_MAX:
             joining.append(asyncio.ensure_future(join()))
             await journal.head(OTHER)
         await asyncio.gather(*joining)
@@ -481,7 +486,7 @@ def test_who_watches_before_looking_at_the_head_misses_nothing(play: Play) -> No
     play(scenario)
 
 
-def test_only_the_watchers_of_a_wallet_are_told_and_each_of_them(play: Play) -> None:
+def test_only_the_subscribers_of_a_wallet_are_told_and_each_of_them(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         first, second, other = listen(journal), listen(journal), listen(journal, OTHER)
@@ -507,7 +512,7 @@ def test_a_closed_watch_is_told_no_more_and_closing_twice_is_no_error(play: Play
     play(scenario)
 
 
-def test_a_watcher_may_close_itself_and_others_while_it_is_told(play: Play) -> None:
+def test_a_subscriber_may_close_itself_and_others_while_it_is_told(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         told: list[str] = []
@@ -526,7 +531,9 @@ def test_a_watcher_may_close_itself_and_others_while_it_is_told(play: Play) -> N
     play(scenario)
 
 
-def test_a_watcher_that_raises_is_reported_and_harms_neither_writer_nor_others(play: Play) -> None:
+def test_a_subscriber_that_raises_is_reported_and_harms_neither_writer_nor_others(
+    play: Play,
+) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         reported: list[object] = []
@@ -547,7 +554,7 @@ def test_a_watcher_that_raises_is_reported_and_harms_neither_writer_nor_others(p
     play(scenario)
 
 
-def test_watchers_learn_of_a_new_run_with_its_first_append(play: Play) -> None:
+def test_subscribers_learn_of_a_new_epoch_with_its_first_append(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         lease, first = await begun(journal)
         told = listen(journal)
@@ -564,7 +571,7 @@ def test_watchers_learn_of_a_new_run_with_its_first_append(play: Play) -> None:
 
 
 def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
-    journal_factory: JournalFactory,
+    place: Place,
 ) -> None:
     async def attempts(journal: Journal) -> None:
         for attempt in (
@@ -578,11 +585,12 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
                 await attempt
 
     async def scenario() -> None:
-        journal = journal_factory()
+        backend = place.make(monotonic)
+        journal = backend.journal
         await attempts(journal)
-        await journal.open()
+        await backend.open()
         lease, epoch = await begun(journal)
-        await journal.close()
+        await backend.close()
         await attempts(journal)
         with pytest.raises(StoreUnavailable):
             await journal.append(lease, epoch, trades(1, 1), b"", NOW)
@@ -593,37 +601,21 @@ def test_a_journal_that_is_not_open_says_the_store_is_unavailable(
     asyncio.run(scenario())
 
 
-def test_a_journal_opens_once(journal_factory: JournalFactory) -> None:
-    async def scenario() -> None:
-        journal = journal_factory()
-        await journal.open()
-        with pytest.raises(StoreUnavailable):
-            await journal.open()
-        assert await journal.head(WALLET) is None
-        await journal.close()
-        with pytest.raises(StoreUnavailable):
-            await journal.open()
-
-    asyncio.run(scenario())
-
-
 # 6. Closing and coming back
 
 
-def test_close_waits_for_what_was_handed_in_and_twice_is_no_error(
-    journal_factory: JournalFactory, play: Play
-) -> None:
+def test_close_waits_for_what_was_handed_in(place: Place, play: Play) -> None:
     async def first_life() -> None:
-        journal = journal_factory()
-        await journal.open()
+        backend = place.make(monotonic)
+        await backend.open()
+        journal = backend.journal
         lease, epoch = await begun(journal)
         appending = [
             asyncio.ensure_future(journal.append(lease, epoch, trades(n, n), b"%d" % n, NOW))
             for n in range(1, 201)
         ]
         await asyncio.sleep(0)
-        await journal.close()
-        await journal.close()
+        await backend.close()
         assert [(await each).seq for each in appending] == list(range(1, 201))
 
     async def second_life(journal: Journal) -> None:
@@ -683,7 +675,7 @@ class Ear:
         return self.heard
 
 
-def test_what_is_said_on_a_line_all_others_hear_in_order(play: Play) -> None:
+def test_what_is_said_on_a_topic_all_others_hear_in_order(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         speaker, listener, stranger = Ear(), Ear(), Ear()
         line = journal.topic(WALLET, speaker)
@@ -731,7 +723,7 @@ def test_who_waits_for_a_lease_is_told_when_it_is_free(play: Play) -> None:
     play(scenario)
 
 
-def test_a_closed_line_hears_no_more_and_closing_twice_is_no_error(play: Play) -> None:
+def test_a_closed_topic_hears_no_more_and_closing_twice_is_no_error(play: Play) -> None:
     async def scenario(journal: Journal) -> None:
         gone, listener = Ear(), Ear()
         speaking = journal.topic(WALLET, Ear())
@@ -760,7 +752,8 @@ def test_statistics_count_what_was_stored_and_read(play: Play) -> None:
         statistics = journal.statistics()
         assert (statistics.appends, statistics.entries, statistics.bytes) == (2, 4, 20)
         assert sum(statistics.append_seconds.counts) == 2
-        assert statistics.reads == sum(statistics.read_seconds.counts) == 2
+        # A backend may look for old journals meanwhile.
+        assert statistics.reads == sum(statistics.read_seconds.counts) >= 2
         assert (statistics.queued, statistics.failures) == (0, 0)
 
     play(scenario)

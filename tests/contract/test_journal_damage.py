@@ -1,4 +1,4 @@
-"""A journal serves no run whose entries were lost or altered: it gives it up for a new one."""
+"""A journal serves no epoch whose entries were lost or altered: it gives it up for a new one."""
 
 import asyncio
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from journals import KEEP_SECONDS
+from backends import KEEP_SECONDS
 from linked import LinkedJournal
 from redis import Redis
 from redis_server import redis_server
@@ -26,10 +26,10 @@ KINDS = ("first", "middle", "last", "all", "payload", "kind", "checksum")
 
 
 class Store(NamedTuple):
-    """`damage` does one of KINDS to the wallet's current run; `age` takes the checksums away, as
+    """`damage` does one of KINDS to the wallet's current epoch; `age` takes the checksums away, as
     wd-server 0.1.0 stored entries."""
 
-    journal: Callable[[], Journal]
+    journal: Callable[[], SqliteJournal | LinkedJournal]
     damage: Callable[[str], None]
     age: Callable[[], None]
 
@@ -141,7 +141,7 @@ class Waiting:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_run_is_given_up_and_a_greater_one_begins(store: Store, kind: str) -> None:
+def test_a_damaged_epoch_is_given_up_and_a_greater_one_begins(store: Store, kind: str) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
@@ -166,7 +166,7 @@ def test_a_damaged_run_is_given_up_and_a_greater_one_begins(store: Store, kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_that_several_find_at_once_costs_one_run(store: Store, kind: str) -> None:
+def test_damage_that_several_find_at_once_costs_one_epoch(store: Store, kind: str) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)
@@ -195,7 +195,7 @@ def test_entries_of_the_release_before_have_no_checksum_and_are_read(store: Stor
 
 
 @pytest.mark.parametrize("page", [1, 7, 256, 257, 1000])
-def test_pages_of_any_size_of_a_whole_run_are_no_damage(store: Store, page: int) -> None:
+def test_pages_of_any_size_of_a_whole_epoch_are_no_damage(store: Store, page: int) -> None:
     async def scenario(journal: Journal) -> None:
         lease, epoch = await begun(journal)
         await journal.append(lease, epoch, trades(1, ENTRIES), b"", NOW)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from journals import JOURNALS, JournalFactory
+from backends import SHARED, Place, opened
 from test_journal import (
     EVERYTHING,
     NOW,
@@ -19,9 +19,6 @@ from test_journal import (
 
 from wd_server.journal.base import Entry, Head, Journal, LeaseLost, NewEntry
 
-SCENARIO_SECONDS = 30
-# Those that several processes may open.
-SHARED = [name for name in JOURNALS if name != "sqlite"]
 pytestmark = pytest.mark.parametrize("_places", SHARED, indirect=True, scope="session")
 # Who watch at once in one test.
 JOINING = 50
@@ -32,24 +29,17 @@ TwoNodes = Callable[[Callable[[Journal, Journal], Awaitable[None]]], None]
 
 
 @pytest.fixture
-def play_two(journal_factory: JournalFactory) -> TwoNodes:
-    """Run a scenario on two open journals of one place."""
+def play_two(place: Place) -> TwoNodes:
+    """Run a scenario on the open journals of two nodes."""
 
     async def life(scenario: Callable[[Journal, Journal], Awaitable[None]]) -> None:
-        first, second = journal_factory(), journal_factory()
-        await first.open()
-        await second.open()
-        try:
-            async with asyncio.timeout(SCENARIO_SECONDS):
-                await scenario(first, second)
-        finally:
-            await first.close()
-            await second.close()
+        async with opened(place) as first, opened(place) as second:
+            await scenario(first.journal, second.journal)
 
     return lambda scenario: asyncio.run(life(scenario))
 
 
-class Watcher:
+class Subscriber:
     """What one was told, and a wait for it."""
 
     def __init__(self, journal: Journal, wallet: str = WALLET) -> None:
@@ -70,15 +60,15 @@ class Watcher:
             await self._news.wait()
 
 
-def test_watchers_of_another_node_are_told_every_small_append(play_two: TwoNodes) -> None:
+def test_subscribers_of_another_node_are_told_every_small_append(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
         lease, epoch = await begun(here)
-        watcher = Watcher(there)
+        subscriber = Subscriber(there)
         assert await there.head(WALLET) == Head(epoch, 0, "")
         for first in range(1, 30, 3):
             await here.append(lease, epoch, trades(first, first + 2), b"", NOW)
-        await watcher.until(30)
-        assert (watcher.epoch, watcher.entries) == (epoch, numbered(1, 30))
+        await subscriber.until(30)
+        assert (subscriber.epoch, subscriber.entries) == (epoch, numbered(1, 30))
 
     play_two(scenario)
 
@@ -86,11 +76,11 @@ def test_watchers_of_another_node_are_told_every_small_append(play_two: TwoNodes
 def test_of_a_large_append_they_learn_the_newest_and_can_read_the_rest(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
         lease, epoch = await begun(here)
-        watcher = Watcher(there)
+        subscriber = Subscriber(there)
         await there.head(WALLET)
         await here.append(lease, epoch, trades(1, MANY), b"so far", NOW)
-        await watcher.until(MANY)
-        assert watcher.entries == numbered(MANY, MANY)
+        await subscriber.until(MANY)
+        assert subscriber.entries == numbered(MANY, MANY)
         assert await there.read(WALLET, epoch, 0, **EVERYTHING) == numbered(1, MANY)
         assert await there.checkpoint(WALLET) == b"so far"
 
@@ -108,19 +98,19 @@ def test_who_watches_from_another_node_before_looking_at_the_head_learns_of_the_
                 await here.append(lease, epoch, trades(number, number), b"", NOW)
 
         async def join() -> None:
-            watcher = Watcher(there)
+            subscriber = Subscriber(there)
             head = await there.head(WALLET)
             assert head is not None
             await writing
             if head.seq < 200:
-                await watcher.until(200)
+                await subscriber.until(200)
             # Between those it was told of there may be others, which can be read.
-            told = [entry.seq for entry in watcher.entries]
+            told = [entry.seq for entry in subscriber.entries]
             assert told == sorted(set(told))
             assert max(told[-1:], default=head.seq) == 200
             rest = await there.read(WALLET, epoch, head.seq, **EVERYTHING)
             assert rest == numbered(head.seq + 1, 200)
-            watcher.watch.close()
+            subscriber.watch.close()
 
         writing = asyncio.ensure_future(write())
         joining = []
@@ -155,22 +145,23 @@ def test_a_lease_is_refused_to_other_nodes_until_it_is_given_back(play_two: TwoN
     play_two(scenario)
 
 
-def test_the_lease_of_a_node_that_closed_is_free_for_others(play_two: TwoNodes) -> None:
-    async def scenario(here: Journal, there: Journal) -> None:
-        _, epoch = await begun(here)
-        waiting = Ear()
-        there.topic(WALLET, waiting)
-        assert await there.acquire(WALLET) is None
-        await here.close()
-        assert await waiting.until(1) == ["vacant"]
-        lease = await there.acquire(WALLET)
-        assert lease is not None
-        assert (await there.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
+def test_the_lease_of_a_node_that_closed_is_free_for_others(place: Place) -> None:
+    async def scenario() -> None:
+        async with opened(place) as here, opened(place) as there:
+            _, epoch = await begun(here.journal)
+            waiting = Ear()
+            there.journal.topic(WALLET, waiting)
+            assert await there.journal.acquire(WALLET) is None
+            await here.close()
+            assert await waiting.until(1) == ["vacant"]
+            lease = await there.journal.acquire(WALLET)
+            assert lease is not None
+            assert (await there.journal.append(lease, epoch, trades(1, 1), b"", NOW)).seq == 1
 
-    play_two(scenario)
+    asyncio.run(scenario())
 
 
-def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
+def test_what_is_said_on_a_topic_is_heard_on_other_nodes_after_what_was_appended(
     play_two: TwoNodes,
 ) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
@@ -190,17 +181,17 @@ def test_what_is_said_on_a_line_is_heard_on_other_nodes_after_what_was_appended(
     play_two(scenario)
 
 
-def test_a_new_run_on_one_node_is_a_new_run_on_the_other(play_two: TwoNodes) -> None:
+def test_a_new_epoch_on_one_node_is_a_new_epoch_on_the_other(play_two: TwoNodes) -> None:
     async def scenario(here: Journal, there: Journal) -> None:
         lease, epoch = await begun(here)
-        watcher = Watcher(there)
+        subscriber = Subscriber(there)
         await there.head(WALLET)
         await here.append(lease, epoch, trades(1, 5), b"", NOW)
-        await watcher.until(5)
+        await subscriber.until(5)
         later = await here.begin(lease, NOW)
         await here.append(lease, later, [NewEntry("trade", b"new")], b"", NOW)
-        await watcher.until(1, later)
-        assert watcher.entries == [Entry(1, "trade", b"new")]
+        await subscriber.until(1, later)
+        assert subscriber.entries == [Entry(1, "trade", b"new")]
         assert await there.read(WALLET, epoch, 0, **EVERYTHING) == []
 
     play_two(scenario)

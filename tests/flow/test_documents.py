@@ -3,7 +3,8 @@
 The word behind a fence decides: `sh`, `python` and `js` (they end well), `html` (it shows a whole
 history) are run, `text`, `json` and `yaml` are data, `console` is shown only. A comment before the
 fence says the rest: `endless` of what prints something and stays; `shown:` and why, which a
-`console` has to have; no fence is without a word. The blocks of one document share a folder, and
+`console` has to have; `file:` and its path, of what is a file of the project and isn't run here; no
+fence is without a word. The blocks of one document share a folder, and
 find `bin/`, a key in `KEY`, and the demo where it is by default.
 """
 
@@ -38,6 +39,7 @@ DEMO_URL = "http://127.0.0.1:5000"
 FENCE = re.compile(r"(?m)^```(.*)\n((?:.*\n)*?)```$")
 REASON = re.compile(r"<!-- shown: .+ -->\n$")
 ENDLESS = "<!-- endless -->\n"
+FILE = re.compile(r"<!-- file: (\S+) -->\n$")
 
 
 class Block(NamedTuple):
@@ -60,7 +62,11 @@ def blocks(document: str) -> Iterator[Block]:
 
 
 def runnable(document: str) -> list[Block]:
-    return [block for block in blocks(document) if block.kind in RUN]
+    return [
+        block
+        for block in blocks(document)
+        if block.kind in RUN and FILE.search(block.before) is None
+    ]
 
 
 @pytest.mark.parametrize("document", COVERED)
@@ -68,6 +74,18 @@ def test_every_block_says_what_it_is(document: str) -> None:
     for block in blocks(document):
         shown = block.kind == "console" and REASON.search(block.before)
         assert block.kind in RUN | DATA or shown, f"{block.place}: {block.kind or 'no word'}"
+
+
+def test_files_that_are_shown_are_as_they_are_in_the_project() -> None:
+    shown = [
+        (block, found[1])
+        for document in COVERED
+        for block in blocks(document)
+        if (found := FILE.search(block.before)) is not None
+    ]
+    assert shown
+    for block, path in shown:
+        assert block.text == (ROOT / path).read_text(), f"{block.place} isn't {path}"
 
 
 class Demo(NamedTuple):

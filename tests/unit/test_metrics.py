@@ -16,6 +16,7 @@ from wd_server.app import App
 from wd_server.config.settings import Settings
 from wd_server.histogram import Histogram
 from wd_server.metrics import exposition
+from wd_server.redis.backend import RedisBackend
 
 CONTRACT = {
     "active_streams": "gauge",
@@ -109,8 +110,8 @@ def test_redis_is_shown_where_there_is_one(app: App, tmp_path: Path) -> None:
     assert not [name for name in families(app) if "redis" in name]
     url = "redis://:hunter2hunter2@redis.internal"
     with_redis = App(Settings.from_environment({"REDIS_URL": url}, data_dir=tmp_path))
-    assert with_redis._redis is not None
-    calls = with_redis._redis.statistics()
+    assert isinstance(with_redis.backend, RedisBackend)
+    calls = with_redis.backend.link.statistics()
     calls.calls, calls.batches, calls.again, calls.connections = 9, 4, 2, 1
     calls.failures["away"] += 3
     calls.call_seconds.observe(0.003)

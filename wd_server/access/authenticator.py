@@ -5,21 +5,26 @@ When the store can't be read for some seconds, every key and token is refused, s
 may have been revoked meanwhile. Open streams stay.
 """
 
+import time
 from collections.abc import Callable
+from typing import Self
 
+from wd_server.access import issuers
 from wd_server.access import session_slots as slots
 from wd_server.access.credentials import Credential, CredentialKind
-from wd_server.access.key_index import KeyIndex
+from wd_server.access.key_index import DefaultLimits, KeyIndex
 from wd_server.access.key_sync import REFRESH_SECONDS, KeySync
 from wd_server.access.keys import SigningKeys
 from wd_server.access.principal import Principal
 from wd_server.access.principal_resolver import AuthRules, PrincipalResolver
 from wd_server.access.quotas import Counters, Quotas
+from wd_server.access.secret_file import signing_keys
 from wd_server.access.session_slots import OnEnd, SessionSlot, SessionSlots
 from wd_server.access.statistics import AccessStatistics
-from wd_server.access.store import AccessStore
-from wd_server.access.tokens import ANY_WALLET, STREAMS_MAX, WALLETS_MAX, Issued, Tokens
+from wd_server.access.store import KeyStore
+from wd_server.access.tokens import ANY_WALLET, STREAMS_MAX, WALLETS_MAX, Issued, TokenRules, Tokens
 from wd_server.access.windows import Usage
+from wd_server.config.settings import Settings
 from wd_server.errors import (
     ForbiddenWallet,
     InvalidKey,
@@ -36,7 +41,7 @@ class Authenticator:
 
     def __init__(
         self,
-        store: AccessStore,
+        store: KeyStore,
         counters: Counters,
         signing_keys: SigningKeys,
         tokens: Tokens,
@@ -46,7 +51,6 @@ class Authenticator:
         tasks: Tasks,
     ) -> None:
         self.signing_keys = signing_keys
-        self._counters = counters
         self._quotas = Quotas(counters)
         self._tokens = tokens
         self._rules = rules
@@ -57,19 +61,48 @@ class Authenticator:
         self._key_sync = KeySync(store, self._key_index, self._end_slots, tasks)
         self._statistics = AccessStatistics()
 
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        store: KeyStore,
+        counters: Counters,
+        clock: Callable[[], float],
+        tasks: Tasks,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Not open yet. Raises InvalidSettings (JWT_KEYS_FILE), StoreUnavailable (no SECRET_KEY and
+        no place to keep one)."""
+        keys = signing_keys(settings)
+        path = settings.jwt_keys_file
+        rules = TokenRules(
+            issuer=settings.token_issuer,
+            audience=settings.token_audience,
+            max_seconds=settings.token_max_seconds,
+            other_issuer=settings.jwt_issuer,
+            other_keys=() if path is None else issuers.read(path),
+        )
+        limits = DefaultLimits(
+            settings.rate_limit_requests,
+            settings.rate_limit_streaming_connections,
+            settings.rate_limit_wallets,
+        )
+        auth_rules = AuthRules(
+            required=settings.api_key_required,
+            limits=limits,
+            token_max_seconds=settings.token_max_seconds,
+        )
+        tokens = Tokens(keys, rules)
+        return cls(store, counters, keys, tokens, auth_rules, clock, monotonic, tasks)
+
     async def open(self) -> None:
-        """Raises StoreUnavailable."""
-        try:
-            await self._counters.open()
-            await self._key_sync.open()
-        except BaseException:
-            await self.close()
-            raise
+        """The store and the counters are open before, and closed after. Raises
+        StoreUnavailable."""
+        await self._key_sync.open()
 
     async def close(self) -> None:
         """Closing twice is no error."""
         await self._key_sync.close()
-        await self._counters.close()
 
     # Who a request comes from
 

@@ -8,7 +8,7 @@ from time import monotonic
 import structlog
 
 from wd_server.access.key_index import KeyIndex
-from wd_server.access.store import STORE_SECONDS, AccessStore, Exchange
+from wd_server.access.store import STORE_SECONDS, Exchange, KeyStore
 from wd_server.errors import StoreUnavailable
 from wd_server.tasks import Tasks
 
@@ -34,7 +34,7 @@ class KeySync:
 
     def __init__(
         self,
-        store: AccessStore,
+        store: KeyStore,
         key_index: KeyIndex,
         tick: Callable[[], Awaitable[None]],
         tasks: Tasks,
@@ -53,7 +53,6 @@ class KeySync:
 
     async def open(self) -> None:
         """Raises StoreUnavailable."""
-        await self._store.open()
         await self._read()
         self._next = asyncio.get_running_loop().create_future()
         self._task = self._tasks.keep("keys", self._run)
@@ -64,7 +63,6 @@ class KeySync:
         await self._tasks.end(task)
         if self._next is not None and not self._next.done():
             self._next.set_result(False)
-        await self._store.close()
 
     @property
     def is_stale(self) -> bool:

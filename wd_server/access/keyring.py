@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from wd_server.access.keys import KEY_CHARACTERS, ApiKey, SigningKey, key_id, new_key
-from wd_server.access.store import AccessStore, Exchange
+from wd_server.access.store import Exchange, KeyStore
 from wd_server.access.tokens import JTI_CHARACTERS_MAX, revocation
 from wd_server.errors import WalletDoctorError
 from wd_server.secret import Secret
@@ -43,7 +43,7 @@ class KeyRequest(NamedTuple):
 
 
 class Keyring:
-    def __init__(self, store: AccessStore, signing_key: SigningKey) -> None:
+    def __init__(self, store: KeyStore, signing_key: SigningKey) -> None:
         self._store = store
         self._signing_key = signing_key
 

@@ -1,16 +1,14 @@
 """What a caller may use: requests and wallets a minute, and open streams, over all nodes.
 
-`Counters` is the contract of what counts them; `tests/contract/test_access_counters.py` holds every
+`Counters` is the contract of what counts them; `tests/contract/test_counters.py` holds every
 implementation to it. One process alone counts in memory; several count in Redis.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
 from typing import Protocol
 
 from wd_server.access.principal import Principal
-from wd_server.access.windows import UNLIMITED, Counted, Usage, Windows
+from wd_server.access.windows import UNLIMITED, Counted, Usage
 from wd_server.errors import RateLimited, StoreUnavailable, TooManyStreams
 
 # When to try again for a stream: nobody knows when one of the others ends.
@@ -22,12 +20,8 @@ STORE_RETRY_SECONDS = 1.0
 
 
 class Counters(Protocol):
-    """`who` is a subject, `limit` is 1 or more. Raises StoreUnavailable."""
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None:
-        """Streams that are still counted are given back."""
+    """`who` is a subject, `limit` is 1 or more. Raises StoreUnavailable. Streams that are still
+    counted when the backend closes are given back."""
 
     async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
         """One more, if there were fewer than `limit` in the last minute. It is counted by one clock
@@ -38,35 +32,6 @@ class Counters(Protocol):
 
     def leave(self, who: str) -> None:
         """Give back what an `enter` was granted. Doesn't wait; other nodes see it soon."""
-
-
-class LocalCounters:
-    """For one process: they end with it, so no crash leaves them raised. `clock` is monotonic
-    seconds."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._windows: dict[Counted, Windows] = {"requests": Windows(), "wallets": Windows()}
-        self._streams: Counter[str] = Counter()
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None:
-        self._streams.clear()
-
-    async def spend(self, who: str, limit: int, what: Counted = "requests") -> Usage:
-        return self._windows[what].spend(who, limit, self._clock())
-
-    async def enter(self, who: str, limit: int) -> bool:
-        if self._streams[who] >= limit:
-            return False
-        self._streams[who] += 1
-        return True
-
-    def leave(self, who: str) -> None:
-        self._streams[who] -= 1
-        if self._streams[who] <= 0:
-            del self._streams[who]
 
 
 class Quotas:

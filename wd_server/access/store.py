@@ -1,8 +1,8 @@
-"""The contract of an access store: the keys, and which tokens were taken back.
+"""The contract of a key store: the keys, and which tokens were taken back.
 
 All processes that let somebody in, and `wd-keys`, share one store. Each process holds all keys in
 memory and reads once a second what changed, so that checking a key waits for nothing. Every
-implementation passes `tests/contract/test_access_store.py`.
+implementation passes `tests/contract/test_key_store.py`.
 
 What a store promises:
 
@@ -67,12 +67,8 @@ class Exchange(NamedTuple):
         return (self.before or self.after).id  # type: ignore[union-attr]
 
 
-class AccessStore(Protocol):
-    async def open(self) -> None:
-        """Once. Raises StoreUnavailable."""
-
-    async def close(self) -> None:
-        """Closing twice is no error."""
+class KeyStore(Protocol):
+    """Every method raises StoreUnavailable."""
 
     async def snapshot(self) -> Snapshot: ...
 

@@ -38,9 +38,6 @@ class BudgetStore(Protocol):
 
         Raises StoreUnavailable: nobody knows then whether it is stored, and it may come again."""
 
-    async def close(self) -> None:
-        """Closing twice is no error."""
-
 
 class Budget:
     """`seconds` between two times that the store is told; it is asked at once for the total of a
@@ -65,7 +62,8 @@ class Budget:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """From here on today's total is known. Raises StoreUnavailable."""
+        """From here on today's total is known. The store is open before, and closed after. Raises
+        StoreUnavailable."""
         await self._hand_in()
         self._task = self._tasks.keep("budget", self._go_on)
 
@@ -78,7 +76,6 @@ class Budget:
                 await self._hand_in()
             except StoreUnavailable as error:
                 _log.error("the last credits can't be stored", error=error.message)
-        await self._store.close()
 
     async def _go_on(self) -> None:
         while True:

@@ -1,21 +1,32 @@
 """What is spent on a day, in a SQLite file of its own."""
 
-import asyncio
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from wd_server.chain.budget import LIVES_MAX
 from wd_server.chain.credits import Share
-from wd_server.errors import StoreUnavailable
+from wd_server.embedded.database import Database, Schema, Wording, connected, transaction
 
-FILE_NAME = "credits.db"
 # A call's deadline. Nothing here takes more than some milliseconds while all is well.
 STORE_SECONDS = 2.0
-# Another process holds the file for milliseconds; less than a call's deadline, so that whoever
-# waits is told why.
-LOCK_SECONDS = 1.0
+_HINT = (
+    "The spent credits can't be stored in credits.db in the server's DATA_DIR: {reason}. "
+    "It has two days' counts and nothing else, so it may be removed."
+)
+# The file has no version: `_count` makes its table, or takes over that of 0.1.0.
+SCHEMA = Schema(
+    Wording(
+        place=_HINT,
+        newer=_HINT.format(reason="a newer wd-server wrote it"),
+        slow=_HINT.format(reason="it takes too long"),
+        closed=_HINT.format(reason="it isn't open (any more)"),
+        failed=_HINT,
+    ),
+    # Another process holds the file for milliseconds; less than a call's deadline, so that whoever
+    # waits is told why.
+    lock_seconds=1.0,
+)
 
 # `life` is a process, or TOTAL; `account` is empty for what is spent in anybody's name.
 TOTAL = "total"
@@ -35,50 +46,37 @@ _TAKE_OVER = (
 
 class SqliteBudgetStore:
     """`path` is the file, readable for its owner only; its folder is made if needed. Several
-    processes may use it at once."""
+    processes may use it at once. Each call has a connection of its own: one every few seconds is
+    nothing that is worth keeping open, and an operator may remove the file meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # The event loop never waits for a disk; and one that hangs takes one thread.
-        self._thread = ThreadPoolExecutor(1, "budget-store")
+        self._database = Database(
+            "budget-store",
+            partial(connected, path, SCHEMA),
+            SCHEMA.wording,
+            seconds=STORE_SECONDS,
+            lasting=False,
+        )
+
+    async def open(self) -> None:
+        """The file is opened, and made, with the first credits that are counted."""
+        await self._database.open()
 
     async def close(self) -> None:
-        self._thread.shutdown(wait=False)
+        """Closing twice is no error."""
+        await self._database.close()
 
     async def count(self, life: str, share: Share) -> int:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                return await loop.run_in_executor(self._thread, _count, self._path, life, share)
-        except TimeoutError:
-            raise _unavailable("it takes too long") from None
-        except OSError as error:
-            raise _unavailable(error.strerror or "it can't be opened") from error
-        except sqlite3.Error as error:
-            raise _unavailable(str(error)) from error
+        return await self._database.run(lambda connection: _count(connection, life, share))
 
 
-def _unavailable(reason: str) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"The spent credits can't be stored in {FILE_NAME} in the server's DATA_DIR: {reason}. "
-        "It has two days' counts and nothing else, so it may be removed."
-    )
-
-
-def _count(path: Path, life: str, share: Share) -> int:
-    """A connection for each call: one every few seconds is nothing that is worth keeping open."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # SQLite gives its other files the rights of this one
-    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
-    with closing(connection):  # which takes back what isn't committed
-        connection.execute("BEGIN IMMEDIATE")
+def _count(connection: sqlite3.Connection, life: str, share: Share) -> int:
+    with transaction(connection):
         connection.execute(_TABLE)
         if connection.execute(_OLD_TABLE).fetchone()[0]:
             for statement in _TAKE_OVER:
                 connection.execute(statement)
-        total = _store(connection, life, share)
-        connection.execute("COMMIT")
-    return total
+        return _store(connection, life, share)
 
 
 def _store(connection: sqlite3.Connection, life: str, share: Share) -> int:

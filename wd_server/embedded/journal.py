@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
 from time import perf_counter
 from typing import TypeVar
 
 import structlog
 
-from wd_server.embedded import journal_file as sqlite_file
-from wd_server.embedded import journal_rows as sqlite_rows
-from wd_server.embedded.threads import CopierThread, Job, ReaderThread, WriterThread, settle
+from wd_server.embedded import journal_file as file
+from wd_server.embedded import journal_rows as rows
+from wd_server.embedded.database import Database, Job, settle
+from wd_server.embedded.journal_file import WORDING
+from wd_server.embedded.journal_writer import JournalWriter, WriteJob
 from wd_server.errors import StoreUnavailable
 from wd_server.journal.base import (
     Entry,
@@ -40,6 +41,8 @@ READ_SECONDS = 10.0
 PROBE_SECONDS = 10.0
 # Seconds between two copies of the log while something is written: 8 MB where it is much.
 COPY_SECONDS = 1.0
+# An end waits this long for a copy that is under way.
+COPY_DEADLINE_SECONDS = 10.0
 # Stands in for a lease's token while nobody may write the wallet.
 _NOBODY = 0
 
@@ -65,40 +68,37 @@ class SqliteJournal:
         # Wallets whose lease somebody asked for in vain.
         self._refused: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writer: WriterThread | None = None
-        self._reads: SimpleQueue[Job | None] = SimpleQueue()
-        self._readers: list[ReaderThread] = []
-        self._copier: CopierThread | None = None
+        self._writer: JournalWriter | None = None
+        self._readers = Database(
+            "journal-reader",
+            partial(file.reading, path),
+            WORDING,
+            seconds=READ_SECONDS,
+            threads=READERS,
+        )
+        # Copies the log, so that who appends needn't.
+        self._copier = Database(
+            "journal-copier", partial(file.copying, path), WORDING, seconds=COPY_DEADLINE_SECONDS
+        )
         self._copied_at = 0.0
 
     async def open(self) -> None:
         if self._loop is not None:
             raise StoreUnavailable("This journal was opened before; make a new one.")
-        self._loop = loop = asyncio.get_running_loop()
-        self._writer = WriterThread("journal-writer", self._path, loop)
+        self._loop = asyncio.get_running_loop()
+        self._writer = JournalWriter("journal-writer", partial(file.writing, self._path), WORDING)
         try:
             await self._writer.start()
-            for number in range(1, READERS + 1):
-                reader = ReaderThread(f"journal-reader-{number}", self._path, loop, self._reads)
-                self._readers.append(reader)
-                await reader.start()
-            self._copier = CopierThread("journal-copier", self._path, loop)
-            await self._copier.start()
+            await self._readers.open()
+            await self._copier.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         writer, self._writer = self._writer, None
-        readers, self._readers = self._readers, []
-        copier, self._copier = self._copier, None
-        if copier is not None:
-            copier.stop()
-            await copier.ended
-        for thread in readers:
-            thread.stop()
-        for thread in readers:
-            await thread.ended
+        await self._copier.close()
+        await self._readers.close()
         if writer is not None:
             writer.stop()
             await writer.ended
@@ -111,13 +111,13 @@ class SqliteJournal:
 
     async def head(self, wallet: str) -> Head | None:
         try:
-            return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
+            return await self._read(lambda connection: rows.head(connection, wallet))
         except Damaged as damage:
             await self._discard(wallet, None, damage)
-            return await self._read(lambda connection: sqlite_rows.head(connection, wallet))
+            return await self._read(lambda connection: rows.head(connection, wallet))
 
     async def checkpoint(self, wallet: str) -> bytes | None:
-        return await self._read(lambda connection: sqlite_rows.checkpoint(connection, wallet))
+        return await self._read(lambda connection: rows.checkpoint(connection, wallet))
 
     async def read(
         self, wallet: str, epoch: int, after: int, limit: int, max_bytes: int
@@ -126,16 +126,14 @@ class SqliteJournal:
             return []
         try:
             return await self._read(
-                lambda connection: sqlite_rows.read(
-                    connection, wallet, epoch, after, limit, max_bytes
-                )
+                lambda connection: rows.read(connection, wallet, epoch, after, limit, max_bytes)
             )
         except Damaged as damage:
             await self._discard(wallet, epoch, damage)
             return []
 
     async def _discard(self, wallet: str, epoch: int | None, damage: Damaged) -> None:
-        """Give the run up, and have the wallet's writer, who has no lease any more, begin anew."""
+        """Give the epoch up, and have the wallet's writer, which lost its lease, begin anew."""
         _log.error("journal damaged", wallet=wallet, epoch=epoch, reason=damage.reason)
         self._statistics.damaged += 1
 
@@ -149,21 +147,13 @@ class SqliteJournal:
             self._subscribers.vacant(wallet)
 
         await self._write(
-            lambda connection: sqlite_rows.discard(connection, wallet, epoch), discarded, drops=True
+            lambda connection: rows.discard(connection, wallet, epoch), discarded, drops=True
         )
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if not self._readers or self._loop is None:
-            raise _not_open()
         asked = perf_counter()
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._reads.put(Job(work, partial(settle, future)))
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await future
-        except TimeoutError:
-            self._statistics.failures += 1
-            raise StoreUnavailable("The server's event store is too slow now. Try again.") from None
+            return await self._readers.run(work)
         except StoreUnavailable:
             self._statistics.failures += 1
             raise
@@ -221,7 +211,7 @@ class SqliteJournal:
     async def begin(self, lease: Lease, now: float) -> int:
         await self.renew(lease)
         return await self._write(
-            lambda connection: sqlite_rows.begin(connection, lease.wallet, now), drops=True
+            lambda connection: rows.begin(connection, lease.wallet, now), drops=True
         )
 
     async def append(
@@ -236,9 +226,7 @@ class SqliteJournal:
                 self._tell(lease.wallet, head, new)
 
         return await self._write(
-            lambda connection: sqlite_rows.append(
-                connection, lease.wallet, epoch, new, checkpoint, now
-            ),
+            lambda connection: rows.append(connection, lease.wallet, epoch, new, checkpoint, now),
             stored,
         )
 
@@ -264,7 +252,7 @@ class SqliteJournal:
             self._copy_log()
 
         self._statistics.queued += 1
-        self._writer.submit(Job(work, done, drops))
+        self._writer.submit(WriteJob(work, done, drops))
         return future
 
     async def probe(self) -> None:
@@ -272,7 +260,7 @@ class SqliteJournal:
         larger ones work again, so `failing` ends here only. Raises StoreUnavailable."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await self._write(sqlite_file.rewrite_version)
+                await self._write(file.rewrite_version)
         except TimeoutError:
             self._statistics.failing = True
             raise StoreUnavailable("The server's event store is too slow now.") from None
@@ -280,19 +268,19 @@ class SqliteJournal:
 
     def _copy_log(self) -> None:
         now = perf_counter()
-        if self._copier is not None and now - self._copied_at >= COPY_SECONDS:
+        if self._writer is not None and now - self._copied_at >= COPY_SECONDS:
             self._copied_at = now
-            self._copier.submit(Job(sqlite_file.copy_log, lambda *_: None))
+            self._copier.submit(Job(file.copy_log, lambda *_: None))
 
     async def expire(self, before: float) -> int:
         """Drop the journals whose last append (or `begin`) was earlier than `before` (unix
         seconds) and that nobody holds a lease on. Returns how many."""
         expired, after = 0, 0
-        while found := await self._read(partial(sqlite_rows.expirable, before=before, after=after)):
+        while found := await self._read(partial(rows.expirable, before=before, after=after)):
             after = found[-1][0]
             free = [(key, wallet) for key, wallet in found if wallet not in self._leases]
             expired += await self._write_alone(
-                partial(sqlite_rows.drop, ids=[key for key, _ in free], before=before),
+                partial(rows.drop, ids=[key for key, _ in free], before=before),
                 [wallet for _, wallet in free],
             )
         return expired
@@ -315,9 +303,9 @@ class SqliteJournal:
         self._subscribers.tell(wallet, head.epoch, entries)
 
     def statistics(self) -> JournalStatistics:
-        self._statistics.file_bytes = sqlite_file.size(self._path)
+        self._statistics.file_bytes = file.size(self._path)
         return self._statistics
 
 
 def _not_open() -> StoreUnavailable:
-    return StoreUnavailable("The server's event store isn't open: it is starting or stopping.")
+    return StoreUnavailable(WORDING.closed)

@@ -1,11 +1,12 @@
-"""The file of a SQLite journal: who may have it, how it is laid out, what its errors mean."""
+"""The file of a SQLite journal: who may have it, how it is laid out, what is said of its errors."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+from wd_server.embedded.database import Schema, Wording, connected, open_file
 from wd_server.errors import StoreUnavailable
 from wd_server.journal.integrity import Damaged
 
@@ -26,7 +27,7 @@ CACHE_KB = 8 * 1024
 # wallets.id names one life of a wallet: `begin` gives a new one, so that dropping the old entries
 # can wait. entries.position is `wallets.id << 32 | seq`, a plain integer key, because SQLite keeps
 # rows of 1 KB badly in an index (WITHOUT ROWID measured half as fast). entries.start is the
-# number of payload bytes of the run before this entry. dropped: lives whose entries are still to
+# number of payload bytes of the epoch before this entry. dropped: lives whose entries are still to
 # be deleted, up to head_seq.
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -62,35 +63,46 @@ _SENTENCES = {
 }
 
 
-def store_unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    """What a client may know of it; the cause is chained for the log."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    if code == sqlite3.SQLITE_CORRUPT:
-        unavailable: StoreUnavailable = Damaged(str(error))
-    else:
-        unavailable = StoreUnavailable(
-            _SENTENCES.get(code, "The server's event store failed. Its operator has to look at it.")
-        )
-    unavailable.__cause__ = error
-    return unavailable
+WORDING = Wording(
+    place="The data directory {folder} can't be used: {reason}. "
+    "Make it writable for this user or choose another one.",
+    newer="The journal {path} has format {found}, written by a newer wd-server; this one "
+    "reads up to {known}. Start the newer one, or move the file away.",
+    slow="The server's event store is too slow now. Try again.",
+    closed="The server's event store isn't open: it is starting or stopping.",
+    failed="The server's event store failed. Its operator has to look at it.",
+    sentences=_SENTENCES,
+    damaged=Damaged,
+)
+SCHEMA = Schema(
+    WORDING,
+    MIGRATIONS,
+    pragmas=(
+        f"page_size = {PAGE_BYTES}",  # this and the next count only before the first table is made
+        "auto_vacuum = INCREMENTAL",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        f"wal_autocheckpoint = {LOG_PAGES}",
+        f"journal_size_limit = {LOG_BYTES_KEPT}",
+        f"cache_size = -{CACHE_KB}",
+    ),
+    lock_seconds=LOCK_SECONDS,
+)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """The one connection that writes. Closed as the last one, it copies the log into the file and
+    removes it. Raises StoreUnavailable, sqlite3.Error."""
+    with owned(path), connected(path, SCHEMA) as connection:
+        yield connection
 
 
 @contextmanager
 def owned(path: Path) -> Iterator[None]:
     """Make this process the only one that has the journal at `path`. The kernel takes the lock
     back when the process ends, however it ends. Raises StoreUnavailable."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock_path = path.with_name(path.name + ".lock")
-        for file in (path, lock_path):  # SQLite gives its other files the rights of the first
-            file.touch(mode=0o600)
-        lock = lock_path.open("ab")
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The data directory {path.parent} can't be used: {error.strerror}. "
-            "Make it writable for this user or choose another one."
-        ) from error
-    with lock:
+    with open_file(path.with_name(path.name + ".lock"), WORDING) as lock:
         try:
             flock(lock, LOCK_EX | LOCK_NB)
         except OSError as error:
@@ -101,64 +113,29 @@ def owned(path: Path) -> Iterator[None]:
         yield
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """The one connection that writes, on a file of the newest version. Raises StoreUnavailable."""
-    try:
-        connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
-        raise store_unavailable(error) from error
-    try:
-        version = _version(connection, path)
-        if not version:  # these two count only before the first table is made
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-            # Stops at the first error; the transaction then ends with the connection.
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {migration}; PRAGMA user_version = {number}; COMMIT"
-            )
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise store_unavailable(error) from error
-        raise
-    return connection
-
-
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreUnavailable(
-            f"The journal {path} has format {version}, written by a newer wd-server; this one "
-            f"reads up to {len(MIGRATIONS)}. Start the newer one, or move the file away."
-        )
-    return version
-
-
 def rewrite_version(connection: sqlite3.Connection) -> None:
     """A write that changes nothing: a page of the log, no table's."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.execute(f"PRAGMA user_version = {version}")
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that can't write. Text comes back as UTF-8 bytes."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS, isolation_level=None
     )
-    connection.text_factory = bytes
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-    return connection
+    with closing(connection):
+        connection.text_factory = bytes
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        yield connection
 
 
-def open_copier(path: Path) -> sqlite3.Connection:
+@contextmanager
+def copying(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection for `copy_log`."""
-    return sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+        yield connection
 
 
 def copy_log(connection: sqlite3.Connection) -> None:

@@ -35,7 +35,7 @@ _wallets = msgspec.json.Decoder(list[tuple[int, str]])
 
 
 def begin(connection: sqlite3.Connection, wallet: str, now: float) -> int:
-    """Start a new run and leave the old entries to `sweep`. Returns the run."""
+    """Start a new epoch and leave the old entries to `sweep`. Returns the epoch."""
     earlier = connection.execute(
         "DELETE FROM wallets WHERE address = ? RETURNING id, head_seq, run", (wallet,)
     ).fetchall()
@@ -181,7 +181,7 @@ def _entries(
 
 
 def discard(connection: sqlite3.Connection, wallet: str, epoch: int | None) -> bool:
-    """Begin a new run in place of this one, which is damaged; None: of any. False if it isn't the
+    """Begin a new epoch in place of this one, which is damaged; None: of any. False if it isn't the
     current one."""
     found = connection.execute(
         "SELECT updated_at FROM wallets WHERE address = ?1 AND (?2 IS NULL OR run = ?2)",
@@ -189,7 +189,7 @@ def discard(connection: sqlite3.Connection, wallet: str, epoch: int | None) -> b
     ).fetchone()
     if found is None:
         return False
-    # A second after the last append: so the run is greater even where the row's own is damaged.
+    # A second after the last append: so the epoch is greater even where the row's own is damaged.
     begin(connection, wallet, found[0] + 1)
     return True
 

@@ -1,13 +1,9 @@
-"""The embedded access store: one SQLite file, which several processes may use at once."""
+"""The embedded key store: one SQLite file, which several processes may use at once."""
 
-import asyncio
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from wd_server.access.store import (
     CHANGES_KEPT,
@@ -21,11 +17,8 @@ from wd_server.access.store import (
     decode_all,
     encode,
 )
-from wd_server.errors import StoreFull, StoreUnavailable
-
-# Another process holds the file for milliseconds; less than a call's deadline, so that whoever
-# waits is told why.
-LOCK_SECONDS = 1.0
+from wd_server.embedded.database import Database, Schema, Wording, connected, transaction
+from wd_server.errors import StoreFull
 
 # Entry i takes a file from version i to i + 1. Entries are never edited, only added. `changes`
 # names what changed: a key by its id, a token by its jti.
@@ -40,115 +33,52 @@ MIGRATIONS = (
     ) STRICT;
     """,
 )
+SCHEMA = Schema(
+    Wording(
+        place="The store of keys {path} can't be opened: {reason}. "
+        "Make it writable for this user or choose another DATA_DIR.",
+        newer="The store of keys {path} has format {found}, written by a newer wd-server; this "
+        "one reads up to {known}. Start the newer one.",
+        slow="The store of keys is too slow now. Try again.",
+        closed="The store of keys isn't open (any more).",
+        failed="The store of keys failed. Its operator has to look at it.",
+    ),
+    MIGRATIONS,
+    # A key that was shown, or taken back, must be so after a power cut as well.
+    pragmas=("journal_mode = WAL", "synchronous = FULL"),
+    # Another process holds the file for milliseconds; less than a call's deadline, so that whoever
+    # waits is told why.
+    lock_seconds=1.0,
+)
 
-T = TypeVar("T")
 
-
-class SqliteAccessStore:
+class SqliteKeyStore:
     """`path` is the database file, readable for its owner only; its folder is made if needed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # One thread, which alone has the connection: the event loop never waits for a disk.
-        self._thread = ThreadPoolExecutor(1, "access-store")
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(
+            "key-store", partial(connected, path, SCHEMA), SCHEMA.wording, seconds=STORE_SECONDS
+        )
 
     async def open(self) -> None:
-        await self._run(self._open)
+        """Raises StoreUnavailable."""
+        await self._database.open()
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._run(self._close)
-        self._thread.shutdown(wait=False)
+        """Closing twice is no error."""
+        await self._database.close()
 
     async def snapshot(self) -> Snapshot:
-        return await self._run(lambda: _snapshot(self._open()))
+        return await self._database.run(_snapshot)
 
     async def changes(self, after: int) -> Changes | None:
-        return await self._run(lambda: _changes(self._open(), after))
+        return await self._database.run(lambda connection: _changes(connection, after))
 
     async def exchange(self, exchanges: Sequence[Exchange]) -> bool:
-        return await self._run(lambda: _exchange(self._open(), exchanges))
+        return await self._database.run(lambda connection: _exchange(connection, exchanges))
 
     async def revoke_token(self, jti: str, until: float, now: float) -> None:
-        await self._run(lambda: _revoke_token(self._open(), jti, until, now))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except TimeoutError:
-            raise StoreUnavailable("The store of keys is too slow now. Try again.") from None
-        except sqlite3.Error as error:
-            raise StoreUnavailable(
-                "The store of keys failed. Its operator has to look at it."
-            ) from error
-        except RuntimeError as error:  # the thread was shut down
-            raise StoreUnavailable("The store of keys isn't open (any more).") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            _make_file(self._path)
-            self._connection = _connect(self._path)
-        return self._connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _make_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite gives its other files the rights of this one.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The store of keys {path} can't be opened: {error.strerror}. "
-            "Make it writable for this user or choose another DATA_DIR."
-        ) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A key that was shown, or taken back, must be so after a power cut as well.
-        connection.execute("PRAGMA synchronous = FULL")
-        with _transaction(connection, "IMMEDIATE"):
-            _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreUnavailable(
-            f"The store of keys {path} has format {version}, written by a newer wd-server; this "
-            f"one reads up to {len(MIGRATIONS)}. Start the newer one."
-        )
-    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-        for statement in filter(str.strip, migration.split(";")):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        await self._database.run(lambda connection: _revoke_token(connection, jti, until, now))
 
 
 def _generation(connection: sqlite3.Connection) -> int:
@@ -157,7 +87,7 @@ def _generation(connection: sqlite3.Connection) -> int:
 
 
 def _snapshot(connection: sqlite3.Connection) -> Snapshot:
-    with _transaction(connection, "DEFERRED"):
+    with transaction(connection, "DEFERRED"):
         generation = _generation(connection)
         keys, unreadable = decode_all(connection.execute("SELECT id, row FROM keys"))
         tokens = dict(connection.execute("SELECT jti, until FROM tokens"))
@@ -165,7 +95,7 @@ def _snapshot(connection: sqlite3.Connection) -> Snapshot:
 
 
 def _changes(connection: sqlite3.Connection, after: int) -> Changes | None:
-    with _transaction(connection, "DEFERRED"):
+    with transaction(connection, "DEFERRED"):
         generation = _generation(connection)
         if generation == after:
             return Changes(after, (), (), {})
@@ -186,7 +116,7 @@ def _changes(connection: sqlite3.Connection, after: int) -> Changes | None:
 
 
 def _exchange(connection: sqlite3.Connection, exchanges: Sequence[Exchange]) -> bool:
-    with _transaction(connection, "IMMEDIATE"):
+    with transaction(connection):
         for exchange in exchanges:
             found = connection.execute(
                 "SELECT row FROM keys WHERE id = ?", (exchange.id,)
@@ -213,7 +143,7 @@ def _store(connection: sqlite3.Connection, exchange: Exchange) -> None:
 
 
 def _revoke_token(connection: sqlite3.Connection, jti: str, until: float, now: float) -> None:
-    with _transaction(connection, "IMMEDIATE"):
+    with transaction(connection):
         connection.execute("DELETE FROM tokens WHERE until < ?", (now,))
         connection.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (jti, until))
         (count,) = connection.execute("SELECT count(*) FROM tokens").fetchone()

@@ -21,11 +21,11 @@ What a journal promises:
     and before `append` returns. Those on other nodes always learn of the newest entry; what lies
     between two that they were told of can be read. What a subscriber was told of, or an `append`
     returned for, `head`, `read` and `checkpoint` see from then on.
-5.  Anything that goes wrong with the store is `StoreUnavailable`, also a journal that isn't open
-    (any more). The journal works again when the cause is gone. A store that can't be reached is
-    `StoreAway`: what waits for it may go on when it is back.
-6.  `close` waits for what was handed in before it. A journal opened on the same store later goes
-    on where that one ended; leases don't outlive the journal that holds them for long.
+5.  Anything that goes wrong with the store is `StoreUnavailable`, also a journal whose backend
+    isn't open (any more). The journal works again when the cause is gone. A store that can't be
+    reached is `StoreAway`: what waits for it may go on when it is back.
+6.  Closing the backend waits for what was handed in before. A journal opened on the same store
+    later goes on where that one ended; leases don't outlive the backend that holds them for long.
 7.  A store that lost or altered entries which were told of begins a new epoch, so that nobody who
     has them takes others for their continuation. Leases on the wallet are over then, and those on
     its topic are told `on_vacant`.
@@ -43,7 +43,7 @@ from wd_server.journal.statistics import JournalStatistics
 
 # The low bits of an epoch tell wallets apart, those above are unix seconds: 51 bits until 2038, 53
 # until 2242.
-RUN_WALLET_BITS = 20
+EPOCH_WALLET_BITS = 20
 
 
 class NewEntry(NamedTuple):
@@ -89,8 +89,8 @@ def next_epoch(wallet: str, earlier: int | None, now: float) -> int:
     once in a million)."""
     seconds = int(now)
     if earlier is not None and earlier <= EVENT_ID_PART_MAX:  # else it is damaged
-        seconds = max(seconds, (earlier >> RUN_WALLET_BITS) + 1)
-    return seconds << RUN_WALLET_BITS | crc32(wallet.encode()) & (1 << RUN_WALLET_BITS) - 1
+        seconds = max(seconds, (earlier >> EPOCH_WALLET_BITS) + 1)
+    return seconds << EPOCH_WALLET_BITS | crc32(wallet.encode()) & (1 << EPOCH_WALLET_BITS) - 1
 
 
 OnAppend = Callable[[int, Sequence[Entry]], None]
@@ -124,11 +124,7 @@ class Topic(Protocol):
 
 
 class Journal(Protocol):
-    async def open(self) -> None:
-        """Once in a journal's life. Raises StoreUnavailable."""
-
-    async def close(self) -> None:
-        """Wait for what was handed in and let go of the store. Closing twice is no error."""
+    """It is open while its backend is (backend.py)."""
 
     def check(self, wallet: str) -> None:
         """Raises StoreUnavailable if what has this wallet didn't answer just now. From memory."""

@@ -7,7 +7,8 @@ the position asked for, and each has the checksum that was stored with it. Entri
 
 A page that fails is never served. The journal gives up the whole epoch (`discard`), because a
 client couldn't tell which of its entries are true. The wallet's writer then begins a new epoch from
-the chain, and clients are told by `gap`."""
+the chain, and clients are told by `gap`.
+"""
 
 from zlib import crc32
 

@@ -148,8 +148,14 @@ class _Ear:
 
     async def _listen(self) -> None:
         connection = self._announcements.shards.connection(self.address)
-        async with asyncio.timeout(STORE_SECONDS):
-            await connection.connect()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await connection.connect()  # type: ignore[no-untyped-call]
+            await self._hear(connection)
+        finally:  # also where the end of the process meets an end that is under way
+            await connection.disconnect(nowait=True)
+
+    async def _hear(self, connection: Connection) -> None:
         self._commands.clear()
         self._unanswered.clear()
         for each in self._channels:
@@ -164,7 +170,6 @@ class _Ear:
                 self._take(answer)
         finally:
             await tasks.end(talking)
-            await connection.disconnect(nowait=True)
 
     async def _talk(self, connection: Connection) -> None:
         """Send what is to be said, or a ping where that is nothing. Who reads knows if it fails."""

@@ -36,8 +36,6 @@ class RedisBudgetStore:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
-    async def close(self) -> None: ...
-
     async def count(self, life: str, share: Share) -> int:
         amounts = (share.spent, share.counted, share.total)
         total: int = await self._link.run(

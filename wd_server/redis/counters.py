@@ -1,15 +1,13 @@
 """Requests, wallets and open streams of each subject over all nodes, counted in Redis.
 
-Of each subject's streams Redis has one number a node. A node that lives says so every
-HEARTBEAT_SECONDS for all it has; what one has that doesn't, counts no more. A node only ever writes
-its own numbers, and writes them whole, so a call with an unknown outcome is mended by the next.
+Of each subject's streams Redis has one number a node, under the node's name in the membership. The
+number of a dead node counts no more. A node only ever writes its own numbers, and writes them
+whole, so a call with an unknown outcome is mended by the next.
 """
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -20,19 +18,12 @@ import structlog
 from wd_server.access.windows import SUBJECTS_MAX, WINDOW_SECONDS, Counted, Usage, Window, usage
 from wd_server.errors import StoreUnavailable
 from wd_server.redis.link import RedisLink, Script
+from wd_server.redis.membership import RedisMembership
 
-HEARTBEAT_SECONDS = 3.0
-# A node that was silent this long counts as dead. With one heartbeat until others hear of it, what
-# a crashed node had is free again within 15 seconds.
-DEAD_SECONDS = 10.0
 # A subject's numbers are forgotten after this without a change: longer than streams last.
 KEPT_SECONDS = 30 * 86_400
-# Dead nodes are listed this long, which is only for whoever looks at Redis.
-NODES_KEPT_SECONDS = 3600
 # Opening streams that wait for a subject's turn; more are refused.
 WAITING_MAX = 20_000
-
-_NODES: Final = "wd:{nodes}:alive"
 
 # ARGV: unix seconds ('': Redis' own time), seconds of a window, the limit, seconds to keep. It is
 # the arithmetic of Window.estimate. A minute that is more than one ahead comes from a clock that
@@ -67,24 +58,6 @@ if previous * (1 - elapsed) + current + 1 <= limit then
 end
 return {allowed, minute, current, previous, string.format('%.6f', now)}
 """)
-# Says that a node lives. ARGV: node ('': a new one, whose name is then its birth and the random
-# part), random part, milliseconds after which one is dead, milliseconds that it is listed. Returns
-# its name, the time, and who else lives. A node that was silent too long gets a new name, because
-# what it had under the old one may have been dropped.
-_HEARTBEAT: Final = Script("""
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local node, since = ARGV[1], now - ARGV[3]
-local seen = node ~= '' and redis.call('ZSCORE', KEYS[1], node)
-if not seen or tonumber(seen) < since then
-    node = string.format('%.0f', now) .. '-' .. ARGV[2]
-end
-redis.call('ZADD', KEYS[1], string.format('%.0f', now), node)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now - ARGV[4]))
-return {node, string.format('%.0f', now),
-    redis.call('ZRANGE', KEYS[1], string.format('%.0f', since), '+inf', 'BYSCORE')}
-""")
-_GONE: Final = Script("return redis.call('ZREM', KEYS[1], ARGV[1])")
 # ARGV: node, streams that it has, streams that it wants, the limit, seconds to keep, the time of
 # the last heartbeat, and who lived then. Who was born later lives, too. Returns how many it gets.
 _STREAMS: Final = Script("""
@@ -127,44 +100,28 @@ class _Streams:
 
 
 class RedisCounters:
-    """`heartbeat` and `dead_after` in seconds. `link` is open before, and closed after. `clock`
-    gives unix seconds; None: Redis' own, which is the same for all nodes."""
+    """The link and the membership have to be open as long as this is used. `clock` gives unix
+    seconds; None: Redis' own, which is the same for all nodes."""
 
     def __init__(
         self,
         link: RedisLink,
+        membership: RedisMembership,
         *,
-        heartbeat: float = HEARTBEAT_SECONDS,
-        dead_after: float = DEAD_SECONDS,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._link = link
-        self._heartbeat = heartbeat
-        self._dead_after = dead_after
+        self._membership = membership
         self._clock = clock
-        self._node = ""
-        self._heard = "0"
-        self._alive: list[bytes] = []
         self._streams: dict[str, _Streams] = {}
         self._waiting = 0
         self._failing = False
-        self._beating: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        await self._beat()
-        self._beating = self._link.tasks.every(
-            "counters_heartbeat", self._heartbeat, self._beat_again
-        )
+        membership.tell_of_list(self)
 
     async def close(self) -> None:
-        beating, self._beating = self._beating, None
-        if beating is not None:
-            await self._link.tasks.end(beating)
-            # What still counts ends with it, and for others with their next heartbeat.
-            with suppress(StoreUnavailable):
-                await self._link.run(_GONE, [_NODES], (self._node,))
-            await self._link.tasks.end(*self._tasks)
+        """What still counts ends when the membership does. Closing twice is no error."""
+        await self._link.tasks.end(*self._tasks)
 
     # Requests and wallets
 
@@ -240,13 +197,13 @@ class RedisCounters:
                 _STREAMS,
                 [_key(who, "streams")],
                 (
-                    self._node,
+                    self._membership.name,
                     streams.held,
                     len(asking),
                     streams.limit,
                     KEPT_SECONDS,
-                    self._heard,
-                    *self._alive,
+                    self._membership.heard,
+                    *self._membership.living,
                 ),
             )
         except BaseException:
@@ -262,34 +219,19 @@ class RedisCounters:
             else:
                 future.set_result(False)
 
-    # Being alive
+    # Heartbeats
 
-    async def _beat_again(self) -> None:
-        try:
-            await self._beat()
-            self._failing = False
-        except StoreUnavailable as error:
-            if not self._failing:
-                _log.error("streams can't be counted", error=error.message)
-            self._failing = True
-
-    async def _beat(self) -> None:
-        node, self._heard, self._alive = await self._link.run(
-            _HEARTBEAT,
-            [_NODES],
-            (
-                self._node,
-                secrets.token_hex(8),
-                int(self._dead_after * 1000),
-                NODES_KEPT_SECONDS * 1000,
-            ),
-        )
-        name = node.decode()
-        renamed, self._node = name != self._node, name
+    async def on_heartbeat(self, *, unbroken: bool) -> None:
+        self._failing = False
         for who, streams in self._streams.items():
-            streams.differs = streams.differs or renamed
+            streams.differs = streams.differs or not unbroken
             if streams.differs:
                 self._start(who, streams)
+
+    def on_silence(self, error: StoreUnavailable) -> None:
+        if not self._failing:
+            _log.error("streams can't be counted", error=error.message)
+        self._failing = True
 
 
 def _key(who: str, what: str) -> str:

@@ -36,7 +36,7 @@ ANNOUNCED_BYTES = 16 * 1024
 CATCH_UPS = 256
 # Seconds before that is tried again.
 CATCH_UP_AGAIN_SECONDS = 1.0
-# Things said on lines that are on their way; more are dropped, as a lost connection drops them.
+# Things said on topics that are on their way; more are dropped, as a lost connection drops them.
 SAYING_MAX = 10_000
 
 NOWHERE: Final = EventId(0, 0)
@@ -49,19 +49,19 @@ _unblob: Final = msgspec.msgpack.Decoder(tuple[str, int, list[NewEntry]])
 
 @dataclass(slots=True, eq=False)
 class _Heard:
-    """A wallet that is listened to. `told`: the newest entry that watchers were told of. `ready`:
-    its announcements come, and this was the head then."""
+    """A wallet that is listened to. `told`: the newest entry that subscribers were told of.
+    `ready`: its announcements come, and this was the head then."""
 
     ready: asyncio.Future[Head | None]
     told: EventId = NOWHERE
 
 
 class Feed:
-    def __init__(self, link: RedisLink, leases: Leases, keep_seconds: int) -> None:
+    def __init__(self, link: RedisLink, node: str, leases: Leases, keep_seconds: int) -> None:
         self._link = link
         self._leases = leases
         self._keep_seconds = keep_seconds
-        self._subscribers = LocalSubscribers(leases.node, self._listen, self._listen_no_more)
+        self._subscribers = LocalSubscribers(node, self._listen, self._listen_no_more)
         self._announcements = Announcements(
             link.shards, self._announced, self._subscribed, link.tasks
         )
@@ -69,7 +69,7 @@ class Feed:
         self._catch_ups = asyncio.Semaphore(CATCH_UPS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        # Runs that were given up here.
+        # Epochs that were given up here.
         self.damaged = 0
 
     async def close(self) -> None:
@@ -177,7 +177,7 @@ class Feed:
         return head
 
     async def discard(self, wallet: str, epoch: int, damage: Damaged) -> None:
-        """Give this run up if it is the current one: all nodes are told that leases on it are
+        """Give this epoch up if it is the current one: all nodes are told that leases on it are
         over, and whoever has the wallet read begins anew. Raises StoreUnavailable: WrittenByNewer
         for entries that this server doesn't understand."""
         arguments = (epoch, self._keep_seconds, scripts.FORMAT)

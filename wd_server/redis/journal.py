@@ -1,9 +1,9 @@
 """The journal in Redis, one server or a Cluster, for any number of nodes.
 
 Writes, reads and what is said on a topic go over the link that all of the process shares, in the
-order in which they were handed in. Announcements come over connections of their own. What this node
-appends it tells its watchers itself; what others append, the announcement tells, and after a lost
-connection a look at the head. What lies in between is in Redis.
+order in which they were handed in. Announcements come over connections of their own. This node
+tells its subscribers what it appends itself. An announcement tells them what others append, and a
+look at the head does so after a lost connection. What lies in between is in Redis.
 """
 
 import asyncio
@@ -29,8 +29,9 @@ from wd_server.journal.integrity import Damaged, checksum
 from wd_server.journal.statistics import JournalStatistics
 from wd_server.redis import journal_scripts as scripts
 from wd_server.redis.feed import Feed, announcement, entry_of
-from wd_server.redis.leases import DEAD_SECONDS, HEARTBEAT_SECONDS, Held, Leases, Pace
+from wd_server.redis.leases import Held, Leases
 from wd_server.redis.link import RedisLink
+from wd_server.redis.membership import RedisMembership
 
 # Entries read from Redis at a time: it works on nothing else meanwhile, about 0.1 ms.
 READ_ENTRIES = 256
@@ -42,31 +43,21 @@ T = TypeVar("T")
 
 
 class RedisJournal:
-    """`keep_seconds`: how long a wallet is kept after its last event; `heartbeat` and `dead_after`
-    in seconds (redis_leases.py). The link has to be open as long as the journal is."""
+    """`keep_seconds`: how long a wallet is kept after its last event. The link and the membership
+    have to be open as long as the journal is."""
 
-    def __init__(
-        self,
-        link: RedisLink,
-        keep_seconds: int,
-        *,
-        heartbeat: float = HEARTBEAT_SECONDS,
-        dead_after: float = DEAD_SECONDS,
-    ) -> None:
+    def __init__(self, link: RedisLink, membership: RedisMembership, keep_seconds: int) -> None:
         self._link = link
         self._keep_seconds = keep_seconds
-        pace = Pace(heartbeat, dead_after, keep_seconds)
-        self._leases = Leases(link, pace, self._vacant)
-        self._feed = Feed(link, self._leases, keep_seconds)
+        self._leases = Leases(link, membership, keep_seconds, self._vacant)
+        self._feed = Feed(link, membership.node, self._leases, keep_seconds)
         self._statistics = JournalStatistics()
         self._writes: set[asyncio.Task[Any]] = set()
-        self._open: bool | None = None
+        self._open: bool | None = None  # None: it wasn't opened yet
 
     async def open(self) -> None:
         if self._open is not None:
             raise StoreUnavailable("This journal was opened before; make a new one.")
-        self._open = False
-        await self._leases.open()
         self._open = True
 
     async def close(self) -> None:
@@ -103,8 +94,8 @@ class RedisJournal:
     async def _read_page(
         self, wallet: str, epoch: int, after: int, limit: int, max_bytes: int
     ) -> list[Entry]:
-        """A page that turns out damaged is read once more: the run may have ended between two
-        calls. One that still is, is discarded with its run."""
+        """A page that turns out damaged is read once more: the epoch may have ended between two
+        calls. One that still is, is discarded with its epoch."""
         try:
             return await self._read_whole(wallet, epoch, after, limit, max_bytes)
         except Damaged:
@@ -199,7 +190,7 @@ class RedisJournal:
         self._check_open()
         held, new = self._leases.mine(lease), tuple(entries)
         if epoch != held.epoch:
-            raise LeaseLost("Another run of this wallet has begun.")
+            raise LeaseLost("Another epoch of this wallet has begun.")
         return await self._write(held, self._append(held, new, checkpoint))
 
     async def _append(self, held: Held, new: Sequence[NewEntry], checkpoint: bytes) -> Head:

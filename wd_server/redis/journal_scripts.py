@@ -2,11 +2,12 @@
 
 Of a wallet Redis has two keys in one hash slot, and a channel of the same name:
 
-*   `wd:{wallet}:log`, a stream: the entries of the current run, `<run>-<seq>` as their ids. XADD
-    refuses an id that isn't greater than the last, so no bug can number two entries alike. An
-    entry's fields are `k` kind, `p` payload and `c` checksum (integrity.py); 0.1.0 had no `c`.
-*   `wd:{wallet}`, a hash: `r` run, `s` seq and `k` kind of the newest entry; `c` checkpoint; `h`
-    holder of the lease, `t` its token, `q` the last request it made; `f` the greatest run that is
+*   `wd:{wallet}:log`, a stream: the entries of the current epoch, with `<epoch>-<seq>` as their
+    ids. XADD refuses an id that isn't greater than the last, so no bug can number two entries
+    alike. An entry's fields are `k` kind, `p` payload and `c` checksum (integrity.py); 0.1.0 had
+    no `c`.
+*   `wd:{wallet}`, a hash: `r` epoch, `s` seq and `k` kind of the newest entry; `c` checkpoint; `h`
+    holder of the lease, `t` its token, `q` the last request it made; `f` the greatest epoch that is
     known to have been, where its entries were lost; `v` FORMAT of the newest entries.
 
 A script may run twice when its answer was lost. Each can tell and does nothing the second time. The
@@ -20,13 +21,10 @@ from wd_server.redis.lane import Script
 # How entries are stored; `v` of the head. Grows with every change that an older server would take
 # for damage: a node never gives up what a newer one wrote.
 FORMAT: Final = 1
-# What DISCARD answers of a run that a newer server wrote.
+# What DISCARD answers of an epoch that a newer server wrote.
 NEWER: Final = b"newer"
 
-# A node lives as long as its key does.
-NODE_KEY: Final = "wd:node:{}"
-
-# What an announcement begins with: entries; something said on the line; a lease that is free; the
+# What an announcement begins with: entries; something said on the topic; a lease that is free; the
 # token before which all leases are over, since another has one or the entries were lost.
 APPENDED: Final = b"a"
 SAID: Final = b"n"
@@ -42,7 +40,7 @@ def wallet(channel: str) -> str:
     return channel[len("wd:{") : -len("}")]
 
 
-# ARGV: holder, the holder it may take the lease from ('': none), the newest run and seq that
+# ARGV: holder, the holder it may take the lease from ('': none), the newest epoch and seq that
 # anybody here was told of, seconds to keep. Returns whether it has it, and whoever has it; or its
 # token and the head.
 ACQUIRE: Final = Script("""#!lua
@@ -88,8 +86,8 @@ end
 return 1
 """)
 
-# ARGV: holder, run, seconds to keep, FORMAT. Returns the run that is the current one then, '' if
-# the lease is lost.
+# ARGV: holder, epoch, seconds to keep, FORMAT. Returns the epoch that is the current one then, ''
+# if the lease is lost.
 BEGIN: Final = Script("""#!lua
 local head = redis.call('HMGET', KEYS[1], 'h', 'r')
 if head[1] ~= ARGV[1] then return '' end
@@ -101,10 +99,10 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return ARGV[2]
 """)
 
-# ARGV: holder, run, the seq it has to go on from ('': any), request, seconds to keep ('': as
+# ARGV: holder, epoch, the seq it has to go on from ('': any), request, seconds to keep ('': as
 # before), what to announce ('': nothing), checkpoint, FORMAT, then kind, payload and checksum of
 # each entry. Returns the newest seq and whether it was stored before; -1: the lease is lost, -2:
-# the run is over or entries are missing.
+# the epoch is over or entries are missing.
 APPEND: Final = Script("""#!lua
 local head = redis.call('HMGET', KEYS[1], 'h', 'r', 's', 'q')
 if head[1] ~= ARGV[1] then return {-1, 0} end
@@ -130,8 +128,8 @@ end
 return {seq, 0}
 """)
 
-# Forget a run whose entries were lost or altered: leases before `token` are over, and the next run
-# is greater than `forgotten`.
+# Forget an epoch whose entries were lost or altered: leases before `token` are over, and the next
+# epoch is greater than `forgotten`.
 _FORGET: Final = """
 local function forget(forgotten, token, keep)
     local time = redis.call('TIME')
@@ -146,7 +144,7 @@ local function forget(forgotten, token, keep)
 end
 """
 
-# ARGV: the run and seq that were told last, seconds to keep. Returns the head and, if it is
+# ARGV: the epoch and seq that were told last, seconds to keep. Returns the head and, if it is
 # another, its entry: id and fields. A wallet that has less than was told has lost entries, and is
 # forgotten, once: then this returns '' and the token before which all leases are over.
 CATCH_UP: Final = Script(
@@ -171,8 +169,8 @@ return {run, seq, head[3], newest[1][1], newest[1][2]}
 """
 )
 
-# ARGV: run, seconds to keep, FORMAT. Forgets this run if it is the current one. Returns the token
-# before which all leases are over then, '' if it isn't, 'newer' if a newer server wrote it.
+# ARGV: epoch, seconds to keep, FORMAT. Forgets this epoch if it is the current one. Returns the
+# token before which all leases are over then, '' if it isn't, 'newer' if a newer server wrote it.
 DISCARD: Final = Script(
     "#!lua flags=allow-oom"
     + _FORGET

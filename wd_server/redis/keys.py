@@ -1,4 +1,4 @@
-"""The access store on Redis. All of it has one hash tag, so that a change is one step."""
+"""The key store on Redis. All of it has one hash tag, so that a change is one step."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -96,16 +96,11 @@ return 1
 )
 
 
-class RedisAccessStore:
-    """`link` is open before the store is, and closed after it."""
+class RedisKeyStore:
+    """`link` is open before the first call, and closed after the last."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-
-    async def open(self) -> None:
-        await self.changes(0)  # says at once whether it answers
-
-    async def close(self) -> None: ...
 
     async def snapshot(self) -> Snapshot:
         generation, rows, tokens = await self._link.run(_SNAPSHOT, _KEYS, ())

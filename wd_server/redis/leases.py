@@ -1,19 +1,17 @@
-"""Which wallets this node may write, in Redis, and who else lives.
+"""Which wallets this node may write, in Redis.
 
-A lease names its holder, `<node>/<n>`. It needs no renewal of its own: a node lives as long as its
-key in Redis does, which it sets anew every HEARTBEAT_SECONDS, and a lease whose node is dead may be
-taken. Everything that writes names the holder, and Redis refuses whoever isn't it any more, so what
-is believed here about who lives can cost a wallet's run its lease and never an entry its place.
+A lease names its holder, `<node>/<n>`. It needs no renewal of its own: a lease whose node is dead
+(membership.py) may be taken. Everything that writes names the holder, and Redis refuses a writer
+that isn't the holder any more. So what a node believes about which nodes live can cost a wallet its
+lease and never an entry its place.
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
-from typing import Any, NamedTuple
 
 import structlog
 
@@ -22,13 +20,8 @@ from wd_server.events.ids import EventId
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.redis import journal_scripts as scripts
 from wd_server.redis.link import RedisLink
+from wd_server.redis.membership import RedisMembership
 
-HEARTBEAT_SECONDS = 3.0
-# A node that was silent this long is dead for others. Three heartbeats, so that one that is lost
-# or late costs nothing.
-DEAD_SECONDS = 10.0
-# The part of it for which this node may be sure to live: the rest is for clocks that run unevenly.
-ALIVE_SHARE = 0.9
 # Seconds after which an append says again how long the wallet is to be kept.
 KEEP_AGAIN_SECONDS = 3600.0
 # Times that a lease is asked for when others take it at the same moment.
@@ -55,59 +48,39 @@ class Held:
     kept_at: float = field(default_factory=monotonic)
 
 
-class Pace(NamedTuple):
-    """In seconds: between two heartbeats, without one until a node is dead, and without an event
-    until a wallet is forgotten."""
-
-    heartbeat: float
-    dead_after: float
-    keep: int
-
-
 class Leases:
-    """`on_vacant` is called for a wallet whose lease may be free, or isn't ours any more."""
+    """`keep_seconds`: how long a wallet is kept without an event. `on_vacant` is called for a
+    wallet whose lease may be free, or isn't ours any more."""
 
     def __init__(
         self,
         link: RedisLink,
-        pace: Pace,
+        membership: RedisMembership,
+        keep_seconds: int,
         on_vacant: Callable[[str], None],
     ) -> None:
-        self.node = secrets.token_hex(8)
         self.lost = 0
         # The last write failed. A heartbeat is one, so this is never older than that.
         self.failing = False
         self._link = link
-        self._pace = pace
+        self._membership = membership
+        self._keep_seconds = keep_seconds
         self._on_vacant = on_vacant
         self._held: dict[str, Held] = {}
         self._numbers = count(1)
         # Wallets whose lease another has, by the node: who is dead frees them.
         self._others: dict[str, str] = {}
-        # Until when nobody can take this node for dead (monotonic seconds).
-        self._alive_until = 0.0
-        self._beating: asyncio.Task[None] | None = None
         self._returns: set[asyncio.Task[None]] = set()
+        membership.tell_of_key(self)
 
     def __len__(self) -> int:
         return len(self._held)
 
-    async def open(self) -> None:
-        """Raises StoreUnavailable."""
-        await self._beat()
-        self._beating = self._link.tasks.every(
-            "journal_heartbeat", self._pace.heartbeat, self._beat_again
-        )
-
     async def close(self) -> None:
-        """Free all at once. Closing twice is no error."""
-        beating, self._beating = self._beating, None
-        if beating is None:
-            return
-        await self._link.tasks.end(beating, *self._returns)
+        """They are free for others when the membership has ended. Closing twice is no error."""
+        await self._link.tasks.end(*self._returns)
         self._held.clear()
-        with suppress(StoreUnavailable):  # then it counts as dead soon
-            await self._link.call(self._node_key(self.node), "DEL", self._node_key(self.node))
+        self._others.clear()
 
     # One wallet's
 
@@ -125,15 +98,15 @@ class Leases:
         """`told`: the newest entry that anybody on this node was told of. A wallet that has less
         has lost entries: it has no journal then."""
         if wallet in self._held:
-            self._others[wallet] = self.node
+            self._others[wallet] = self._membership.node
             return None
-        holder, instead = f"{self.node}/{next(self._numbers)}", ""
+        holder, instead = f"{self._membership.node}/{next(self._numbers)}", ""
         for _ in range(TRIES):
             try:
                 answer = await self._link.run(
                     scripts.ACQUIRE,
                     scripts.keys(wallet),
-                    (holder, instead, told.epoch, told.seq, self._pace.keep),
+                    (holder, instead, told.epoch, told.seq, self._keep_seconds),
                 )
             except (StoreUnavailable, asyncio.CancelledError):
                 self._return(wallet, holder)  # it may be ours now, and nobody would know
@@ -144,7 +117,8 @@ class Leases:
             instead = answer[1].decode()
             # Noted before asking, so that a release that is announced meanwhile isn't missed.
             self._others[wallet] = node = instead.partition("/")[0]
-            if node != self.node and await self._lives(node) and wallet in self._others:
+            is_other = node != self._membership.node
+            if is_other and await self._membership.lives(node) and wallet in self._others:
                 return None
         return None
 
@@ -166,17 +140,18 @@ class Leases:
             return True
         key = scripts.keys(wallet)[0]
         holder = await self._link.call(key, "HGET", key, "h")
-        return bool(holder) and await self._lives(holder.decode().partition("/")[0])
+        return bool(holder) and await self._membership.lives(holder.decode().partition("/")[0])
 
     async def renew(self, held: Held) -> None:
         """Raises LeaseLost, StoreUnavailable. Asks Redis only if another may have taken it, or if
         the wallet would be forgotten."""
-        if monotonic() >= min(self._alive_until, held.kept_at + self._pace.keep / 2):
+        forgotten_soon = monotonic() >= held.kept_at + self._keep_seconds / 2
+        if forgotten_soon or not self._membership.surely_alive:
             await self._confirm(held)
 
     async def _confirm(self, held: Held) -> None:
         asked = monotonic()
-        keys, arguments = scripts.keys(held.wallet), (held.holder, self._pace.keep)
+        keys, arguments = scripts.keys(held.wallet), (held.holder, self._keep_seconds)
         if not await self._link.run(scripts.RENEW, keys, arguments):
             self.drop(held)
             raise LeaseLost("Another writer has taken this wallet over.")
@@ -195,10 +170,10 @@ class Leases:
     def keep(self, held: Held) -> int | str:
         """What to tell Redis with an append: how long to keep the wallet, '' if it knows."""
         now = monotonic()
-        if held.seq and now < held.kept_at + min(KEEP_AGAIN_SECONDS, self._pace.keep / 2):
+        if held.seq and now < held.kept_at + min(KEEP_AGAIN_SECONDS, self._keep_seconds / 2):
             return ""
         held.kept_at = now
-        return self._pace.keep
+        return self._keep_seconds
 
     def give_up(self, held: Held) -> None:
         """Nobody knows what the last write did."""
@@ -239,30 +214,22 @@ class Leases:
                 with suppress(StoreUnavailable):
                     await self._give_back(wallet, holder)
                     given += 1
-                await asyncio.sleep(self._pace.heartbeat)
+                await asyncio.sleep(self._membership.pace.heartbeat)
 
         task = self._link.tasks.keep("lease_return", give_back)
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)
 
-    # Who lives
+    # Heartbeats
 
-    async def _beat_again(self) -> None:
-        try:
-            if not await self._beat():
-                await self._verify()
-            await self._look_for_dead()
-            self.failing = False
-        except StoreUnavailable:  # the link counts and logs it
-            self.failing = True
+    async def on_heartbeat(self, *, unbroken: bool) -> None:
+        if not unbroken:
+            await self._verify()
+        await self._look_for_dead()
+        self.failing = False
 
-    async def _beat(self) -> bool:
-        """Whether nobody can have taken this node for dead since the last time."""
-        sent, key = monotonic(), self._node_key(self.node)
-        milliseconds = int(self._pace.dead_after * 1000)
-        before = await self._link.call(key, "SET", key, 1, "PX", milliseconds, "GET")
-        self._alive_until = sent + self._pace.dead_after * ALIVE_SHARE
-        return before is not None
+    def on_silence(self, error: StoreUnavailable) -> None:
+        self.failing = True
 
     async def _verify(self) -> None:
         """Others may have taken leases of ours: find out which, before the first write does."""
@@ -275,16 +242,8 @@ class Leases:
 
     async def _look_for_dead(self) -> None:
         for node in set(self._others.values()):
-            if not await self._lives(node):
+            if not await self._membership.lives(node):
                 freed = [wallet for wallet, other in self._others.items() if other == node]
                 for wallet in freed:
                     del self._others[wallet]
                     self._on_vacant(wallet)
-
-    async def _lives(self, node: str) -> bool:
-        key = self._node_key(node)
-        found: Any = await self._link.call(key, "EXISTS", key)
-        return bool(found)
-
-    def _node_key(self, node: str) -> str:
-        return scripts.NODE_KEY.format(node)

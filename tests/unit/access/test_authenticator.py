@@ -19,7 +19,7 @@ from wd_server.access.credentials import Credential
 from wd_server.access.principal_resolver import FAILURES_A_MINUTE
 from wd_server.access.session_slots import Ending
 from wd_server.embedded import keys as sqlite_store
-from wd_server.embedded.keys import SqliteAccessStore
+from wd_server.embedded.keys import SqliteKeyStore
 from wd_server.errors import (
     AuthRequired,
     ForbiddenWallet,
@@ -683,7 +683,7 @@ def test_a_door_closes_also_where_its_store_swallows_the_cancellation(
         raise StoreUnavailable("Swallowed.")
 
     async def scenario(setup: Setup) -> None:
-        monkeypatch.setattr(SqliteAccessStore, "changes", swallow)
+        monkeypatch.setattr(SqliteKeyStore, "changes", swallow)
         await reading.wait()
         await setup.authenticator.close()
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,24 @@ def account() -> Credits:
     return Credits(LIMIT, lambda: float(DAY * DAY_SECONDS))
 
 
-async def stored(path: Path) -> int:
+@asynccontextmanager
+async def store_at(path: Path) -> AsyncIterator[SqliteBudgetStore]:
     store = SqliteBudgetStore(path)
+    await store.open()
     try:
-        return await store.count("who looks", Share(DAY))
+        yield store
     finally:
         await store.close()
+
+
+async def stored(path: Path) -> int:
+    async with store_at(path) as store:
+        return await store.count("who looks", Share(DAY))
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores don't wait for another process that has the file."""
+    monkeypatch.setattr(sqlite_budget, "SCHEMA", replace(sqlite_budget.SCHEMA, lock_seconds=0.01))
 
 
 @contextmanager
@@ -63,17 +76,19 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
 def test_a_restart_begins_with_what_the_day_has_cost(path: Path) -> None:
     async def life() -> None:
         before, after = account(), account()
-        budget = Budget(before, SqliteBudgetStore(path), seconds=NEVER)
-        await budget.open()
-        before.spend("x", LIMIT)
-        await budget.close()
-        await budget.close()
-        budget = Budget(after, SqliteBudgetStore(path), seconds=NEVER)
-        await budget.open()
-        assert (after.today, after.own_today) == (LIMIT, 0)
-        with pytest.raises(UpstreamQuota):
-            after.check()
-        await budget.close()
+        async with store_at(path) as store:
+            budget = Budget(before, store, seconds=NEVER)
+            await budget.open()
+            before.spend("x", LIMIT)
+            await budget.close()
+            await budget.close()
+        async with store_at(path) as store:
+            budget = Budget(after, store, seconds=NEVER)
+            await budget.open()
+            assert (after.today, after.own_today) == (LIMIT, 0)
+            with pytest.raises(UpstreamQuota):
+                after.check()
+            await budget.close()
 
     asyncio.run(life())
 
@@ -81,18 +96,23 @@ def test_a_restart_begins_with_what_the_day_has_cost(path: Path) -> None:
 def test_what_one_spends_the_other_hears_of_while_both_run(path: Path) -> None:
     async def life() -> None:
         accounts = [account(), account()]
-        budgets = [Budget(each, SqliteBudgetStore(path), seconds=OFTEN) for each in accounts]
-        for budget in budgets:
-            await budget.open()
-        for number, each in enumerate(accounts, 1):
-            each.spend("x", number)
 
         async def agreed() -> bool:
             return [each.today for each in accounts] == [3, 3]
 
-        await until(agreed)
-        for budget in budgets:
-            await budget.close()
+        async with store_at(path) as one, store_at(path) as other:
+            stores = (one, other)
+            budgets = [
+                Budget(each, store, seconds=OFTEN)
+                for each, store in zip(accounts, stores, strict=True)
+            ]
+            for budget in budgets:
+                await budget.open()
+            for number, each in enumerate(accounts, 1):
+                each.spend("x", number)
+            await until(agreed)
+            for budget in budgets:
+                await budget.close()
         assert await stored(path) == 3
 
     asyncio.run(life())
@@ -101,11 +121,12 @@ def test_what_one_spends_the_other_hears_of_while_both_run(path: Path) -> None:
 def test_a_store_that_is_away_stops_nothing_and_gets_everything_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_budget, "LOCK_SECONDS", 0.01)
+    impatient(monkeypatch)
 
     async def life() -> None:
-        spender = account()
-        budget = Budget(spender, SqliteBudgetStore(path), seconds=OFTEN)
+        spender, store = account(), SqliteBudgetStore(path)
+        budget = Budget(spender, store, seconds=OFTEN)
+        await store.open()
         await budget.open()
         with capture_logs() as logs:
             with locked(path):
@@ -126,6 +147,7 @@ def test_a_store_that_is_away_stops_nothing_and_gets_everything_later(
 
             await until(all_stored)
             await budget.close()
+            await store.close()
         said = [line["event"] for line in logs]
         assert said == ["spent credits can't be stored", "spent credits are stored again"]
         assert "credits.db" in logs[0]["error"]
@@ -138,15 +160,16 @@ def test_a_store_that_is_away_stops_nothing_and_gets_everything_later(
 def test_an_end_without_the_store_is_logged_and_is_an_end(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_budget, "LOCK_SECONDS", 0.01)
+    impatient(monkeypatch)
 
     async def life() -> None:
         spender = account()
-        budget = Budget(spender, SqliteBudgetStore(path), seconds=NEVER)
-        await budget.open()
-        spender.spend("x", 1)
-        with capture_logs() as logs, locked(path):
-            await budget.close()
+        async with store_at(path) as store:
+            budget = Budget(spender, store, seconds=NEVER)
+            await budget.open()
+            spender.spend("x", 1)
+            with capture_logs() as logs, locked(path):
+                await budget.close()
         assert [line["event"] for line in logs] == ["the last credits can't be stored"]
 
     asyncio.run(life())
@@ -154,11 +177,10 @@ def test_an_end_without_the_store_is_logged_and_is_an_end(
 
 def test_a_file_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
     async def life(path: Path) -> str:
-        budget = Budget(account(), SqliteBudgetStore(path))
-        try:
+        async with store_at(path) as store:
+            budget = Budget(account(), store)
             with pytest.raises(StoreUnavailable) as refused:
                 await budget.open()
-        finally:
             await budget.close()
         return refused.value.message
 
@@ -169,10 +191,9 @@ def test_a_file_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None
 
 def test_the_file_is_its_owner_s_and_has_two_days_at_most(path: Path) -> None:
     async def life() -> None:
-        store = SqliteBudgetStore(path)
-        for day in range(DAY, DAY + 5):
-            await store.count("a", Share(day, 1))
-        await store.close()
+        async with store_at(path) as store:
+            for day in range(DAY, DAY + 5):
+                await store.count("a", Share(day, 1))
 
     asyncio.run(life())
     assert path.stat().st_mode & 0o777 == 0o600
@@ -243,10 +264,13 @@ def test_a_key_s_credits_are_one_account_for_two_processes_and_after_them(path: 
     async def life() -> None:
         accounts = [Credits(0, lambda: float(DAY * DAY_SECONDS)) for _ in range(3)]
         often = (OFTEN, OFTEN, NEVER)
+        stores = [SqliteBudgetStore(path) for _ in accounts]
         budgets = [
-            Budget(each, SqliteBudgetStore(path), seconds=seconds)
-            for each, seconds in zip(accounts, often, strict=True)
+            Budget(each, store, seconds=seconds)
+            for each, store, seconds in zip(accounts, stores, often, strict=True)
         ]
+        for store in stores:
+            await store.open()
         for budget in budgets[:2]:
             await budget.open()
         for each in accounts[:2]:
@@ -266,6 +290,8 @@ def test_a_key_s_credits_are_one_account_for_two_processes_and_after_them(path: 
 
         await until(refused_later)
         await budgets[2].close()
+        for store in stores:
+            await store.close()
 
     asyncio.run(life())
 
@@ -273,10 +299,11 @@ def test_a_key_s_credits_are_one_account_for_two_processes_and_after_them(path: 
 def test_where_nothing_is_limited_no_file_is_made(path: Path) -> None:
     async def life() -> None:
         spender = Credits(0, lambda: float(DAY * DAY_SECONDS))
-        budget = Budget(spender, SqliteBudgetStore(path), seconds=NEVER)
-        await budget.open()
-        spender.spend("x", 5)
-        await budget.close()
+        async with store_at(path) as store:
+            budget = Budget(spender, store, seconds=NEVER)
+            await budget.open()
+            spender.spend("x", 5)
+            await budget.close()
 
     asyncio.run(life())
     assert not path.exists()

@@ -6,13 +6,15 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from wd_server.embedded import journal_file as sqlite_file
 from wd_server.embedded import journal_rows as sqlite_rows
-from wd_server.embedded import threads as sqlite_threads
+from wd_server.embedded import journal_writer as sqlite_writer
+from wd_server.embedded.database import Outcome
 from wd_server.embedded.journal import SqliteJournal
 from wd_server.errors import StoreUnavailable
 from wd_server.journal.base import Head, Lease, NewEntry
@@ -105,19 +107,16 @@ def test_an_older_file_is_brought_up_to_date_by_the_migrations_it_lacks(
 
     play(path, first_life)
     now = len(sqlite_file.MIGRATIONS)
-    monkeypatch.setattr(
-        sqlite_file,
-        "MIGRATIONS",
-        (*sqlite_file.MIGRATIONS, "CREATE TABLE one (a) STRICT", "CREATE TABLE two (a INT)"),
-    )
+
+    def migrating(*more: str) -> None:
+        schema = replace(sqlite_file.SCHEMA, migrations=(*sqlite_file.MIGRATIONS, *more))
+        monkeypatch.setattr(sqlite_file, "SCHEMA", schema)
+
+    migrating("CREATE TABLE one (a) STRICT", "CREATE TABLE two (a INT)")
     refused(path)  # STRICT wants a type: the second migration fails and leaves nothing
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (now,)
-    monkeypatch.setattr(
-        sqlite_file,
-        "MIGRATIONS",
-        (*sqlite_file.MIGRATIONS[:now], "CREATE TABLE one (a INT)", "CREATE TABLE two (a INT)"),
-    )
+    migrating("CREATE TABLE one (a INT)", "CREATE TABLE two (a INT)")
     play(path, second_life)
     play(path, second_life)
     with closing(sqlite3.connect(path)) as connection:
@@ -249,12 +248,9 @@ def test_a_full_disk_is_a_clear_error_with_nothing_half_stored_and_passes_with_i
 def test_a_file_that_may_not_grow_says_the_store_is_full(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlimited = sqlite_file.open_writer
-
-    def limited(path: Path) -> sqlite3.Connection:
-        connection = unlimited(path)
-        connection.execute("PRAGMA max_page_count = 100")
-        return connection
+    limited = replace(
+        sqlite_file.SCHEMA, pragmas=(*sqlite_file.SCHEMA.pragmas, "max_page_count = 100")
+    )
 
     async def scenario(journal: SqliteJournal) -> None:
         lease, epoch = await begun(journal)
@@ -272,20 +268,20 @@ def test_a_file_that_may_not_grow_says_the_store_is_full(
         assert await whole(journal, head)
         assert await journal.checkpoint(WALLET) == b"small"
 
-    monkeypatch.setattr(sqlite_file, "open_writer", limited)
+    monkeypatch.setattr(sqlite_file, "SCHEMA", limited)
     play(path, scenario)
 
 
 def test_a_lock_held_by_another_program_is_a_clear_error_and_passes_with_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_file, "SCHEMA", replace(sqlite_file.SCHEMA, lock_seconds=0.01))
     commits: list[int] = []
-    commit = sqlite_threads.commit
+    commit = sqlite_writer.commit
 
     def counted(
-        connection: sqlite3.Connection, jobs: list[sqlite_threads.Job]
-    ) -> list[sqlite_threads.Outcome]:
+        connection: sqlite3.Connection, jobs: list[sqlite_writer.WriteJob]
+    ) -> list[Outcome]:
         commits.append(len(jobs))
         return commit(connection, jobs)
 
@@ -303,7 +299,7 @@ def test_a_lock_held_by_another_program_is_a_clear_error_and_passes_with_it(
             assert await journal.head(WALLET) == Head(epoch, 0, "")
         assert (await journal.append(lease, epoch, [TRADE], b"", NOW)).seq == 1
 
-    monkeypatch.setattr(sqlite_threads, "commit", counted)
+    monkeypatch.setattr(sqlite_writer, "commit", counted)
     play(path, scenario)
 
 

@@ -9,17 +9,21 @@ one.
 import asyncio
 import sys
 
-from wd_server.redis.counters import RedisCounters
-from wd_server.redis.link import RedisLink
+from wd_server.redis.backend import RedisBackend
+from wd_server.redis.membership import Pace
 from wd_server.secret import Secret
+from wd_server.tasks import Tasks
+
+# Seconds that a wallet is kept: longer than a test.
+KEEP_SECONDS = 600
 
 
 async def hold() -> None:
     url, who, streams, limit, heartbeat, dead_after = sys.argv[1:]
-    link = RedisLink(Secret(url))
-    await link.open()
-    counters = RedisCounters(link, heartbeat=float(heartbeat), dead_after=float(dead_after))
-    await counters.open()
+    pace = Pace(float(heartbeat), float(dead_after))
+    backend = RedisBackend(Secret(url), KEEP_SECONDS, Tasks(), pace=pace)
+    await backend.open()
+    counters = backend.counters
     for _ in range(int(streams)):
         assert await counters.enter(who, int(limit))
     print("holding", flush=True)

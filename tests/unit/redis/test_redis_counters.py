@@ -15,7 +15,7 @@ from redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 from wd_server.errors import StoreUnavailable
 from wd_server.redis import counters as redis_counters
-from wd_server.redis.counters import RedisCounters
+from wd_server.redis.membership import DEAD_SECONDS, HEARTBEAT_SECONDS
 
 HOLDER = Path(__file__).with_name("holder.py")
 # Seconds. Short, so that tests are; far enough from each other for a slow machine.
@@ -23,7 +23,7 @@ HEARTBEAT = 0.1
 DEAD_AFTER = 1.0
 
 Redis = RedisServer | RedisCluster
-Scenario = Callable[[RedisCounters, RedisCounters], Awaitable[None]]
+Scenario = Callable[[LinkedCounters, LinkedCounters], Awaitable[None]]
 
 
 @pytest.fixture(scope="module", params=[redis_server, redis_cluster])
@@ -32,7 +32,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
         yield started
 
 
-def counters(redis: Redis) -> RedisCounters:
+def counters(redis: Redis) -> LinkedCounters:
     return LinkedCounters(redis.url, heartbeat=HEARTBEAT, dead_after=DEAD_AFTER)
 
 
@@ -66,7 +66,7 @@ def holder(redis: Redis, who: str, streams: int, limit: int) -> Iterator["subpro
             process.kill()
 
 
-async def until_entered(node: RedisCounters, who: str, limit: int) -> None:
+async def until_entered(node: LinkedCounters, who: str, limit: int) -> None:
     """Nothing tells of a place that became free, so this asks again."""
     while True:
         if await node.enter(who, limit):
@@ -75,14 +75,14 @@ async def until_entered(node: RedisCounters, who: str, limit: int) -> None:
 
 
 def test_a_crash_is_noticed_within_15_seconds() -> None:
-    beats = redis_counters.HEARTBEAT_SECONDS
-    assert redis_counters.DEAD_SECONDS + beats < 15
+    beats = HEARTBEAT_SECONDS
+    assert DEAD_SECONDS + beats < 15
     # Two heartbeats may be lost before a node that lives is taken for dead.
-    assert 3 * beats < redis_counters.DEAD_SECONDS
+    assert 3 * beats < DEAD_SECONDS
 
 
 def test_nodes_share_a_limit(redis: Redis) -> None:
-    async def scenario(one: RedisCounters, other: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, other: LinkedCounters) -> None:
         granted = await asyncio.gather(
             *(node.enter("shared", 5) for _ in range(10) for node in (one, other))
         )
@@ -93,7 +93,7 @@ def test_nodes_share_a_limit(redis: Redis) -> None:
 
 
 def test_what_one_node_gives_back_another_can_have(redis: Redis) -> None:
-    async def scenario(one: RedisCounters, other: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, other: LinkedCounters) -> None:
         for _ in range(50):
             await until_entered(one, "returned", 1)
             assert not await other.enter("returned", 1)
@@ -107,7 +107,7 @@ def test_what_one_node_gives_back_another_can_have(redis: Redis) -> None:
 def test_streams_of_a_killed_process_count_no_more_and_those_of_others_do(
     redis: Redis,
 ) -> None:
-    async def scenario(one: RedisCounters, _: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, _: LinkedCounters) -> None:
         with holder(redis, "crash", 3, 5) as killed, holder(redis, "crash", 1, 5):
             assert await one.enter("crash", 5)
             assert not await one.enter("crash", 5)
@@ -120,7 +120,7 @@ def test_streams_of_a_killed_process_count_no_more_and_those_of_others_do(
 
 
 def test_a_process_that_stood_still_counts_its_streams_again(redis: Redis) -> None:
-    async def scenario(one: RedisCounters, _: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, _: LinkedCounters) -> None:
         with holder(redis, "stopped", 2, 3) as stopped:
             assert await one.enter("stopped", 3)
             stopped.send_signal(signal.SIGSTOP)
@@ -142,7 +142,7 @@ def test_a_process_that_stood_still_counts_its_streams_again(redis: Redis) -> No
 
 
 def test_a_node_that_closes_leaves_nothing_behind(redis: Redis) -> None:
-    async def scenario(one: RedisCounters, other: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, other: LinkedCounters) -> None:
         assert await one.enter("closed", 1)
         await one.close()
         await until_entered(other, "closed", 1)
@@ -151,7 +151,7 @@ def test_a_node_that_closes_leaves_nothing_behind(redis: Redis) -> None:
 
 
 def test_a_caller_that_gives_up_while_it_waits_is_not_counted(redis: Redis) -> None:
-    async def scenario(one: RedisCounters, other: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, other: LinkedCounters) -> None:
         for step in range(20):
             entering = [asyncio.ensure_future(one.enter("gave up", 1)) for _ in range(3)]
             for _ in range(step):
@@ -174,7 +174,7 @@ def test_a_caller_that_gives_up_while_it_waits_is_not_counted(redis: Redis) -> N
 def test_a_redis_that_was_restarted_counts_right_again(keeps: bool) -> None:
     with redis_server(keeps=keeps) as server:
 
-        async def scenario(one: RedisCounters, other: RedisCounters) -> None:
+        async def scenario(one: LinkedCounters, other: LinkedCounters) -> None:
             assert await one.enter("restart", 2)
             assert await other.enter("restart", 2)
             server.stop()
@@ -204,7 +204,7 @@ def test_a_table_that_is_full_refuses_new_subjects(
 ) -> None:
     monkeypatch.setattr(redis_counters, "SUBJECTS_MAX", 2)
 
-    async def scenario(one: RedisCounters, _: RedisCounters) -> None:
+    async def scenario(one: LinkedCounters, _: LinkedCounters) -> None:
         assert await one.enter("full 1", 2)
         assert await one.enter("full 2", 2)
         with pytest.raises(StoreUnavailable):

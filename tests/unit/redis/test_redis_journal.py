@@ -164,7 +164,7 @@ def test_the_wallets_of_a_dead_node_are_taken_over_and_it_writes_no_more(
             await second.head(WALLET)
             assert await second.acquire(WALLET) is None
             # As one that is paused: it says no more that it lives, and wakes up later.
-            first._leases._beating.cancel()  # type: ignore[union-attr]
+            first._node._beating.cancel()  # type: ignore[union-attr]
             await told.vacancy()
             later = await second.acquire(WALLET)
             assert later is not None
@@ -188,7 +188,7 @@ def test_a_node_learns_at_once_that_another_took_its_wallet(redis: RedisServer) 
             lease, _ = await begun(first)
             told = Told(first)
             await first.head(WALLET)
-            redis.call("DEL", scripts.NODE_KEY.format(first._leases.node))
+            redis.call("DEL", f"wd:node:{first._node.node}")
             assert await second.acquire(WALLET) is not None
             await told.vacancy()
             with pytest.raises(LeaseLost):
@@ -207,7 +207,7 @@ def test_a_node_that_was_taken_for_dead_finds_out_what_it_lost(redis: RedisServe
             told = Told(journal)
             await journal.head(WALLET)
             redis.call("HSET", KEY, "h", "another/1")
-            redis.call("DEL", scripts.NODE_KEY.format(journal._leases.node))
+            redis.call("DEL", f"wd:node:{journal._node.node}")
             await told.vacancy()
             with pytest.raises(LeaseLost):
                 await journal.renew(lease)

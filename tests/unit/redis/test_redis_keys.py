@@ -7,27 +7,30 @@ from time import monotonic
 
 import pytest
 from authenticators import HOME, NOW, UNKNOWN, credential
-from linked import LinkedStore
+from linked import LinkedKeys
 from processes import PATIENCE
 from redis_server import RedisServer, redis_server
 
 from wd_server.access.authenticator import Authenticator
-from wd_server.access.entrance import authenticator as make_door
 from wd_server.access.keyring import KeyRequest, Keyring
 from wd_server.access.session_slots import Ending
 from wd_server.access.store import STORE_SECONDS
 from wd_server.config.settings import Settings
 from wd_server.errors import InvalidKey, StoreUnavailable
-from wd_server.redis.keys import RedisAccessStore
-from wd_server.redis.link import RedisLink
+from wd_server.redis.backend import RedisBackend
+from wd_server.redis.keys import RedisKeyStore
 from wd_server.secret import Secret
+from wd_server.tasks import Tasks
 
-Scenario = Callable[[RedisServer, RedisAccessStore], Awaitable[None]]
+# Seconds that a wallet is kept: longer than a test.
+KEEP_SECONDS = 600
+
+Scenario = Callable[[RedisServer, RedisKeyStore], Awaitable[None]]
 
 
 def play(scenario: Scenario, *, keeps: bool = True) -> None:
     async def life(server: RedisServer) -> None:
-        store = LinkedStore(server.url)
+        store = LinkedKeys(server.url)
         await store.open()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -40,26 +43,29 @@ def play(scenario: Scenario, *, keeps: bool = True) -> None:
 
 
 @asynccontextmanager
-async def door_of(server: RedisServer) -> AsyncIterator[Authenticator]:
+async def authenticator_of(server: RedisServer) -> AsyncIterator[Authenticator]:
     environ = {"REDIS_URL": server.url.reveal(), "SECRET_KEY": "s" * 32}
-    link = RedisLink(server.url)
-    authenticator = make_door(Settings.from_environment(environ), lambda: NOW, link)
-    await link.open()
+    tasks = Tasks()
+    backend = RedisBackend(server.url, KEEP_SECONDS, tasks)
+    authenticator = Authenticator.from_settings(
+        Settings.from_environment(environ), backend.keys, backend.counters, lambda: NOW, tasks
+    )
+    await backend.open()
     await authenticator.open()
     try:
         yield authenticator
     finally:
         await authenticator.close()
-        await link.close()
+        await backend.close()
 
 
-def keyring(store: RedisAccessStore, authenticator: Authenticator) -> Keyring:
+def keyring(store: RedisKeyStore, authenticator: Authenticator) -> Keyring:
     return Keyring(store, authenticator.signing_keys.current)
 
 
 def test_a_restart_in_the_middle_is_unavailable_and_then_works_again() -> None:
-    async def scenario(server: RedisServer, store: RedisAccessStore) -> None:
-        async with door_of(server) as authenticator:
+    async def scenario(server: RedisServer, store: RedisKeyStore) -> None:
+        async with authenticator_of(server) as authenticator:
             ring = keyring(store, authenticator)
             new = await ring.create(KeyRequest("x"), NOW)
             server.stop()
@@ -71,7 +77,7 @@ def test_a_restart_in_the_middle_is_unavailable_and_then_works_again() -> None:
                 await authenticator.check(UNKNOWN, HOME, NOW)
             server.start()
             assert [key.id for key in await ring.all()] == [new.key.id]
-            while True:  # until the door's own next look
+            while True:  # until the authenticator's own next look
                 with suppress(StoreUnavailable):
                     assert await authenticator.check(credential(new.text), HOME, NOW)
                     break
@@ -81,8 +87,8 @@ def test_a_restart_in_the_middle_is_unavailable_and_then_works_again() -> None:
 
 
 def test_who_had_keys_of_a_redis_that_forgot_them_has_to_leave() -> None:
-    async def scenario(server: RedisServer, store: RedisAccessStore) -> None:
-        async with door_of(server) as authenticator:
+    async def scenario(server: RedisServer, store: RedisKeyStore) -> None:
+        async with authenticator_of(server) as authenticator:
             ring = keyring(store, authenticator)
             new = await ring.create(KeyRequest("x"), NOW)
             principal = await authenticator.check(credential(new.text), HOME, NOW)
@@ -102,7 +108,7 @@ def test_who_had_keys_of_a_redis_that_forgot_them_has_to_leave() -> None:
 
 def test_a_server_that_can_not_be_reached_says_so_when_it_is_opened() -> None:
     async def scenario() -> None:
-        store = LinkedStore(Secret("redis://127.0.0.1:1/"))
+        store = LinkedKeys(Secret("redis://127.0.0.1:1/"))
         with pytest.raises(StoreUnavailable):
             await store.open()
         await store.close()
@@ -118,7 +124,7 @@ def test_a_server_that_is_silent_is_waited_for_no_longer_than_allowed() -> None:
         taken: list[asyncio.StreamWriter] = []
         server = await asyncio.start_server(silent, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        store = LinkedStore(Secret(f"redis://127.0.0.1:{port}/"))
+        store = LinkedKeys(Secret(f"redis://127.0.0.1:{port}/"))
         async with asyncio.timeout(STORE_SECONDS + PATIENCE):
             with pytest.raises(StoreUnavailable):
                 await store.open()
@@ -132,8 +138,8 @@ def test_a_server_that_is_silent_is_waited_for_no_longer_than_allowed() -> None:
 
 
 def test_a_server_that_is_no_redis_of_ours_is_an_unavailable_store() -> None:
-    async def scenario(server: RedisServer, store: RedisAccessStore) -> None:
-        other = LinkedStore(Secret(server.url.reveal().replace("//", "//user:wrong@")))
+    async def scenario(server: RedisServer, store: RedisKeyStore) -> None:
+        other = LinkedKeys(Secret(server.url.reveal().replace("//", "//user:wrong@")))
         with pytest.raises(StoreUnavailable) as caught:
             await other.open()
         assert "wrong" not in f"{caught.value} {caught.value.__cause__!r}"

@@ -1,45 +1,43 @@
 """The promises of `wd_server.access.store`, kept by every store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
 
 import msgspec
 import pytest
-from access_stores import STORES, StoreFactory
+from backends import KEY_MODULES, Place, opened
 
 from wd_server.access.keys import ApiKey
-from wd_server.access.store import CHANGES_KEPT, AccessStore, Changes, Exchange
-from wd_server.embedded import keys as sqlite_store
+from wd_server.access.store import CHANGES_KEPT, Changes, Exchange, KeyStore
 from wd_server.errors import StoreFull
-from wd_server.redis import keys as redis_store
 
-SCENARIO_SECONDS = 30
 NOW = 1_700_000_000.25
 
-Play = Callable[[Callable[[AccessStore], Awaitable[None]]], None]
-
-
-@pytest.fixture(params=STORES)
-def store_factory(request: pytest.FixtureRequest) -> Iterator[StoreFactory]:
-    with STORES[request.param](request) as factory:
-        yield factory
+Play = Callable[[Callable[[KeyStore], Awaitable[None]]], None]
 
 
 @pytest.fixture
-def play(store_factory: StoreFactory) -> Play:
+def play(place: Place) -> Play:
     """Run a scenario on an open store. Each call is a new life of the process that has it."""
 
-    async def life(scenario: Callable[[AccessStore], Awaitable[None]]) -> None:
-        store = store_factory()
-        await store.open()
-        try:
-            async with asyncio.timeout(SCENARIO_SECONDS):
-                await scenario(store)
-        finally:
-            await store.close()
-            await store.close()
+    async def life(scenario: Callable[[KeyStore], Awaitable[None]]) -> None:
+        async with opened(place) as backend:
+            await scenario(backend.keys)
 
     return lambda scenario: asyncio.run(life(scenario))
+
+
+@asynccontextmanager
+async def beside(place: Place) -> AsyncIterator[KeyStore]:
+    """The keys as `wd-keys` has them, beside a server."""
+    backend = place.make(monotonic)
+    await backend.open_keys()
+    try:
+        yield backend.keys
+    finally:
+        await backend.close()
 
 
 def key(number: int = 1, **fields: object) -> ApiKey:
@@ -64,14 +62,14 @@ def new(*keys: ApiKey) -> list[Exchange]:
     return [Exchange(None, each) for each in keys]
 
 
-async def changes(store: AccessStore, after: int) -> Changes:
+async def changes(store: KeyStore, after: int) -> Changes:
     found = await store.changes(after)
     assert found is not None
     return found
 
 
 def test_a_new_store_is_empty(play: Play) -> None:
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         snapshot = await store.snapshot()
         assert (snapshot.keys, dict(snapshot.tokens)) == ((), {})
         assert await store.changes(snapshot.generation) == Changes(snapshot.generation, (), (), {})
@@ -80,11 +78,11 @@ def test_a_new_store_is_empty(play: Play) -> None:
 
 
 def test_a_key_comes_back_as_it_was_also_in_a_later_life(play: Play) -> None:
-    async def first_life(store: AccessStore) -> None:
+    async def first_life(store: KeyStore) -> None:
         assert await store.exchange(new(FULL, key(1)))
         assert {*(await store.snapshot()).keys} == {FULL, key(1)}
 
-    async def second_life(store: AccessStore) -> None:
+    async def second_life(store: KeyStore) -> None:
         assert {*(await store.snapshot()).keys} == {FULL, key(1)}
 
     play(first_life)
@@ -94,7 +92,7 @@ def test_a_key_comes_back_as_it_was_also_in_a_later_life(play: Play) -> None:
 def test_an_exchange_of_what_is_not_there_any_more_stores_nothing(play: Play) -> None:
     other = msgspec.structs.replace(key(1), name="another")
 
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         assert await store.exchange(new(key(1)))
         generation = (await store.snapshot()).generation
         assert not await store.exchange(new(key(2), key(1)))
@@ -107,50 +105,43 @@ def test_an_exchange_of_what_is_not_there_any_more_stores_nothing(play: Play) ->
 
 
 def test_of_two_that_change_a_key_at_once_one_is_told_to_look_again(
-    store_factory: StoreFactory,
+    place: Place,
 ) -> None:
     async def scenario() -> None:
-        one, other = store_factory(), store_factory()
-        await one.open()
-        await other.open()
-        await one.exchange(new(key(1)))
-        done = await asyncio.gather(
-            *(
-                store.exchange([Exchange(key(1), key(1, name=f"{number}"))])
-                for number, store in enumerate((one, other) * 5)
+        async with opened(place) as backend, beside(place) as other:
+            await other.exchange(new(key(1)))
+            done = await asyncio.gather(
+                *(
+                    store.exchange([Exchange(key(1), key(1, name=f"{number}"))])
+                    for number, store in enumerate((backend.keys, other) * 5)
+                )
             )
-        )
-        assert done.count(True) == 1
-        await one.close()
-        await other.close()
+            assert done.count(True) == 1
 
     asyncio.run(scenario())
 
 
-def test_changes_tell_what_others_did_since(store_factory: StoreFactory) -> None:
+def test_changes_tell_what_others_did_since(place: Place) -> None:
     async def scenario() -> None:
-        one, other = store_factory(), store_factory()
-        await one.open()
-        await other.open()
-        await one.exchange(new(key(1), key(2), key(3)))
-        first = (await other.snapshot()).generation
-        renamed = msgspec.structs.replace(key(1), name="renamed")
-        await one.exchange([Exchange(key(1), renamed), Exchange(key(2), None)])
-        await one.revoke_token("jti é", NOW + 60, NOW)
-        told = await changes(other, first)
-        assert told.generation > first
-        assert told.keys == (renamed,)
-        assert told.forgotten == (key(2).id,)
-        assert told.tokens == {"jti é": NOW + 60}
-        assert await changes(other, told.generation) == Changes(told.generation, (), (), {})
-        await one.close()
-        await other.close()
+        async with opened(place) as backend, beside(place) as other:
+            await other.exchange(new(key(1), key(2), key(3)))
+            first = (await backend.keys.snapshot()).generation
+            renamed = msgspec.structs.replace(key(1), name="renamed")
+            await other.exchange([Exchange(key(1), renamed), Exchange(key(2), None)])
+            await other.revoke_token("jti é", NOW + 60, NOW)
+            told = await changes(backend.keys, first)
+            assert told.generation > first
+            assert told.keys == (renamed,)
+            assert told.forgotten == (key(2).id,)
+            assert told.tokens == {"jti é": NOW + 60}
+            none = Changes(told.generation, (), (), {})
+            assert await changes(backend.keys, told.generation) == none
 
     asyncio.run(scenario())
 
 
 def test_a_key_that_changed_twice_is_told_once_as_it_is_now(play: Play) -> None:
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         await store.exchange(new(key(1)))
         before = (await store.snapshot()).generation
         await store.exchange([Exchange(key(1), key(1, name="second"))])
@@ -161,7 +152,7 @@ def test_a_key_that_changed_twice_is_told_once_as_it_is_now(play: Play) -> None:
 
 
 def test_who_comes_from_too_long_ago_or_from_another_store_needs_a_snapshot(play: Play) -> None:
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         await store.exchange(new(key(1)))
         start = (await store.snapshot()).generation
         assert await store.changes(start + 1) is None
@@ -180,12 +171,12 @@ def test_who_comes_from_too_long_ago_or_from_another_store_needs_a_snapshot(play
 
 
 def test_a_revoked_token_is_remembered_as_long_as_it_has_to_be(play: Play) -> None:
-    async def first_life(store: AccessStore) -> None:
+    async def first_life(store: KeyStore) -> None:
         await store.revoke_token("short", NOW + 1, NOW)
         await store.revoke_token("long", NOW + 10, NOW)
         assert (await store.snapshot()).tokens == {"short": NOW + 1, "long": NOW + 10}
 
-    async def second_life(store: AccessStore) -> None:
+    async def second_life(store: KeyStore) -> None:
         await store.revoke_token("new", NOW + 20, NOW + 5)
         assert (await store.snapshot()).tokens == {"long": NOW + 10, "new": NOW + 20}
 
@@ -196,11 +187,11 @@ def test_a_revoked_token_is_remembered_as_long_as_it_has_to_be(play: Play) -> No
 def test_a_full_store_says_so_and_still_lets_keys_be_revoked_and_forgotten(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (redis_store, sqlite_store):
+    for module in KEY_MODULES:
         monkeypatch.setattr(module, "KEYS_MAX", 3)
         monkeypatch.setattr(module, "REVOKED_TOKENS_MAX", 2)
 
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         await store.exchange(new(key(1), key(2), key(3)))
         with pytest.raises(StoreFull):
             await store.exchange(new(key(4)))
@@ -232,10 +223,10 @@ def test_a_row_that_is_no_key_is_told_of_and_costs_the_other_keys_nothing(
 ) -> None:
     right = key(1), key(3)
 
-    async def scenario(store: AccessStore) -> None:
+    async def scenario(store: KeyStore) -> None:
         await store.exchange([Exchange(None, each) for each in (*right, key(2))])
         before = (await store.snapshot()).generation
-        for module in (sqlite_store, redis_store):
+        for module in KEY_MODULES:
             monkeypatch.setattr(module, "encode", lambda _: row)
         await store.exchange([Exchange(key(2), key(2, name="another"))])
         monkeypatch.undo()

@@ -1,16 +1,15 @@
 """The promises of `wd_server.access.quotas.Counters`, kept by every implementation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
-from access_stores import COUNTERS, CountersFactory
+from backends import Place, opened
 
 from wd_server.access.quotas import Counters
 from wd_server.access.windows import Counted, Usage, Windows
 
-SCENARIO_SECONDS = 30
 # The start of a minute.
 NOW = 1_699_999_980.0
 
@@ -39,21 +38,16 @@ Scenario = Callable[[Setup], Awaitable[None]]
 Play = Callable[[Scenario], None]
 
 
-@pytest.fixture(params=COUNTERS)
-def play(request: pytest.FixtureRequest) -> Iterator[Play]:
-    async def life(factory: CountersFactory, scenario: Scenario) -> None:
-        clock = Clock()
-        counters = factory(clock)
-        await counters.open()
-        try:
-            async with asyncio.timeout(SCENARIO_SECONDS):
-                await scenario(Setup(counters, clock))
-        finally:
-            await counters.close()
-            await counters.close()
+@pytest.fixture
+def play(place: Place) -> Play:
+    """Each call is a new life of the process that counts."""
 
-    with COUNTERS[request.param](request) as factory:
-        yield lambda scenario: asyncio.run(life(factory, scenario))
+    async def life(scenario: Scenario) -> None:
+        clock = Clock()
+        async with opened(place, clock) as backend:
+            await scenario(Setup(backend.counters, clock))
+
+    return lambda scenario: asyncio.run(life(scenario))
 
 
 def test_as_many_requests_as_allowed_are_allowed(play: Play) -> None:

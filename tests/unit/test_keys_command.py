@@ -1,4 +1,4 @@
-"""`bin/wd-keys` as operators and scripts run it, beside doors that see what it did."""
+"""`bin/wd-keys` as operators and scripts run it, beside authenticators that see what it did."""
 
 import asyncio
 import json
@@ -16,12 +16,16 @@ import pytest
 from processes import PATIENCE, ROOT, free_port
 from redis_server import redis_server
 
-from wd_server.access import cli, entrance, key_words
+from wd_server import keys_cli as cli
+from wd_server.access import key_words
+from wd_server.access.authenticator import Authenticator
 from wd_server.access.credentials import Credential, CredentialKind
 from wd_server.access.session_slots import Ending
+from wd_server.backend_choice import choose_backend
 from wd_server.config.settings import Settings
 from wd_server.errors import InvalidKey
 from wd_server.secret import Secret
+from wd_server.tasks import Tasks
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 HOME = "192.0.2.1"
@@ -110,7 +114,7 @@ def test_people_get_a_table_without_anything_cut_off(environ: Environment) -> No
     assert key not in shown
 
 
-def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_end(
+def test_a_revoked_key_is_refused_by_authenticators_in_other_processes_and_its_streams_end(
     environ: Environment,
 ) -> None:
     made = told(environ, "create", "--name", "test")
@@ -119,10 +123,12 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        link = entrance.redis_link(settings)
-        authenticator = entrance.authenticator(settings, time, link)
-        if link is not None:
-            await link.open()
+        tasks = Tasks()
+        backend = choose_backend(settings, tasks)
+        authenticator = Authenticator.from_settings(
+            settings, backend.keys, backend.counters, time, tasks
+        )
+        await backend.open()
         await authenticator.open()
         principal = await authenticator.check(key, HOME, time())
         ended: asyncio.Future[Ending] = loop.create_future()
@@ -143,12 +149,11 @@ def test_a_revoked_key_is_refused_by_doors_in_other_processes_and_its_streams_en
             assert await ended is Ending.REVOKED
         with pytest.raises(InvalidKey):
             authenticator.check_in_memory(key, HOME, time())
-        # And a key that is made while the server runs works at once.
+        # And a key that is made while the authenticator is open works at once.
         new = await loop.run_in_executor(None, told, environ, "create", "--name", "new")
         assert await authenticator.check(credential(new["key"]), HOME, time())
         await authenticator.close()
-        if link is not None:
-            await link.close()
+        await backend.close()
 
     asyncio.run(scenario())
 

@@ -16,15 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from wd_server import __version__
-from wd_server.access import entrance, key_words
+from wd_server.access import key_words
 from wd_server.access.keyring import KeyProblem, KeyRequest, Keyring, NewKey
 from wd_server.access.keys import ApiKey, SigningKeys
 from wd_server.access.secret_file import signing_keys
-from wd_server.access.store import AccessStore
+from wd_server.backend import Backend
+from wd_server.backend_choice import choose_backend
 from wd_server.config import env_file
-from wd_server.config.redis_url import RedisUrl
 from wd_server.config.settings import InvalidSettings, Settings
 from wd_server.errors import StoreUnavailable
+from wd_server.tasks import Tasks
 
 # Exit codes: refused, or no such key; argparse's own; the store doesn't answer; the settings are
 # wrong (sysexits.h).
@@ -52,13 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = _settings({**env_file.read(arguments.env_file), **os.environ})
         _refuse_wrong_user(settings)
-        return asyncio.run(_run(arguments, settings))
+        backend = choose_backend(settings, Tasks())
+        return asyncio.run(_run(arguments, settings, backend))
     except InvalidSettings as error:
         return _complain(str(error), EXIT_CONFIG)
     except KeyProblem as error:
         return _complain(error.message, EXIT_REFUSED)
     except StoreUnavailable as error:
-        return _complain(f"{error.message} ({_place(settings)})", EXIT_UNAVAILABLE)
+        return _complain(f"{error.message} ({backend.place})", EXIT_UNAVAILABLE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -153,34 +155,20 @@ def _refuse_wrong_user(settings: Settings) -> None:
             )
 
 
-def _place(settings: Settings) -> str:
-    """Where the keys are, without what may be secret of it."""
-    if settings.redis_url is not None:
-        hosts = RedisUrl.parse(settings.redis_url.reveal()).hosts
-        return f"Redis at {', '.join(f'{host}:{port}' for host, port in hosts)}"
-    return str(settings.data_dir / entrance.FILE_NAME)
-
-
 def _complain(message: str, code: int) -> int:
     sys.stderr.write(f"wd-keys: {message}\n")
     return code
 
 
-async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+async def _run(arguments: argparse.Namespace, settings: Settings, backend: Backend) -> int:
     keys = signing_keys(settings)
-    link = entrance.redis_link(settings)
-    store = entrance.store(settings, link)
     try:
-        if link is not None:
-            await link.open()
-        await store.open()
-        one = _Command(arguments, settings, keys, store)
+        await backend.open_keys()
+        one = _Command(arguments, settings, keys, backend)
         command = getattr(one, arguments.command.replace("-", "_"))
         await command()
     finally:
-        await store.close()
-        if link is not None:
-            await link.close()
+        await backend.close()
     return 0
 
 
@@ -192,12 +180,13 @@ class _Command:
         arguments: argparse.Namespace,
         settings: Settings,
         keys: SigningKeys,
-        store: AccessStore,
+        backend: Backend,
     ) -> None:
         self._arguments = arguments
         self._settings = settings
         self._keys = keys
-        self._ring = Keyring(store, keys.current)
+        self._place = backend.place
+        self._ring = Keyring(backend.keys, keys.current)
         self._now = time.time()
         self._console = Console(highlight=False, soft_wrap=True)
 
@@ -248,7 +237,7 @@ class _Command:
         # that are cut off are of no use.
         width = Console(width=TABLE_WIDTH_MAX).measure(table).maximum
         Console(highlight=False, width=width).print(table)
-        self._say(f"{len(keys)} keys in {_place(self._settings)}")
+        self._say(f"{len(keys)} keys in {self._place}")
 
     async def show(self) -> None:
         self._show(await self._ring.find(self._arguments.id))
@@ -270,7 +259,7 @@ class _Command:
         if self._arguments.json:
             self._print_json({"jti": jti, "issuer": issuer or own, "state": "revoked"})
         else:
-            self._say(f"Revoked in {_place(self._settings)}: a token of {issuer or own}.")
+            self._say(f"Revoked in {self._place}: a token of {issuer or own}.")
 
     def _expiry(self, given: tuple[bool, float] | None) -> float | None:
         if given is None:
@@ -290,7 +279,7 @@ class _Command:
             return
         for label, value in key_words.lines(key, self._keys, self._now):
             self._say(f"{label + ':':<19}{value}")
-        self._say(f"{'Kept in:':<19}{_place(self._settings)}")
+        self._say(f"{'Kept in:':<19}{self._place}")
 
     def _show_new(self, new: NewKey) -> None:
         if self._arguments.json:

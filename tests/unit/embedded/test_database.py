@@ -1,0 +1,153 @@
+"""SQLite away from the event loop: deadlines, errors, migrations, and what is left at the end."""
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from wd_server.embedded.database import Database, Schema, Wording, connected, open_file
+from wd_server.errors import StoreUnavailable
+
+SCENARIO_SECONDS = 30
+WORDING = Wording(
+    place="no place at {path}: {reason}",
+    newer="format {found}, known {known}",
+    slow="slow",
+    closed="closed",
+    failed="failed: {reason}",
+    sentences={sqlite3.SQLITE_BUSY: "busy"},
+)
+SCHEMA = Schema(WORDING, ("CREATE TABLE one (a INT)", "CREATE TABLE two (b INT)"), (), 0.01)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "a.db"
+
+
+@asynccontextmanager
+async def opened(
+    path: Path, *, seconds: float = SCENARIO_SECONDS, lasting: bool = True
+) -> AsyncIterator[Database]:
+    connect = partial(connected, path, SCHEMA)
+    database = Database("test-database", connect, WORDING, seconds=seconds, lasting=lasting)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+        await database.close()
+
+
+def insert(connection: sqlite3.Connection) -> int | None:
+    return connection.execute("INSERT INTO one VALUES (1)").lastrowid
+
+
+def test_work_runs_on_a_thread_in_the_order_it_was_handed_in(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as database:
+            assert await asyncio.gather(*(database.run(insert) for _ in range(50))) == [
+                *range(1, 51)
+            ]
+            name = await database.run(lambda _: threading.current_thread().name)
+            assert name == "test-database-1"
+
+    asyncio.run(scenario())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not [each for each in threading.enumerate() if each.name.startswith("test-database")]
+
+
+def test_work_that_takes_longer_than_its_deadline_is_waited_for_no_more_and_is_done(
+    path: Path,
+) -> None:
+    released = threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        assert released.wait(SCENARIO_SECONDS)
+        insert(connection)
+
+    async def scenario() -> None:
+        async with opened(path, seconds=0.1) as database:
+            with pytest.raises(StoreUnavailable, match="slow"):
+                await database.run(slow)
+            released.set()
+            while await _rows(database) != 1:
+                pass
+
+    asyncio.run(scenario())
+
+
+async def _rows(database: Database) -> int:
+    def count(connection: sqlite3.Connection) -> int:
+        (rows,) = connection.execute("SELECT count(*) FROM one").fetchone()
+        return int(rows)
+
+    return await database.run(count)
+
+
+def test_errors_of_sqlite_are_said_in_the_words_of_the_file_and_bugs_stay_bugs(path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(path) as database:
+            with pytest.raises(StoreUnavailable, match="failed: no such table: three") as failed:
+                await database.run(lambda connection: connection.execute("SELECT * FROM three"))
+            assert isinstance(failed.value.__cause__, sqlite3.Error)
+            with sqlite3.connect(path) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                with pytest.raises(StoreUnavailable, match="busy"):
+                    await database.run(insert)
+            other.close()
+            with pytest.raises(ZeroDivisionError):
+                await database.run(lambda _: 1 // 0)
+            assert await database.run(insert) == 1
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await database.run(insert)
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_cannot_be_made_is_said_when_the_database_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def scenario() -> None:
+        with pytest.raises(StoreUnavailable, match="no place at"):
+            async with opened(tmp_path / "file" / "a.db"):
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_a_file_is_migrated_once_and_one_of_a_newer_version_is_refused(path: Path) -> None:
+    for _ in range(2):
+        with connected(path, SCHEMA) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+            connection.execute("SELECT * FROM one, two")
+    with connected(path, SCHEMA) as connection:
+        connection.execute("PRAGMA user_version = 3")
+    with (
+        pytest.raises(StoreUnavailable, match="format 3, known 2"),
+        connected(path, SCHEMA),
+    ):
+        pass
+
+
+def test_a_connection_for_each_call_finds_a_file_that_was_removed_meanwhile_made_anew(
+    path: Path,
+) -> None:
+    async def scenario() -> None:
+        async with opened(path, lasting=False) as database:
+            assert await database.run(insert) == 1
+            await asyncio.to_thread(path.unlink)
+            assert await database.run(insert) == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_open_file_is_its_owner_s_whatever_the_umask(path: Path) -> None:
+    open_file(path, WORDING).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
