@@ -240,7 +240,7 @@ class Settings:
         "100000",
         "Open streams of this process; its limit of open files bounds them as well.",
     )
-    # A run holds the signatures of a wallet in memory, about 200 bytes each.
+    # A sync pass holds the signatures of a wallet in memory, about 200 bytes each.
     max_wallet_size: int = setting(
         variable.whole(1, 1_000_000),
         "20000",

@@ -1,4 +1,4 @@
-"""`bin/wd-keys` as operators and scripts run it, beside doors that see what it did."""
+"""`bin/wd-keys` as operators and scripts run it, beside authenticators that see what it did."""
 
 import asyncio
 import json
