@@ -25,7 +25,7 @@ setup(
     packages=find_packages(
         include=["wd_server", "wd_server.*", "handlers", "handlers.*", "wd_tools", "wd_tools.*"]
     ),
-    # Whatever a room keeps beside its modules; the page, and the licence of what it uses.
+    # Whatever a package keeps beside its modules; the page, and the licence of what it uses.
     package_data={
         "": ["*.html", "*.css", "*.js", "*.svg"],
         "handlers": ["web/*", "web/vendor/*"],

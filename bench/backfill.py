@@ -1,8 +1,8 @@
 """A wallet of 20,000 transactions, from the upstream's bytes to trades in the journal: how fast the
 processor allows, and how near to the upstream's limit.
 
-The server has one core and the simulated chain the other. The client that starts the run doesn't
-read, so nothing is streamed but the first few events.
+The server has one core and the simulated chain the other. The client that asks for the wallet
+doesn't read, so nothing is streamed but the first few events.
 """
 
 import os

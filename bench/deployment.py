@@ -1,4 +1,4 @@
-"""wd-server as users start it, with its own journal and analysis, on SERVER_CORE; and beside the
+"""wd-server as users start it, with its own journal and sessions, on SERVER_CORE; and beside the
 clients, on CLIENT_CORE, the simulated chain that it reads."""
 
 import os

@@ -1,7 +1,7 @@
 """What a stream holds when no two watch the same wallet: 19,000 streams, each of a wallet of its
 own, all of them analysed and followed.
 
-The wallets are tiny, so that what is measured is what any wallet costs: a channel, an attendance, a
+The wallets are tiny, so that what is measured is what any wallet costs: a channel, a session, a
 task that looks for news. Memory is the growth of the server's, from before the first client. Looks
 for news are made as often as the largest plan's limit of requests allows for so many wallets.
 """

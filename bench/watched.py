@@ -1,5 +1,5 @@
 """wd-server, itself and whole, with two things added: one wallet's events are written by the
-benchmark instead of an analysis, as often as it wants, and the loop is watched more closely than
+benchmark instead of a session, as often as it wants, and the loop is watched more closely than
 the server does it itself.
 
 It first says where it listens: `{"port": 1234}`. A first line on its standard input, `RATE`, has it
@@ -39,7 +39,7 @@ ENTRY = NewEntry(kinds.TRADE, wire.payload(wire.EVENT_BYTES - _ENVELOPE))
 
 
 class OthersAnalysed:
-    """The analysis, but for the wallet that the benchmark writes."""
+    """The sessions of all wallets but the one that the benchmark writes."""
 
     def __init__(self, analysis: Sessions) -> None:
         self._analysis = analysis

@@ -119,7 +119,7 @@ _STREAM: Final = {
 }
 _REPORT: Final = {
     **_json(WalletReport),
-    202: Answer("The analysis is under way.", {JSON: WalletReport}),
+    202: Answer("The wallet is being read.", {JSON: WalletReport}),
 }
 _HEALTH: Final = {**_json(HealthDocument), 503: Answer("Done.", {JSON: HealthDocument})}
 

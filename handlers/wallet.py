@@ -21,7 +21,7 @@ PAGE_BYTES = 2 * 1024 * 1024
 
 
 class WalletHandler(GuardedHandler):
-    """Summary and open positions; 202 with the progress while the first analysis runs."""
+    """A wallet's summary and open positions; 202 with the progress while it is first read."""
 
     async def get(self, text: str) -> None:
         wallet = ADDRESS.parse(text)

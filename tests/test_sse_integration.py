@@ -405,7 +405,7 @@ def _sum(trades: Iterable[dict[str, Any]], field: str) -> Decimal:
 
 @pytest.fixture(scope="module")
 def first_pass(api: Api) -> list[Event]:
-    """A wallet's first analysis, where the server is ours."""
+    """A wallet's first sync pass, where the server is ours."""
     return api.read(api.fresh(1))
 
 

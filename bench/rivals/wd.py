@@ -1,5 +1,5 @@
 """wd-server itself: its App and Server as `bin/wd-server` starts them, and the settings' defaults
-as they are. Only the analysis is left out: the benchmark says what comes into the journal."""
+as they are. Only the sessions are left out: the benchmark says what comes into the journal."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 
 
 class Silence:
-    """In the place of the analysis: nobody fills a wallet's journal because somebody watches."""
+    """In the place of the sessions: no wallet's journal is filled because somebody watches it."""
 
     def join(
         self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool

@@ -1,4 +1,4 @@
-"""Keys, tokens and limits at the door of a real server."""
+"""Keys, tokens and limits of a real server."""
 
 import json
 import re

@@ -124,7 +124,7 @@ def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             held.take(event, None)
     complete = held.complete
     assert complete is not None, event
-    # Of metrics, what was listed is counted again when a run is interrupted.
+    # Of metrics, what was listed is counted again when a sync pass is interrupted.
     totals = complete | {"metrics": complete["metrics"] | {"signatures_found": None}}
     # Clients that followed saw retractions, and the digest is over ids, too.
     passing = ("duration", "timestamp", "entries", "digest")
@@ -134,8 +134,8 @@ def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def _comparable(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without the moment at which each was stored, its number among retractions, how settled it was
-    then, its time, which is that of its receipt where it was pushed, and the tokens' names: a run
-    waits for them so long and no longer."""
+    then, its time, which is that of its receipt where it was pushed, and the tokens' names: a
+    sync pass waits for them so long and no longer."""
     return [
         {
             name: _unnamed(value) if name.startswith("token_") else value

@@ -15,7 +15,8 @@ from processes import Server, Simulator, server, simulator
 KILLS = 20
 # Transactions enough for 5,000 trades, from an upstream that takes its time (milliseconds).
 TRANSACTIONS, LATENCY = 7200, 100
-# A life ends at the latest after this share of the time in which an undisturbed run's trades come.
+# A life ends at the latest after this share of the time in which the trades of an undisturbed
+# server come.
 LONGEST_LIFE = 0.4
 # The share of lives that end so soon after the client came: before the first trade or after it.
 EARLY = 0.2
@@ -76,7 +77,7 @@ def test_a_pass_killed_at_random_moments_loses_no_trade_and_repeats_none(
 def _run_with_kills(
     victim: Server, chain: Simulator, chance: random.Random, longest: float, most: int
 ) -> tuple[list[Event], int]:
-    """What a client gets of one run, events with an id, and how often the server was killed while
+    """What a client gets of one epoch, events with an id, and how often the server was killed while
     the client had a part of them."""
     events: list[Event] = []
     kills = 0
@@ -107,8 +108,8 @@ def _url(started: Server, chain: Simulator) -> str:
 
 
 def _trades(events: list[Event]) -> list[dict[str, Any]]:
-    """Without the moment at which each was stored, and without the tokens' names: a run waits for
-    them so long and no longer."""
+    """Without the moment at which each was stored, and without the tokens' names: a sync pass
+    waits for them so long and no longer."""
     trades = [event.data for event in events if event.name == "trade"]
     for trade in trades:
         del trade["emitted_at"], trade["token_in"]["symbol"], trade["token_out"]["symbol"]

@@ -1,4 +1,4 @@
-"""Streams that stay, and what many of them cost: one analysis of a wallet, however many ask."""
+"""Streams that stay, and what many of them cost: a wallet is read once, however many ask."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,8 +8,8 @@ import pytest
 from eventsource import Event, EventSource
 from processes import Server, Simulator, server, simulator
 
-# Transactions of a wallet whose run takes a while, from an upstream with a latency (milliseconds)
-# that counts each transaction it gives.
+# Transactions of a wallet whose sync pass takes a while, from an upstream with a latency
+# (milliseconds) that counts each transaction it gives.
 TRANSACTIONS, WALLETS, LATENCY = 900, 6, 150
 APPENDED = 40
 CLIENTS = 50
@@ -130,7 +130,7 @@ def test_a_deserted_pass_stops_and_the_next_client_continues_it(
     counting_chain: Simulator, counted: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, counting_chain.url, RUN_LINGER=LINGER_SECONDS) as started:
-        # In the middle of the wallet, so that a run gets there and not beyond.
+        # In the middle of the wallet, so that a sync pass gets there and not beyond.
         listed = counting_chain.call("getSignaturesForAddress", counted)
         hanging = listed[len(listed) // 2]["signature"]
         counting_chain.call("simFault", {"kind": "hang", "signature": hanging})

@@ -151,7 +151,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def marked_server(
     kind: str, chain: Simulator, folder: Path, crashing_wallet: str, redis: RedisServer | None
 ) -> Iterator[Server]:
-    """With every secret set, all it can log, and a bug at `/` and in one wallet's analysis."""
+    """With every secret set, all it can log, and a bug at `/` and in one wallet's sync pass."""
     hooks = folder / "hooks"
     hooks.mkdir()
     code = CRASHING.format(names=tuple(SECRETS), wallet=crashing_wallet)
@@ -399,8 +399,8 @@ class Visitor:
         assert b"INTERNAL_ERROR" in answer.body
 
     def meet_faults(self, chain: Simulator, wallets: Iterator[str]) -> None:
-        """Those that end a run at once, and those that it gets over. Upstreams like to repeat the
-        key that they refuse."""
+        """Those that end a sync pass at once, and those that it gets over. Upstreams like to repeat
+        the key that they refuse."""
         said = f"invalid api key {SECRETS['HELIUS_RPC_URL']} for {SECRETS['HELIUS_KEY']}"
         for fault in (
             {"kind": "rpc_error", "code": -32602, "message": said},

@@ -11,7 +11,7 @@ from eventsource import Event, EventSource
 from processes import Server, Simulator, server, simulator
 from redis_server import RedisServer, redis_server
 
-# More than one page of the upstream, so that a run can be met in its middle.
+# More than one page of the upstream, so that a sync pass can be met in its middle.
 LARGE = 3000
 SMALL, SMALL_WALLETS = 60, 12
 SECRET = "a secret that all nodes have, of 32 or more characters"

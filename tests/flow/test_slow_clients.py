@@ -19,7 +19,7 @@ MEMORY_BYTES = 1024 * 1024
 # passing work, up to a megabyte, is little beside them.
 REPLAYED = 8
 # Slow clients at once when 5,000 live trades pass them by: a queue for each would hold 4 MB. So
-# many that what the analysis takes and gives back meanwhile, up to 40 MB, is little beside them.
+# many that what the sync pass takes and gives back meanwhile, up to 40 MB, is little beside them.
 SLOW_CLIENTS = 60
 # How many of them are looked at to the end.
 CHECKED = 6

@@ -12,10 +12,11 @@ from tests.eventsource import Event, EventSource
 from tests.processes import Simulator, simulator
 from tests.redis_server import RedisServer, redis_server
 
-# Transactions of a wallet whose run takes seconds, from an upstream that takes its time
+# Transactions of a wallet whose sync pass takes seconds, from an upstream that takes its time
 # (milliseconds).
 LARGE, LATENCY = 12_000, 150
-# One whose pages are as many in every run: of larger ones more are read ahead when there is time.
+# One whose pages are as many in every sync pass: of larger ones more are read ahead when there is
+# time.
 MEDIUM = 900
 # Followers of a rolling restart and seconds of each drain; the benchmark has more of both.
 FOLLOWERS, DRAIN_SECONDS = 600, 6

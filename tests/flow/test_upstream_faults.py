@@ -1,5 +1,5 @@
-"""Every fault the simulated upstream can show, at the start of a run and in the middle of it: the
-stream ends complete and equal to an undisturbed one, or with the right error, and goes on from
+"""Every fault the simulated upstream can show, at the start of a sync pass and in the middle of it:
+the stream ends complete and equal to an undisturbed one, or with the right error, and goes on from
 there when the fault is over. A short history is never called complete.
 
 Chains and servers run in this process, many cases at a time: most of it is waiting.
@@ -45,7 +45,7 @@ MODES: dict[str, Refusal | None] = {
 }
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
-# What a run that meets the fault for good ends with.
+# What a sync pass that meets the fault for good ends with.
 UNAVAILABLE, REJECTED = "UPSTREAM_UNAVAILABLE", "UPSTREAM_REJECTED"
 FINAL: dict[FaultKind, str] = {
     "429": "UPSTREAM_RATE_LIMIT",
@@ -56,7 +56,7 @@ FINAL: dict[FaultKind, str] = {
     ),
     **dict.fromkeys(("rpc_error", "null_results", "missing_batch_items"), UNAVAILABLE),
 }
-# These can't be waited out: one strike ends the run.
+# These can't be waited out: one strike ends the sync pass.
 AT_ONCE = frozenset[FaultKind](("quota", "bad_key"))
 
 

@@ -26,9 +26,9 @@ FAULTS = {500, 502}
 class World(NamedTuple):
     """Servers in the states that answers tell of.
 
-    open: lets anybody in, and has analysed `wallet`
+    open: lets anybody in, and has read `wallet`
     guarded: needs a key; a caller's second request in a minute is one too many
-    busy: analyses `wallet` and doesn't come to its end
+    busy: reads `wallet` and doesn't come to its end
     shared: stores in Redis
     cut_off: stored in a Redis that went away
     key: one of `open`

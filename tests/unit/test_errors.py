@@ -13,7 +13,7 @@ def kinds(base: type[WalletDoctorError] = WalletDoctorError) -> list[type[Wallet
     found = [base]
     for kind in base.__subclasses__():
         found += kinds(kind)
-    # Rooms add kinds of their own; these are the ones that every room knows.
+    # Packages add kinds of their own; these are the ones that every package knows.
     return [kind for kind in found if kind.__module__ == errors.__name__]
 
 

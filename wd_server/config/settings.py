@@ -240,7 +240,7 @@ class Settings:
         "100000",
         "Open streams of this process; its limit of open files bounds them as well.",
     )
-    # A run holds the signatures of a wallet in memory, about 200 bytes each.
+    # A sync pass holds the signatures of a wallet in memory, about 200 bytes each.
     max_wallet_size: int = setting(
         variable.whole(1, 1_000_000),
         "20000",
@@ -303,7 +303,9 @@ class Settings:
         variable.whole(1, 3650), "30", "Days after its last event that a wallet's journal is kept."
     )
     run_linger: int = setting(
-        variable.whole(0, 3600), "30", "How long an analysis goes on when its last client has left."
+        variable.whole(0, 3600),
+        "30",
+        "How long a wallet is still read when its last client has left.",
     )
     # Less than a second would outrun the free plan with ten wallets.
     poll_seconds: int = setting(

@@ -92,7 +92,7 @@ EVENTS: Final = (
     EventKind(
         "progress",
         event.Progress,
-        "How far the analysis is; at most four a second.",
+        "How much of the history has been read; at most four a second.",
         Shown.UNFINISHED,
     ),
     EventKind(

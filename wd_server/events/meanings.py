@@ -94,9 +94,9 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "Complete": {
         "status": "Always `complete`.",
         "trades_found": "Trades in the whole history.",
-        "duration": "Seconds that the analysis took.",
+        "duration": "Seconds that reading the wallet took.",
         "summary": "The wallet's totals.",
-        "metrics": "What the analysis read.",
+        "metrics": "What was read from the chain.",
         "truncated": "Whether older transactions than the server reads were left out.",
         "timestamp": _TIMESTAMP,
         "entries": "`trade` and `retract` entries before this one.",
@@ -133,9 +133,9 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "WalletReport": {
         "wallet": "The address.",
-        "status": "Whether the analysis is done, under way, or was interrupted: the next stream "
-        "goes on with it.",
-        "progress": "How far it is; null when it doesn't run.",
+        "status": "Whether the wallet has been read, is being read, or was interrupted: the next "
+        "stream goes on with it.",
+        "progress": "How much of it has been read; null when nobody reads it.",
         "summary": "The wallet's totals; null before there are any.",
         "positions": "What is still held.",
         "truncated": "Whether older transactions than the server reads were left out.",

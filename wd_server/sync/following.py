@@ -26,7 +26,7 @@ PUSHED_MAX = 1000
 
 class Following:
     """`poll_seconds`: how often a wallet is looked at that isn't pushed, `check_seconds`: how soon
-    what was pushed is held against the history. `work` has an attendance served."""
+    what was pushed is held against the history. `work` serves a session."""
 
     def __init__(
         self,

@@ -135,7 +135,7 @@ class Preview(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """How far the analysis is; at most four a second.
+    """How much of the history has been read; at most four a second.
 
     `message`: A sentence for people.
     `percentage`: 0 to 100; never goes back.
@@ -247,9 +247,9 @@ class Complete(Event):
 
     `status`: Always `complete`.
     `trades_found`: Trades in the whole history.
-    `duration`: Seconds that the analysis took.
+    `duration`: Seconds that reading the wallet took.
     `summary`: The wallet's totals.
-    `metrics`: What the analysis read.
+    `metrics`: What was read from the chain.
     `truncated`: Whether older transactions than the server reads were left out.
     `timestamp`: Unix seconds when this was sent.
     `entries`: `trade` and `retract` entries before this one.

@@ -132,7 +132,7 @@ export interface Preview {
   timestamp: number;
 }
 
-/** How far the analysis is; at most four a second. */
+/** How much of the history has been read; at most four a second. */
 export interface Progress {
   /** A sentence for people. */
   message: string;
@@ -231,11 +231,11 @@ export interface Complete {
   status: "complete";
   /** Trades in the whole history. */
   trades_found: number;
-  /** Seconds that the analysis took. */
+  /** Seconds that reading the wallet took. */
   duration: number;
   /** The wallet's totals. */
   summary: Summary;
-  /** What the analysis read. */
+  /** What was read from the chain. */
   metrics: SyncMetrics;
   /** Whether older transactions than the server reads were left out. */
   truncated: boolean;

@@ -1,5 +1,5 @@
 /** Where a stream is: the id it goes on from, and which events it has had. Ids of one wallet count,
- * `<run>-<seq>`; those of several are opaque and only compared. */
+ * `<epoch>-<sequence>`; those of several are opaque and only compared. */
 export class Position {
   constructor(public lastEventId: string | null) {}
 

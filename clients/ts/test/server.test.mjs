@@ -96,7 +96,7 @@ test("a signal ends it, also while it follows", { skip }, async () => {
   assert.ok(found.includes("complete"));
 });
 
-test("a key opens the door, and without one the reason is said", { skip }, async () => {
+test("a client with a key is let in, and one without is told the reason", { skip }, async () => {
   const key = async () => KEY;
   assert.equal((await read(stream(GUARDED, WALLET, { key }))).at(-1).event, "complete");
   await assert.rejects(read(stream(GUARDED, WALLET)), (error) => {

@@ -394,7 +394,7 @@ def test_a_wallet_whose_journal_began_anew_has_a_gap_of_its_own(tmp_path: Path) 
         assert gap.data["from"] == f"{old.epoch}-{old.seq}"
         assert (trade.wallet, trade.data["n"]) == (A, 1)
         assert wallets.registry.statistics().resumes == {"expired": 1}
-        # The newest id knows of the new run.
+        # The newest id knows of the new epoch.
         _, last_one = await wallets.open(A, B, last=sent(transport)[-1].id)
         assert last_one.names() == ["connected"]
 
@@ -543,7 +543,7 @@ class Reader:
 
     async def read(self) -> None:
         assert self._transport is not None
-        if self._transport.closing:  # an error: a page was read while a run began
+        if self._transport.closing:  # an error: a page was read while an epoch began
             await self.come()
         elif not self._transport.reading:
             self._transport.read_on()
@@ -553,7 +553,7 @@ class Reader:
         return self._kept + sent(self._transport)
 
     def holds(self) -> dict[str, list[tuple[int, int]]]:
-        """By wallet, run and number of the entries."""
+        """By wallet, epoch and number of the entries."""
         held: dict[str, list[tuple[int, int]]] = {A: [], B: [], C: []}
         for each in self.events():
             if each.name == "gap":

@@ -61,7 +61,7 @@ class Nobody:
 
 
 class Bench:
-    """A registry with STREAMS to be, whose journal begins a run."""
+    """A registry with STREAMS to be, whose journal begins an epoch."""
 
     def __init__(self, journal: SqliteJournal) -> None:
         self.sink = Sink()
