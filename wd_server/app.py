@@ -6,7 +6,7 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
 import structlog
@@ -304,12 +304,16 @@ class _NoHistory:
 
 def _quotes(settings: Settings, http: AsyncHTTPClient) -> Quotes:
     base = settings.price_url.reveal().rstrip("/") if settings.price_url is not None else None
-    if settings.price_source == "defillama":
-        return HttpQuotes(http, DefiLlama(base) if base else DefiLlama())
-    if settings.price_source == "birdeye" and settings.birdeye_api_key is not None:
-        key = settings.birdeye_api_key.reveal()
-        return HttpQuotes(http, Birdeye(key, base) if base else Birdeye(key))
-    return NoQuotes()
+    match settings.price_source:
+        case "none":
+            return NoQuotes()
+        case "defillama":
+            return HttpQuotes(http, DefiLlama(base) if base else DefiLlama())
+        case "birdeye":
+            assert settings.birdeye_api_key is not None, "the settings ask for it"
+            key = settings.birdeye_api_key.reveal()
+            return HttpQuotes(http, Birdeye(key, base) if base else Birdeye(key))
+    assert_never(settings.price_source)
 
 
 def _file_limit() -> int:

@@ -1,8 +1,8 @@
-"""Every metric's name, but for those of a backend, and the Prometheus text made of what the rooms
-count.
+"""Every metric's name, but for those of a backend, and the Prometheus text made of what the
+packages count.
 
-Nothing is counted here: each scrape reads the rooms' `statistics()`. Labels take their values from
-closed vocabularies, never from a wallet, a key or a stream.
+Nothing is counted here: each scrape reads the packages' `statistics()`. Labels take their values
+from closed vocabularies, never from a wallet, a key or a stream.
 """
 
 from collections.abc import Iterator, Mapping

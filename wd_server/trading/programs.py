@@ -5,6 +5,7 @@ Sources: the constants of solana-dex-parser (programs, fee accounts), the docume
 confidence, not its existence.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -42,116 +43,111 @@ class Program(Struct, frozen=True, gc=False):
     kind: Kind
 
 
-def _table(names: dict[Kind, dict[str, tuple[str, ...]]]) -> dict[str, Program]:
-    return {
-        address: Program(name, kind)
-        for kind, programs in names.items()
-        for name, addresses in programs.items()
-        for address in addresses
-    }
-
-
-PROGRAMS: Final = _table(
-    {
-        "router": {
-            "jupiter": (
-                "JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4",
-                "JUP4Fb2cqiRUcaTHdrPC8h2gNsA2ETXiPDD33WcGuJB",
-                "JUP3c2Uh3WA4Ng34tw6kPd2G4C5BB21Xo36Je1s32Ph",
-                "JUP2jxvXaqu7NQY1GmNF4m1vodw12LVXYxbFL2uJvfo",
-                "61DFfeTKM7trxYcPQCM78bJ794ddZprZpAwAnLiwTpYH",  # RFQ
-            ),
-            "okx": (
-                "6m2CDdhRgxpH4WjvdzxAYbGxwdGUz5MziiL5jek2kBma",
-                "HV1KXxWFaSeriyFvXyx48FqG9BoFbfinB8njCJonqP7K",
-            ),
-            "raydium": ("routeUGWgWzqBWFcrCfv8tritsqukccJPu3q5GPP3xS",),
-            "sanctum": ("stkitrT1Uoy18Dk1fTrgPw8W6MVzoCfYoAFT4MLsmhq",),
-            "photon": ("BSfD6SHZigAfDWSjzD5Q41jw8LmKwtmjskPH9XW1mrRW",),
-            "banana_gun": ("BANANAjs7FJiPQqJTGFzkZJndT9o7UmKiYYGaJz6frGu",),
-            "mintech": ("minTcHYRLVPubRK8nt6sqe2ZpWrGDLQoNLipDJCGocY",),
-            "bloom": ("b1oomGGqPKGD6errbyfbVMBuzSC8WtAAYo8MwNafWW1",),
-            "maestro": ("MaestroAAe9ge5HTc64VbBQZ6fP77pwvrhM8i1XWSAx",),
-            "nova": ("NoVA1TmDUqksaj2hB1nayFkPysjJbFiU76dT4qPw2wm",),
-            "apepro": ("JSW99DKmxNyREQM14SQLDykeBvEUG63TeohrvmofEiw",),
-        },
-        "launchpad": {
-            "pump_fun": ("6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P",),
-            "launchlab": ("LanMV9sAd7wArD4vJFi2qDdfnVhFxYSUg6eADduJ3uj",),
-            "meteora": ("dbcij3LWUppWqq96dh6gJWwBifmcGfLSB5D4DuSMaqN",),
-            "moonit": ("MoonCVVNZFSYkqNXP6bxHLPL6QQJiMagDL3qcqUQTrG",),
-            "boop": ("boop8hVGQGqehUK2iVEMEnMrL5RbjywRzHKBmBE7ry4",),
-            "heaven": ("HEAVENoP2qxoeuF8Dj2oT1GHEnu49U5mJYkdeC8BAX2o",),
-        },
-        "venue": {
-            "raydium": (
-                "675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8",
-                "5quBtoiQqxF9Jv6KYKctB59NT3gtJD2Y65kdnB1Uev3h",
-                "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
-                "CAMMCzo5YL8w4VFF8KVHrK22GGUsp5VTaW7grrKgrWqK",
-            ),
-            "pump_swap": ("pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA",),
-            "orca": (
-                "whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc",
-                "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
-                "DjVE6JNiYqPL2QXyCUUh8rNjHrbz9hXHNYt99MQ59qw1",
-            ),
-            "meteora": (
-                "LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo",
-                "Eo7WjKq67rjJQSZxS6z3YkapzY3eMj6Xy8X5EQVn5UaB",
-                "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
-            ),
-            "phoenix": ("PhoeNiXZ8ByJGLkxNfZRnkUfjvmuYqLR89jjFHGqdXY",),
-            "openbook": ("opnb2LAfJYbRMAHHvqjCwQxanZn7ReEHp1k81EohpZb",),
-            "lifinity": (
-                "EewxydAPCCVuNEyrVN68PuSYdQ7wKn27V9Gjeoi8dy3S",
-                "2wT8Yq49kHgDzXuPxZSaeLaH1qbmGXtEyPy64bL7aD3c",
-            ),
-            "solfi": ("SoLFiHG9TfgtdUXUjWAxi3LtvYuFyDLVhBWxdMZxyCe",),
-            "zerofi": ("ZERor4xhbUycZ6gb9ntrhqscUcZmAbQDjEAtCf4hbZY",),
-            "obric": ("obriQD1zbpyLz95G5n7nJe6a4DPjpFwa5XYPoNm113y",),
-            "aldrin": (
-                "AMM55ShdkoGRB5jVYPjWziwk8m5MpwyDgsMWHaMSQWH6",
-                "CURVGoZn8zycx6FXwwevgBTB2gVvdbGTEpvMJDbgs2t4",
-            ),
-            "crema": ("CLMM9tUoggJu2wagPkkqs9eFG4BWhVBZWkP1qv3Sp7tR",),
-            "goosefx": ("GAMMA7meSFWaBXF25oSUgmGRwaW6sCMFLmBNiMSdbHVT",),
-            "mercurial": ("MERLuDFBMmsHnsBPZw2sDQZHvXFMwp8EdjudcU2HKky",),
-            "saber": ("SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",),
-            "saros": ("SSwapUtytfBdBn1b9NUGG6foMVPtcWgpRU32HToDUZr",),
-            "stabble": (
-                "swapNyd8XiQwJ6ianp9snpu4brUqFxadzvHebnAXjJZ",
-                "swapFpHZwjELNnjvThjajtiVmkz3yPQEHjLtka2fwHW",
-            ),
-            "onedex": ("DEXYosS6oEGvk8uCDayvwEZz4qEyDJRf9nFgYCaqPMTm",),
-        },
-        "lending": {
-            "jupiter_lend": (
-                "jupr81YtYssSyPt8jbnGuiWon5f6x9TcDEFxYe3Bdzi",
-                "jup3YeL8QhtSx1e253b2FDvsMNC87fDrgQZivbrndc9",
-                "jupeiUmn818Jg1ekPURTpr4mFo29p46vygyykFJ3wZC",
-            ),
-            "kamino": ("KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD",),
-            "marginfi": ("MFv2hWf31Z9kbCa1snEPYctwafyhdvnV7FZnsebVacA",),
-            "save": ("So1endDq2YkqhipRh3WViPa8hdiSpxWy6z3Z6tMCpAo",),
-            "drift": ("dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH",),
-        },
-        "escrow": {
-            "jupiter_dca": ("DCA265Vj8a9CEuX1eb1LWRnDT7uK6q1xMipnNyatn23M",),
-            "jupiter_limit": (
-                "jupoNjAxXgZ4rjzxzPMP4oxduvQsQtZzyknqvzYNrNu",
-                "j1o2qRpjcyUwEvwtcfhEQefh773ZgjxcVRry7LDqg5X",
-            ),
-            "jupiter_va": ("VALaaymxQh2mNy2trH9jUqHT1mTow76wpTcGmSWSwJe",),
-            "mayan": ("src5qyZHqTqecJV4aY6Cb6zDZLMDzrDKKezs22MPHr4",),
-        },
-        "staking": {
-            "stake": ("Stake11111111111111111111111111111111111111",),
-            "stake_pool": ("SPoo1Ku8WFXoNDMHPsrGSTSG1Y47rzgn41SLUNakuHy",),
-            "marinade": ("MarBmsSgKXdrN1egZf5sqe1TMai9K1rChYNDJgjq7aD",),
-        },
-    }
-)
+PROGRAM_ADDRESSES: Final[Mapping[Kind, Mapping[str, Sequence[str]]]] = {
+    "router": {
+        "jupiter": (
+            "JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4",
+            "JUP4Fb2cqiRUcaTHdrPC8h2gNsA2ETXiPDD33WcGuJB",
+            "JUP3c2Uh3WA4Ng34tw6kPd2G4C5BB21Xo36Je1s32Ph",
+            "JUP2jxvXaqu7NQY1GmNF4m1vodw12LVXYxbFL2uJvfo",
+            "61DFfeTKM7trxYcPQCM78bJ794ddZprZpAwAnLiwTpYH",  # RFQ
+        ),
+        "okx": (
+            "6m2CDdhRgxpH4WjvdzxAYbGxwdGUz5MziiL5jek2kBma",
+            "HV1KXxWFaSeriyFvXyx48FqG9BoFbfinB8njCJonqP7K",
+        ),
+        "raydium": ("routeUGWgWzqBWFcrCfv8tritsqukccJPu3q5GPP3xS",),
+        "sanctum": ("stkitrT1Uoy18Dk1fTrgPw8W6MVzoCfYoAFT4MLsmhq",),
+        "photon": ("BSfD6SHZigAfDWSjzD5Q41jw8LmKwtmjskPH9XW1mrRW",),
+        "banana_gun": ("BANANAjs7FJiPQqJTGFzkZJndT9o7UmKiYYGaJz6frGu",),
+        "mintech": ("minTcHYRLVPubRK8nt6sqe2ZpWrGDLQoNLipDJCGocY",),
+        "bloom": ("b1oomGGqPKGD6errbyfbVMBuzSC8WtAAYo8MwNafWW1",),
+        "maestro": ("MaestroAAe9ge5HTc64VbBQZ6fP77pwvrhM8i1XWSAx",),
+        "nova": ("NoVA1TmDUqksaj2hB1nayFkPysjJbFiU76dT4qPw2wm",),
+        "apepro": ("JSW99DKmxNyREQM14SQLDykeBvEUG63TeohrvmofEiw",),
+    },
+    "launchpad": {
+        "pump_fun": ("6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P",),
+        "launchlab": ("LanMV9sAd7wArD4vJFi2qDdfnVhFxYSUg6eADduJ3uj",),
+        "meteora": ("dbcij3LWUppWqq96dh6gJWwBifmcGfLSB5D4DuSMaqN",),
+        "moonit": ("MoonCVVNZFSYkqNXP6bxHLPL6QQJiMagDL3qcqUQTrG",),
+        "boop": ("boop8hVGQGqehUK2iVEMEnMrL5RbjywRzHKBmBE7ry4",),
+        "heaven": ("HEAVENoP2qxoeuF8Dj2oT1GHEnu49U5mJYkdeC8BAX2o",),
+    },
+    "venue": {
+        "raydium": (
+            "675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8",
+            "5quBtoiQqxF9Jv6KYKctB59NT3gtJD2Y65kdnB1Uev3h",
+            "CPMMoo8L3F4NbTegBCKVNunggL7H1ZpdTHKxQB5qKP1C",
+            "CAMMCzo5YL8w4VFF8KVHrK22GGUsp5VTaW7grrKgrWqK",
+        ),
+        "pump_swap": ("pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA",),
+        "orca": (
+            "whirLbMiicVdio4qvUfM5KAg6Ct8VwpYzGff3uctyCc",
+            "9W959DqEETiGZocYWCQPaJ6sBmUzgfxXfqGeTEdp3aQP",
+            "DjVE6JNiYqPL2QXyCUUh8rNjHrbz9hXHNYt99MQ59qw1",
+        ),
+        "meteora": (
+            "LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo",
+            "Eo7WjKq67rjJQSZxS6z3YkapzY3eMj6Xy8X5EQVn5UaB",
+            "cpamdpZCGKUy5JxQXB4dcpGPiikHawvSWAd6mEn1sGG",
+        ),
+        "phoenix": ("PhoeNiXZ8ByJGLkxNfZRnkUfjvmuYqLR89jjFHGqdXY",),
+        "openbook": ("opnb2LAfJYbRMAHHvqjCwQxanZn7ReEHp1k81EohpZb",),
+        "lifinity": (
+            "EewxydAPCCVuNEyrVN68PuSYdQ7wKn27V9Gjeoi8dy3S",
+            "2wT8Yq49kHgDzXuPxZSaeLaH1qbmGXtEyPy64bL7aD3c",
+        ),
+        "solfi": ("SoLFiHG9TfgtdUXUjWAxi3LtvYuFyDLVhBWxdMZxyCe",),
+        "zerofi": ("ZERor4xhbUycZ6gb9ntrhqscUcZmAbQDjEAtCf4hbZY",),
+        "obric": ("obriQD1zbpyLz95G5n7nJe6a4DPjpFwa5XYPoNm113y",),
+        "aldrin": (
+            "AMM55ShdkoGRB5jVYPjWziwk8m5MpwyDgsMWHaMSQWH6",
+            "CURVGoZn8zycx6FXwwevgBTB2gVvdbGTEpvMJDbgs2t4",
+        ),
+        "crema": ("CLMM9tUoggJu2wagPkkqs9eFG4BWhVBZWkP1qv3Sp7tR",),
+        "goosefx": ("GAMMA7meSFWaBXF25oSUgmGRwaW6sCMFLmBNiMSdbHVT",),
+        "mercurial": ("MERLuDFBMmsHnsBPZw2sDQZHvXFMwp8EdjudcU2HKky",),
+        "saber": ("SSwpkEEcbUqx4vtoEByFjSkhKdCT862DNVb52nZg1UZ",),
+        "saros": ("SSwapUtytfBdBn1b9NUGG6foMVPtcWgpRU32HToDUZr",),
+        "stabble": (
+            "swapNyd8XiQwJ6ianp9snpu4brUqFxadzvHebnAXjJZ",
+            "swapFpHZwjELNnjvThjajtiVmkz3yPQEHjLtka2fwHW",
+        ),
+        "onedex": ("DEXYosS6oEGvk8uCDayvwEZz4qEyDJRf9nFgYCaqPMTm",),
+    },
+    "lending": {
+        "jupiter_lend": (
+            "jupr81YtYssSyPt8jbnGuiWon5f6x9TcDEFxYe3Bdzi",
+            "jup3YeL8QhtSx1e253b2FDvsMNC87fDrgQZivbrndc9",
+            "jupeiUmn818Jg1ekPURTpr4mFo29p46vygyykFJ3wZC",
+        ),
+        "kamino": ("KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD",),
+        "marginfi": ("MFv2hWf31Z9kbCa1snEPYctwafyhdvnV7FZnsebVacA",),
+        "save": ("So1endDq2YkqhipRh3WViPa8hdiSpxWy6z3Z6tMCpAo",),
+        "drift": ("dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH",),
+    },
+    "escrow": {
+        "jupiter_dca": ("DCA265Vj8a9CEuX1eb1LWRnDT7uK6q1xMipnNyatn23M",),
+        "jupiter_limit": (
+            "jupoNjAxXgZ4rjzxzPMP4oxduvQsQtZzyknqvzYNrNu",
+            "j1o2qRpjcyUwEvwtcfhEQefh773ZgjxcVRry7LDqg5X",
+        ),
+        "jupiter_va": ("VALaaymxQh2mNy2trH9jUqHT1mTow76wpTcGmSWSwJe",),
+        "mayan": ("src5qyZHqTqecJV4aY6Cb6zDZLMDzrDKKezs22MPHr4",),
+    },
+    "staking": {
+        "stake": ("Stake11111111111111111111111111111111111111",),
+        "stake_pool": ("SPoo1Ku8WFXoNDMHPsrGSTSG1Y47rzgn41SLUNakuHy",),
+        "marinade": ("MarBmsSgKXdrN1egZf5sqe1TMai9K1rChYNDJgjq7aD",),
+    },
+}
+PROGRAMS: Final = {
+    address: Program(name, kind)
+    for kind, programs in PROGRAM_ADDRESSES.items()
+    for name, addresses in programs.items()
+    for address in addresses
+}
 
 # What an enhanced object says where its publisher cut the instructions off.
 SOURCES: Final = {
