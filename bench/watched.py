@@ -45,10 +45,10 @@ class OthersAnalysed:
         self._analysis = analysis
 
     def join(
-        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+        self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None:
         if wallet != WALLET:
-            self._analysis.join(wallet, audience, follow, tenant, held=held)
+            self._analysis.join(wallet, observer, follow, tenant, held=held)
 
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None:
         if wallet != WALLET:
@@ -115,11 +115,11 @@ class Writer:
         """So many events a second."""
         lease = await self._journal.acquire(WALLET)
         assert lease is not None
-        run = await self._journal.begin(lease, time.time())
+        epoch = await self._journal.begin(lease, time.time())
         due = time.monotonic()
         while not enough.is_set():
             self.late = max(self.late, time.monotonic() - due)
-            await self._journal.append(lease, run, [ENTRY], b"", time.time())
+            await self._journal.append(lease, epoch, [ENTRY], b"", time.time())
             self.written += 1
             due += 1 / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))

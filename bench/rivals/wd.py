@@ -30,7 +30,7 @@ class Silence:
     """In the place of the sessions: no wallet's journal is filled because somebody watches it."""
 
     def join(
-        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+        self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
 
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...

@@ -67,8 +67,8 @@ def test_a_pass_killed_at_random_moments_loses_no_trade_and_repeats_none(
         kills += killed
         runs += 1
 
-        (run,) = {event.id.split("-")[0] for event in events if event.id}
-        assert [event.id for event in events] == [f"{run}-{n + 1}" for n in range(len(events))]
+        (epoch,) = {event.id.split("-")[0] for event in events if event.id}
+        assert [event.id for event in events] == [f"{epoch}-{n + 1}" for n in range(len(events))]
         assert _totals(events[-1]) == undisturbed.complete
         assert _trades(events) == undisturbed.trades
     print(f"{kills} kills in {runs} runs")

@@ -173,8 +173,8 @@ CONNECTED = b'event: connected\ndata: {"resumed":false}\n\n'
 BYE = b'retry: 10\nevent: bye\ndata: {"reason":"lifetime","reconnect_after_ms":10}\n\n'
 
 
-def trade(seq: int, run: int = 7) -> bytes:
-    return b'id: %d-%d\nevent: trade\ndata: {"signature":"s","emitted_at":1}\n\n' % (run, seq)
+def trade(seq: int, epoch: int = 7) -> bytes:
+    return b'id: %d-%d\nevent: trade\ndata: {"signature":"s","emitted_at":1}\n\n' % (epoch, seq)
 
 
 def trades(*seqs: int) -> bytes:
@@ -304,7 +304,7 @@ def test_a_hole_in_a_history_is_judged_by_what_the_complete_says(
 
 def test_a_gap_is_counted_and_the_history_that_follows_is_no_repetition() -> None:
     gap = b'event: gap\ndata: {"reason":"expired","from":"7-2","to":"8-3"}\n\n'
-    anew = b"".join(trade(seq, run=8) for seq in (1, 2, 3))
+    anew = b"".join(trade(seq, epoch=8) for seq in (1, 2, 3))
     answers = [HEAD + trades(1, 2) + BYE, HEAD + CONNECTED + gap + anew]
     with against(answers, "--follow", "--trades=5") as (_, load):
         report = load.report()

@@ -226,7 +226,7 @@ def test_a_journal_that_began_anew_is_a_gap_and_then_the_whole_history(
     assert [e.id for e in of(Trade, events)] == [e.id for e in of(Trade, whole)]
 
 
-def test_keys_open_the_door_and_errors_say_why_they_did_not(
+def test_keys_are_accepted_and_errors_say_why_they_did_not(
     chain: Simulator, wallet: str, tmp_path: Path
 ) -> None:
     with server(tmp_path / "data", chain.url, API_KEY_REQUIRED="true") as started:

@@ -92,7 +92,7 @@ def test_only_endless_tasks_can_be_failing(app: App) -> None:
     asyncio.run(life())
 
 
-def test_the_door_is_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:
+def test_callers_are_counted_by_code_and_reason_and_by_nobody_s_name(app: App) -> None:
     authenticator = app.authenticator.statistics()
     authenticator.checks = 5
     authenticator.refused["INVALID_KEY"] += 3

@@ -651,7 +651,7 @@ def test_a_stream_that_left_is_not_told(play: Play) -> None:
 # A store that doesn't answer
 
 
-def test_a_door_that_does_not_see_what_changed_lets_no_key_in(
+def test_an_authenticator_that_does_not_see_what_changed_accepts_no_key(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(setup: Setup) -> None:
@@ -671,7 +671,7 @@ def test_a_door_that_does_not_see_what_changed_lets_no_key_in(
     play(scenario, API_KEY_REQUIRED="false")
 
 
-def test_a_door_closes_also_where_its_store_swallows_the_cancellation(
+def test_an_authenticator_closes_also_where_its_store_swallows_the_cancellation(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading = asyncio.Event()

@@ -123,7 +123,7 @@ class Nobody:
         self.attending = 0
 
     def join(
-        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+        self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None:
         self.attending += 1
 

@@ -55,7 +55,7 @@ class Nobody:
     """A source that fills nothing by itself."""
 
     def join(
-        self, wallet: str, audience: Channel, follow: bool, tenant: Tenant, *, held: bool
+        self, wallet: str, observer: Channel, follow: bool, tenant: Tenant, *, held: bool
     ) -> None: ...
     def leave(self, wallet: str, follow: bool, tenant: Tenant) -> None: ...
 

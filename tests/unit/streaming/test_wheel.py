@@ -12,11 +12,11 @@ class Timed:
 @given(st.lists(st.integers(1, WHEEL_SECONDS - 1), max_size=50))
 def test_everybody_is_due_once_after_the_seconds_asked_for(waits: list[int]) -> None:
     wheel: TimerWheel[Timed] = TimerWheel()
-    spokes = {Timed(): wait for wait in waits}
-    for timed, wait in spokes.items():
+    timers = {Timed(): wait for wait in waits}
+    for timed, wait in timers.items():
         wheel.set(timed, wait)
     due_at = {timed: wheel.now for _ in range(WHEEL_SECONDS) for timed in wheel.turn()}
-    assert due_at == spokes
+    assert due_at == timers
     assert len(wheel) == 0
 
 
