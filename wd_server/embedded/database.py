@@ -61,12 +61,15 @@ class Schema:
     migrations: entry i takes a file from version i to i + 1; entries are never edited, only added
     pragmas: set on every connection that may write
     lock_seconds: how long a statement waits for another process that has the file
+    layout: pragmas that count only before the first table is made. They are set on no other file:
+        `auto_vacuum` writes, which fails on a full disk, though there is enough to read
     """
 
     wording: Wording
     migrations: tuple[str, ...] = ()
     pragmas: tuple[str, ...] = ()
     lock_seconds: float = 1.0
+    layout: tuple[str, ...] = ()
 
 
 def unavailable(error: Exception, wording: Wording) -> Exception:
@@ -110,7 +113,7 @@ def connected(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(path, timeout=schema.lock_seconds, isolation_level=None)
     with closing(connection):  # which takes back what isn't committed
         version = _version(connection, path, schema)
-        for pragma in schema.pragmas:
+        for pragma in (*(() if version else schema.layout), *schema.pragmas):
             connection.execute(f"PRAGMA {pragma}")
         if version < len(schema.migrations):
             with transaction(connection):
