@@ -21,7 +21,7 @@ from wd_server.access.keyring import KeyProblem, KeyRequest, Keyring, NewKey
 from wd_server.access.keys import ApiKey, SigningKeys
 from wd_server.access.secret_file import signing_keys
 from wd_server.backend import Backend
-from wd_server.backend_choice import choose_backend
+from wd_server.backend_choice import STORE_VARIABLES, choose_backend
 from wd_server.config import env_file
 from wd_server.config.settings import InvalidSettings, Settings
 from wd_server.errors import StoreUnavailable
@@ -39,7 +39,7 @@ OVERLAP = "24h"
 # Characters: wider than a name of the most characters needs.
 TABLE_WIDTH_MAX = 400
 # The settings that matter to keys; the others may be missing from the environment.
-VARIABLES = ("ENV", "DATA_DIR", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_OLD", "TOKEN_ISSUER")
+VARIABLES = ("ENV", *STORE_VARIABLES, "SECRET_KEY", "SECRET_KEY_OLD", "TOKEN_ISSUER")
 
 _EPILOG = """\
 Uses the store that the server uses: REDIS_URL, else DATA_DIR, and SECRET_KEY, from the environment
@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         settings = _settings({**env_file.read(arguments.env_file), **os.environ})
-        _refuse_wrong_user(settings)
         backend = choose_backend(settings, Tasks())
+        _refuse_wrong_user(settings, backend)
         return asyncio.run(_run(arguments, settings, backend))
     except InvalidSettings as error:
         return _complain(str(error), EXIT_CONFIG)
@@ -140,9 +140,10 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     return Settings.from_environment({"HELIUS_KEY": "unused", **chosen})
 
 
-def _refuse_wrong_user(settings: Settings) -> None:
+def _refuse_wrong_user(settings: Settings, backend: Backend) -> None:
     """Raises KeyProblem for root: the server couldn't open files that root makes in its folder."""
-    if settings.redis_url is None and os.geteuid() == 0 and settings.data_dir.is_dir():
+    stores_there = "disk" in backend.health().needed
+    if stores_there and os.geteuid() == 0 and settings.data_dir.is_dir():
         owner = settings.data_dir.stat().st_uid
         if owner != 0:
             try:

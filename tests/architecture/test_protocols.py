@@ -129,5 +129,5 @@ def test_a_protocol_is_fulfilled_by_more_than_one_class_or_says_why_it_is_there(
     assert alone.keys() == ALONE.keys(), "a reason without its Protocol: take it off the table"
 
 
-def test_both_journals_are_found_to_fulfil_the_contract_that_neither_names_as_a_base() -> None:
-    assert len(fulfilling("wd_server.journal.base.Journal")) == 2
+def test_journals_are_found_to_fulfil_the_contract_that_none_of_them_names_as_a_base() -> None:
+    assert len(fulfilling("wd_server.journal.base.Journal")) >= 2

@@ -16,19 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from types import ModuleType
+from typing import Final
 
-import memory_backend
 import pytest
 from memory_backend import MemoryBackend, Shelf
 from redis_server import RedisCluster, RedisServer, redis_server
 
 from wd_server.backend import Backend
-from wd_server.embedded import budget as embedded_budget
-from wd_server.embedded import keys as embedded_keys
 from wd_server.embedded.backend import JOURNAL_FILE, EmbeddedBackend
 from wd_server.journal.base import Journal
-from wd_server.redis import budget as redis_budget
-from wd_server.redis import keys as redis_keys
 from wd_server.redis.backend import RedisBackend
 from wd_server.redis.membership import Pace
 from wd_server.secret import Secret
@@ -40,10 +36,6 @@ KEEP_SECONDS = 600
 # Nodes that find each other dead within a test; far enough apart for a slow machine.
 QUICK = Pace(heartbeat=0.1, dead_after=1.0)
 NODE = Path(__file__).with_name("node.py")
-
-# Where the bounds of key stores and budgets stand, which tests make small.
-KEY_MODULES: Sequence[ModuleType] = (embedded_keys, redis_keys, memory_backend)
-BUDGET_MODULES: Sequence[ModuleType] = (embedded_budget, redis_budget, memory_backend)
 
 Clock = Callable[[], float]
 
@@ -67,6 +59,16 @@ class Place:
 
 Places = Callable[[], Place]
 Play = Callable[[Callable[[Journal], Awaitable[None]]], None]
+
+
+def replace_in_all(
+    monkeypatch: pytest.MonkeyPatch, home: ModuleType, name: str, instead: object
+) -> None:
+    """Something that `home` defines, also wherever it was imported: the backends' own modules."""
+    original = getattr(home, name)
+    for module in tuple(sys.modules.values()):
+        if vars(module).get(name) is original:
+            monkeypatch.setattr(module, name, instead)
 
 
 @asynccontextmanager
@@ -172,7 +174,11 @@ BACKENDS: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Pla
     "cluster": cluster,
 }
 # Those that several nodes may share.
-SHARED = ("redis", "cluster")
+SHARED: Final = ("redis", "cluster")
+# Those whose store outlives a process and is for one process at a time: they refuse a second one.
+ALONE: Final = ("embedded",)
+# Those that store below DATA_DIR, and so can't do without its disk.
+ON_DISK: Final = ("embedded",)
 # Those that the suite can take away for a while. A primary of a Cluster that goes is replaced,
 # which the tests of the link are about.
-REMOVABLE = ("embedded", "memory", "redis")
+REMOVABLE: Final = ("embedded", "memory", "redis")

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-from backends import BUDGET_MODULES, Place, opened
+from backends import Place, opened, replace_in_all
 
+from wd_server.chain import budget as budget_module
 from wd_server.chain.budget import BudgetStore
 from wd_server.chain.credits import Share
 
@@ -105,8 +106,7 @@ def test_what_a_store_lost_is_brought_back_by_who_knows_of_it(play: Play) -> Non
 def test_lives_beyond_the_bound_are_forgotten_and_their_credits_are_not(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in BUDGET_MODULES:
-        monkeypatch.setattr(module, "LIVES_MAX", 3)
+    replace_in_all(monkeypatch, budget_module, "LIVES_MAX", 3)
 
     async def scenario(one: BudgetStore, other: BudgetStore) -> None:
         first = await other.count("first", Share(DAY, 7))

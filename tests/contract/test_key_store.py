@@ -7,8 +7,9 @@ from time import monotonic
 
 import msgspec
 import pytest
-from backends import KEY_MODULES, Place, opened
+from backends import Place, opened, replace_in_all
 
+from wd_server.access import store as store_module
 from wd_server.access.keys import ApiKey
 from wd_server.access.store import CHANGES_KEPT, Changes, Exchange, KeyStore
 from wd_server.errors import StoreFull
@@ -187,9 +188,8 @@ def test_a_revoked_token_is_remembered_as_long_as_it_has_to_be(play: Play) -> No
 def test_a_full_store_says_so_and_still_lets_keys_be_revoked_and_forgotten(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in KEY_MODULES:
-        monkeypatch.setattr(module, "KEYS_MAX", 3)
-        monkeypatch.setattr(module, "REVOKED_TOKENS_MAX", 2)
+    replace_in_all(monkeypatch, store_module, "KEYS_MAX", 3)
+    replace_in_all(monkeypatch, store_module, "REVOKED_TOKENS_MAX", 2)
 
     async def scenario(store: KeyStore) -> None:
         await store.exchange(new(key(1), key(2), key(3)))
@@ -226,8 +226,7 @@ def test_a_row_that_is_no_key_is_told_of_and_costs_the_other_keys_nothing(
     async def scenario(store: KeyStore) -> None:
         await store.exchange([Exchange(None, each) for each in (*right, key(2))])
         before = (await store.snapshot()).generation
-        for module in KEY_MODULES:
-            monkeypatch.setattr(module, "encode", lambda _: row)
+        replace_in_all(monkeypatch, store_module, "encode", lambda _: row)
         await store.exchange([Exchange(key(2), key(2, name="another"))])
         monkeypatch.undo()
         snapshot = await store.snapshot()

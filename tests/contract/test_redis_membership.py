@@ -135,6 +135,26 @@ def test_a_mark_that_cannot_be_renewed_stops_nothing_of_the_other(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("mark", ["key", "list"])
+def test_a_bug_in_what_depends_on_one_mark_keeps_nobody_from_renewing_the_other(
+    redis: RedisServer, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that meets it pauses for longer and longer, up to three times DEAD_SECONDS."""
+    turns = 15
+
+    async def fail(*, unbroken: bool) -> None:
+        raise RuntimeError
+
+    async def scenario() -> None:
+        async with node(redis) as (_, of_key, of_list):
+            hit, spared = (of_key, of_list) if mark == "key" else (of_list, of_key)
+            monkeypatch.setattr(hit, "on_heartbeat", fail)
+            for _ in range(turns):
+                await spared.until("unbroken")
+
+    asyncio.run(scenario())
+
+
 # Beside a node of 0.1.0, in a rolling update
 
 

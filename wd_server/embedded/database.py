@@ -27,6 +27,10 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from wd_server.errors import StoreUnavailable
 
+# Calls that wait for a file, those that gave up included; more are refused. Some seconds' worth of
+# what a disk can do that is well.
+WAITING_MAX = 100_000
+
 T = TypeVar("T")
 
 
@@ -61,12 +65,15 @@ class Schema:
     migrations: entry i takes a file from version i to i + 1; entries are never edited, only added
     pragmas: set on every connection that may write
     lock_seconds: how long a statement waits for another process that has the file
+    layout: pragmas that count only before the first table is made. They are set on no other file:
+        `auto_vacuum` writes, which fails on a full disk, though there is enough to read
     """
 
     wording: Wording
     migrations: tuple[str, ...] = ()
     pragmas: tuple[str, ...] = ()
     lock_seconds: float = 1.0
+    layout: tuple[str, ...] = ()
 
 
 def unavailable(error: Exception, wording: Wording) -> Exception:
@@ -110,7 +117,7 @@ def connected(path: Path, schema: Schema) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(path, timeout=schema.lock_seconds, isolation_level=None)
     with closing(connection):  # which takes back what isn't committed
         version = _version(connection, path, schema)
-        for pragma in schema.pragmas:
+        for pragma in (*(() if version else schema.layout), *schema.pragmas):
             connection.execute(f"PRAGMA {pragma}")
         if version < len(schema.migrations):
             with transaction(connection):
@@ -156,10 +163,13 @@ def roll_back(connection: sqlite3.Connection) -> None:
 
 
 class Job(NamedTuple):
-    """`work` runs on a thread, `done` on the loop with what it returned or raised."""
+    """`work` runs on a thread, `done` on the loop with what it returned or raised. Nothing is done
+    of a job that is `given_up` before its turn: when a disk answers again after a while, whoever
+    waits now needn't wait for those who went away."""
 
     work: Callable[[sqlite3.Connection], Any]
     done: Callable[[Any, Exception | None], None]
+    given_up: Callable[[], bool] = lambda: False
 
 
 Outcome = tuple[Any, Exception | None]
@@ -221,6 +231,8 @@ class DatabaseThread:
 
     def _serve(self, connect: Connect) -> None:
         while (job := self._jobs.get()) is not None:
+            if job.given_up():
+                continue
             try:
                 with connect() as connection:
                     outcome: Outcome = (job.work(connection), None)
@@ -263,7 +275,11 @@ class Database:
                     name, self._connect, self._wording, lasting=self._lasting, jobs=self._jobs
                 )
                 self._threads.append(thread)
-                await thread.start()
+                async with asyncio.timeout(self._seconds):
+                    await thread.start()
+        except TimeoutError:
+            await self.close()
+            raise StoreUnavailable(self._wording.slow) from None
         except BaseException:
             await self.close()
             raise
@@ -280,10 +296,12 @@ class Database:
                     await thread.ended
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns. It goes on when its deadline is over and nobody waits any more.
-        Raises StoreUnavailable."""
+        """What `work` returns. When its deadline is over, it goes on if it has begun, and never
+        begins otherwise. Raises StoreUnavailable."""
+        if self._jobs.qsize() >= WAITING_MAX:
+            raise StoreUnavailable(self._wording.slow)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.submit(Job(work, partial(settle, future)))
+        self.submit(Job(work, partial(settle, future), future.cancelled))
         try:
             async with asyncio.timeout(self._seconds):
                 return await future

@@ -77,9 +77,8 @@ WORDING = Wording(
 SCHEMA = Schema(
     WORDING,
     MIGRATIONS,
+    layout=(f"page_size = {PAGE_BYTES}", "auto_vacuum = INCREMENTAL"),
     pragmas=(
-        f"page_size = {PAGE_BYTES}",  # this and the next count only before the first table is made
-        "auto_vacuum = INCREMENTAL",
         "journal_mode = WAL",
         "synchronous = NORMAL",
         f"wal_autocheckpoint = {LOG_PAGES}",

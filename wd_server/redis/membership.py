@@ -24,6 +24,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -100,7 +101,7 @@ class RedisMembership:
         self._alive_until = 0.0  # monotonic seconds
         self._key_listeners: list[HeartbeatListener] = []
         self._list_listeners: list[HeartbeatListener] = []
-        self._beating: asyncio.Task[None] | None = None
+        self._beating: tuple[asyncio.Task[None], ...] = ()
 
     def tell_of_key(self, listener: HeartbeatListener) -> None:
         self._key_listeners.append(listener)
@@ -112,14 +113,22 @@ class RedisMembership:
         """Raises StoreUnavailable."""
         await self._renew_key()
         await self._enlist()
-        self._beating = self._link.tasks.every("heartbeat", self.pace.heartbeat, self._beat)
+        # A task for each mark: what goes wrong with those who depend on one, or takes them long,
+        # delays the other no more than a server that is away.
+        self._beating = tuple(
+            self._link.tasks.every("heartbeat", self.pace.heartbeat, beat)
+            for beat in (
+                partial(_renewed, self._renew_key, self._key_listeners),
+                partial(_renewed, self._enlist, self._list_listeners),
+            )
+        )
 
     async def close(self) -> None:
         """Others take this node for dead at once. Closing twice is no error."""
-        beating, self._beating = self._beating, None
-        if beating is None:
+        beating, self._beating = self._beating, ()
+        if not beating:
             return
-        await self._link.tasks.end(beating)
+        await self._link.tasks.end(*beating)
         with suppress(StoreUnavailable):  # then it counts as dead soon
             await self._link.call(self._key, "DEL", self._key)
         with suppress(StoreUnavailable):
@@ -139,12 +148,6 @@ class RedisMembership:
         key = _NODE_KEY.format(node)
         found: Any = await self._link.call(key, "EXISTS", key)
         return bool(found)
-
-    async def _beat(self) -> None:
-        await asyncio.gather(
-            _renewed(self._renew_key, self._key_listeners),
-            _renewed(self._enlist, self._list_listeners),
-        )
 
     async def _renew_key(self) -> bool:
         """Whether the key was still there."""

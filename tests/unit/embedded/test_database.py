@@ -4,13 +4,14 @@ import asyncio
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from wd_server.embedded import database as database_module
 from wd_server.embedded.database import Database, Schema, Wording, connected, open_file
 from wd_server.errors import StoreUnavailable
 
@@ -81,6 +82,75 @@ def test_work_that_takes_longer_than_its_deadline_is_waited_for_no_more_and_is_d
                 pass
 
     asyncio.run(scenario())
+
+
+def test_work_that_has_not_begun_by_its_deadline_never_begins(path: Path) -> None:
+    """As many as a disk that hangs for minutes keeps from their turn."""
+    released = threading.Event()
+
+    async def scenario() -> None:
+        async with opened(path, seconds=0.1) as database:
+            hanging = asyncio.ensure_future(database.run(lambda _: released.wait(SCENARIO_SECONDS)))
+            await asyncio.sleep(0)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable, match="slow"):
+                    await database.run(insert)
+            with pytest.raises(StoreUnavailable, match="slow"):
+                await hanging
+            released.set()
+            assert await _rows(database) == 0
+
+    asyncio.run(scenario())
+
+
+def test_no_more_wait_for_a_disk_that_hangs_than_there_may_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "WAITING_MAX", 2)
+    released = threading.Event()
+
+    async def scenario() -> None:
+        async with opened(path) as database:
+            begun = threading.Event()
+
+            def hang(_: sqlite3.Connection) -> None:
+                begun.set()
+                assert released.wait(SCENARIO_SECONDS)
+
+            hanging = asyncio.ensure_future(database.run(hang))
+            await asyncio.to_thread(begun.wait, SCENARIO_SECONDS)
+            waiting = [asyncio.ensure_future(database.run(insert)) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(StoreUnavailable, match="slow"):
+                await database.run(insert)
+            released.set()
+            await hanging
+            assert await asyncio.gather(*waiting) == [1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_a_disk_that_hangs_while_the_file_is_opened_is_waited_for_no_longer_than_for_a_call() -> (
+    None
+):
+    released = threading.Event()
+
+    @contextmanager
+    def hang() -> Iterator[sqlite3.Connection]:
+        assert released.wait(SCENARIO_SECONDS)
+        with closing(sqlite3.connect(":memory:")) as connection:
+            yield connection
+
+    async def scenario() -> None:
+        database = Database("test-database", hang, WORDING, seconds=0.1)
+        async with asyncio.timeout(SCENARIO_SECONDS / 2):
+            with pytest.raises(StoreUnavailable, match="slow"):
+                await database.open()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        released.set()
 
 
 async def _rows(database: Database) -> int:

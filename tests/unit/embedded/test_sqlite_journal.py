@@ -245,6 +245,28 @@ def test_a_full_disk_is_a_clear_error_with_nothing_half_stored_and_passes_with_i
     play(path, next_life)
 
 
+def test_what_is_stored_is_served_though_nothing_can_be_written_from_the_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full when the server starts; another program's lock stands in for it."""
+    monkeypatch.setattr(sqlite_file, "SCHEMA", replace(sqlite_file.SCHEMA, lock_seconds=0.01))
+
+    async def scenario(journal: SqliteJournal) -> None:
+        lease, epoch = await begun(journal)
+        await journal.append(lease, epoch, [TRADE] * 10, b"", NOW)
+
+    async def next_life(journal: SqliteJournal) -> None:
+        head = await journal.head(WALLET)
+        assert head is not None
+        assert head.seq == 10
+        assert await whole(journal, head)
+
+    play(path, scenario)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        play(path, next_life)
+
+
 def test_a_file_that_may_not_grow_says_the_store_is_full(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,7 +164,8 @@ def test_the_wallets_of_a_dead_node_are_taken_over_and_it_writes_no_more(
             await second.head(WALLET)
             assert await second.acquire(WALLET) is None
             # As one that is paused: it says no more that it lives, and wakes up later.
-            first._node._beating.cancel()  # type: ignore[union-attr]
+            for beating in first._node._beating:
+                beating.cancel()
             await told.vacancy()
             later = await second.acquire(WALLET)
             assert later is not None
