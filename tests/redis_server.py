@@ -38,6 +38,10 @@ class Certificate(NamedTuple):
         return made
 
 
+# What redis-cli says when the server ends its connection.
+CLOSED = "Server closed the connection"
+
+
 class RedisServer:
     """`start` again after `stop`: the same port, and what it had if it keeps anything. `options`
     are those of redis.conf, as `("--maxmemory", "4mb")`. With a certificate it takes only TLS."""
@@ -269,7 +273,17 @@ class RedisSentinel:
 
     def wait_until_taken_over(self) -> None:
         """Returns when the replica is primary, some seconds after the primary was stopped."""
-        _wait_until(lambda: self.replica.is_primary)
+
+        def taken_over() -> bool:
+            try:
+                return self.replica.is_primary
+            except AssertionError as error:
+                # A sentinel closes all clients' connections as it makes the replica primary.
+                if CLOSED not in str(error):
+                    raise
+                return False
+
+        _wait_until(taken_over)
 
 
 class _SentinelProcess(RedisServer):

@@ -192,4 +192,4 @@ def test_tools_and_the_old_name_find_the_client_once_it_is_there(
         assert said == f"{tool} {client_version}\n"
     line = "from wd_server.client import Trade; print(Trade.__module__)"
     said = run(environment.bin / "python", "-c", line, PYTHONPATH=str(SITE)).stdout
-    assert said == "wd_client.events\n"
+    assert said == "wd_client.kinds\n"
