@@ -322,8 +322,9 @@ def stream_query(query: Mapping[str, str], batch: int) -> StreamQuery:
 
 def page_query(query: Mapping[str, str]) -> tuple[EventId | None, int]:
     """The position after which a page of trades begins, and its length. Raises
-    InvalidParameter."""
-    return AFTER.read(query), LIMIT.read(query)
+    InvalidParameter, for `limit` where both are wrong."""
+    limit = LIMIT.read(query)
+    return AFTER.read(query), limit
 
 
 def last_id(

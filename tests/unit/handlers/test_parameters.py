@@ -131,6 +131,11 @@ def test_a_page_has_its_default_and_its_bounds() -> None:
             page_query({"limit": limit})
 
 
+def test_a_page_with_two_wrong_parameters_is_refused_for_its_limit() -> None:
+    with pytest.raises(InvalidParameter, match="limit"):
+        page_query({"after": "x", "limit": "x"})
+
+
 def test_errors_are_statuses_unless_asked_for_as_events() -> None:
     assert ERRORS.read({}) == "status"
     assert ERRORS.read({"errors": "event"}) == "event"
