@@ -129,7 +129,7 @@ def _content(contents: Mapping[str, Any]) -> Document:
 def _schema(kind: Any) -> Document:
     """Of a Struct the name of its schema, which stands among the components."""
     if isinstance(kind, type) and issubclass(kind, Struct):
-        return {"$ref": PREFIX + kind.__name__}
+        return {"$ref": PREFIX + reference.published_name(kind)}
     return msgspec.json.schema(kind)
 
 

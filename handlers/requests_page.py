@@ -9,6 +9,7 @@ from handlers import openapi
 from handlers.docs_page import limits, type_of
 from handlers.endpoints import ENDPOINTS, Answer, Endpoint
 from handlers.openapi import PREFIX
+from wd_server.events.schema import published_name
 
 _HEAD: Final = """\
 # Requests
@@ -69,7 +70,7 @@ def _answers(endpoint: Endpoint) -> str:
 def _with(answer: Answer) -> str:
     """What comes with it: a Struct by its name, and anything else by its media type."""
     kinds = [
-        kind.__name__ if isinstance(kind, type) and issubclass(kind, Struct) else media_type
+        published_name(kind) if isinstance(kind, type) and issubclass(kind, Struct) else media_type
         for media_type, kind in answer.contents.items()
     ]
     return f" with {' or '.join(f'`{kind}`' for kind in kinds)}" if kinds else ""

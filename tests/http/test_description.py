@@ -92,6 +92,16 @@ def test_every_event_and_every_field_has_a_meaning(openapi: Any) -> None:
         assert set(published["properties"]) == set(MEANINGS[name]), name
 
 
+def test_schemas_keep_the_names_they_are_published_under(openapi: Any) -> None:
+    """Types that were generated from them have these names."""
+    schemas = openapi["components"]["schemas"]
+    assert {"Health", "RunMetrics"} <= schemas.keys()
+    assert not reference.PUBLISHED.keys() & schemas.keys()
+    health = openapi["paths"]["/health"]["get"]["responses"]["200"]["content"]
+    assert health["application/json"]["schema"] == {"$ref": "#/components/schemas/Health"}
+    assert schemas["Health"]["title"] == "Health"
+
+
 def test_what_is_not_described_is_found() -> None:
     validator = Draft202012Validator(reference.validated("gap"))
     gap = {"reason": "expired", "from": "7-1", "to": None}

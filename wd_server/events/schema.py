@@ -15,7 +15,7 @@ from wd_server.events.meanings import MEANINGS
 Schema = dict[str, Any]
 
 # Names that schemas had been published under before their Structs got other ones.
-PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics"}
+PUBLISHED: Final = {event.SyncMetrics.__name__: "RunMetrics", "HealthDocument": "Health"}
 
 
 def components(prefix: str, *others: type[Struct]) -> dict[str, Schema]:
@@ -31,6 +31,11 @@ def components(prefix: str, *others: type[Struct]) -> dict[str, Schema]:
     return _published(
         events | {name: schema for name, schema in schemas.items() if name in inner}, prefix
     )
+
+
+def published_name(kind: type[Struct]) -> str:
+    """The name of its schema among the components."""
+    return PUBLISHED.get(kind.__name__, kind.__name__)
 
 
 def codes() -> list[str]:
