@@ -110,7 +110,8 @@ def _imports_between(
 
 def _homes(modules: Sequence[Module]) -> dict[str, str]:
     """The package of each module, by their names. What imports a package, or something that does,
-    is the program's."""
+    is the program's. A file that packages import in turn is a seam between them: it counts as a
+    package of its own."""
     packages = {module.name: module.package for module in modules}
     flat = {name for name, package in packages.items() if package == "wd_server"}
     pairs = _imports(modules)
@@ -121,8 +122,9 @@ def _homes(modules: Sequence[Module]) -> dict[str, str]:
         if importing in flat - program and (imported not in flat or imported in program)
     }:
         program |= more
+    seams = {imported for importing, imported in pairs if importing not in flat} & program
     homes = {name: PROGRAM if name in program else SHARED for name in flat}
-    return packages | homes
+    return packages | homes | {name: name for name in seams}
 
 
 def _twice(modules: Sequence[Module]) -> dict[str, list[str]]:

@@ -84,6 +84,18 @@ def test_files_outside_packages_are_shared_unless_they_import_a_package(texts):
     assert packages[SHARED].modules == 2
 
 
+def test_a_file_that_packages_import_and_that_imports_others_is_a_seam_of_its_own(texts):
+    seam = {
+        "wd_server/backend.py": "from wd_server.chain import rpc\n",
+        "wd_server/redis/backend.py": "from wd_server.backend import Backend\n",
+        "wd_server/choice.py": "from wd_server.redis import backend\n",
+    }
+    found = structure(texts | seam)
+    assert found.packages["wd_server.backend"].modules == 1
+    assert found.packages[PROGRAM].modules == 2
+    assert circles(found.imports) == []
+
+
 def test_an_import_counts_once_for_each_pair_of_modules(texts):
     assert structure(texts).imports == {
         ("wd_server.chain", SHARED): 1,
