@@ -15,7 +15,7 @@
 const SOL = "So11111111111111111111111111111111111111112";
 
 export class Trades {
-  /** Id of the last event that is in here: `<run>-<seq>`.
+  /** Id of the last event that is in here: `<epoch>-<seq>`.
    * @type {string | null} */
   position = null;
   /** @type {Trade[]} */
