@@ -25,6 +25,7 @@ ALONE = {
     "wd_server.streaming.connection.StreamOwner": "the registry fulfils it, and imports connection",
     "wd_server.streaming.demand.WalletSessions": "sync fulfils it, which streaming doesn't know",
     "wd_server.sync.relay.Interest": "the sessions fulfil it, and import relay",
+    "wd_server.sync.relay.WalletObserver": "a wallet's channel fulfils it, which sync doesn't know",
     "wd_server.sync.sources.Symbols": "tests name tokens without an upstream",
     "wd_tools.simulator.hub.Peer": "the handler fulfils it, and imports hub",
 }

@@ -41,6 +41,10 @@ _ERRORS: Final[dict[str, type[WalletDoctorError]]] = {
 
 
 class WalletObserver(PassObserver, Protocol):
+    @property
+    def finished(self) -> bool:
+        """The newest entry that it knows of is a `complete`."""
+
     def on_unsettled(self) -> None: ...
     def on_settled(self) -> None: ...
     def on_failed(self, error: WalletDoctorError, followers_too: bool) -> None: ...

@@ -132,7 +132,9 @@ class Sessions:
         observer = session.relay.observer
         if follow and session.due is not None:
             return  # it is looked at every few seconds anyway
-        if not follow and wallet in self._fresh:
+        # Another node may have had the lease since then, and have stored a trade behind the
+        # `complete`. Its followers need no new one, and the one who joined here waits for one.
+        if not follow and wallet in self._fresh and observer.finished:
             session.settled = True
             observer.on_settled()
             return

@@ -35,6 +35,7 @@ class Told:
 
     def __init__(self) -> None:
         self.told: list[object] = []
+        self.finished = True
 
     def on_progress(self, progress: event.Progress) -> None:
         self.told.append(progress)

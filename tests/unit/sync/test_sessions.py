@@ -111,6 +111,7 @@ class Listener:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.changed = asyncio.Event()
+        self.finished = True
 
     def _note(self, what: str) -> None:
         self.told.append(what)
@@ -281,6 +282,23 @@ def test_followers_of_a_complete_wallet_outlive_a_passing_fault_but_not_a_lastin
         await office.listener.until("failed UPSTREAM_QUOTA True")
 
     in_office(tmp_path, scene, poll=0)
+
+
+def test_a_wallet_that_another_node_added_a_trade_to_is_read_though_it_was_read_just_now(
+    tmp_path: Path,
+) -> None:
+    async def scene(office: Office) -> None:
+        office.join()
+        await office.listener.until("settled")
+        office.analysis.leave(WALLET, False, ALICE)
+        await office.idle()
+        office.listener.finished = False  # its followers are shown no `complete`
+        office.join()
+        assert office.listener.told[-1] == "unsettled"
+        await office.listener.until("settled", 2)
+        assert office.history.reads == 2
+
+    in_office(tmp_path, scene)
 
 
 def test_followers_are_served_by_reading_again_and_again(tmp_path: Path) -> None:
