@@ -20,7 +20,7 @@ from wd_server.errors import UpstreamQuota, UpstreamUnavailable, WalletDoctorErr
 from wd_server.events import event, kinds
 from wd_server.journal.base import Head, Lease, NewEntry
 from wd_server.sync import checkpoint, following, freshness
-from wd_server.sync import sessions as analysing
+from wd_server.sync import sessions as session_module
 from wd_server.sync.book import TAIL_MAX, Book, Recent
 from wd_server.sync.interpreted import InterpretedTransaction
 from wd_server.sync.session import WalletSession
@@ -45,12 +45,12 @@ class PlayedHistory:
         self.error: WalletDoctorError | None = None
         self.gate = asyncio.Event()
         self.gate.set()
-        self.interpretation = asyncio.Event()
+        self.reading = asyncio.Event()
 
     async def until(self, reads: int) -> None:
         while self.reads < reads:
-            self.interpretation.clear()
-            await self.interpretation.wait()
+            self.reading.clear()
+            await self.reading.wait()
 
     async def final_slot(self, *, first: bool) -> float:
         return inf
@@ -65,7 +65,7 @@ class PlayedHistory:
     ) -> AsyncGenerator[Listed | Newest | Fetched, None]:
         self.reads += 1
         self.turns.append(turn)
-        self.interpretation.set()
+        self.reading.set()
         if not self.at_once:
             yield Listed(0, False, False)
         await self.gate.wait()
@@ -156,7 +156,7 @@ class Office:
         )
         self.live = PlayedLive()
         self.account = Credits(0, lambda: 1000.0)
-        self.analysis = Sessions(
+        self.sessions = Sessions(
             sources,
             live=self.live,
             account=self.account,
@@ -167,11 +167,11 @@ class Office:
         self.listener = Listener()
 
     def join(self, follow: bool = False, tenant: Tenant = ALICE, *, held: bool = False) -> None:
-        self.analysis.join(WALLET, self.listener, follow, tenant, held=held)
+        self.sessions.join(WALLET, self.listener, follow, tenant, held=held)
 
     async def idle(self) -> None:
         """Until no task works for the wallet."""
-        session = self.analysis._sessions.get(WALLET)
+        session = self.sessions._sessions.get(WALLET)
         if session is not None and session.task is not None:
             await asyncio.wait((session.task,))
 
@@ -190,7 +190,7 @@ def in_office(
         try:
             await scene(office)
         finally:
-            await office.analysis.close()
+            await office.sessions.close()
             await journal.close()
 
     asyncio.run(play())
@@ -201,7 +201,7 @@ def test_a_wallet_is_read_once_however_many_ask(tmp_path: Path) -> None:
         office.history.gate.clear()
         for follow in (False, True, False):
             office.join(follow)
-        await office.history.interpretation.wait()
+        await office.history.reading.wait()
         office.join()
         office.history.gate.set()
         await office.listener.until("settled")
@@ -218,7 +218,7 @@ def test_an_empty_wallet_is_complete_and_no_error(tmp_path: Path) -> None:
         office.join()
         await office.listener.until("settled")
         assert not any(told.startswith("failed") for told in office.listener.told)
-        report = await office.analysis.report(WALLET)
+        report = await office.sessions.report(WALLET)
         assert report is not None
         assert report.status == "complete"
 
@@ -229,12 +229,12 @@ def test_one_who_comes_right_after_is_not_made_to_wait_for_another_read(tmp_path
     async def scene(office: Office) -> None:
         office.join()
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
         await office.idle()
         office.join()
         assert office.listener.told[-1] == "settled"
         assert office.history.reads == 1
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
 
     in_office(tmp_path, scene)
 
@@ -290,7 +290,7 @@ def test_a_wallet_that_another_node_added_a_trade_to_is_read_though_it_was_read_
     async def scene(office: Office) -> None:
         office.join()
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
         await office.idle()
         office.listener.finished = False  # its followers are shown no `complete`
         office.join()
@@ -315,7 +315,7 @@ def test_a_bug_in_a_pass_is_told_as_ours_and_frees_the_wallet(tmp_path: Path) ->
         office.history.error = ZeroDivisionError()  # type: ignore[assignment]
         office.join()
         await office.listener.until("failed INTERNAL_ERROR True")
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
         await office.idle()
         office.history.error = None
         office.join()
@@ -328,10 +328,10 @@ def test_a_pass_that_nobody_waits_for_stops_and_gives_the_wallet_back(tmp_path: 
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.interpretation.wait()
-        office.analysis.leave(WALLET, False, ALICE)
+        await office.history.reading.wait()
+        office.sessions.leave(WALLET, False, ALICE)
         await office.idle()
-        assert office.analysis.statistics().running == 0
+        assert office.sessions.statistics().running == 0
         assert await office.journal.acquire(WALLET) is not None
 
     in_office(tmp_path, scene)
@@ -341,8 +341,8 @@ def test_one_who_comes_back_in_time_finds_the_pass_still_going(tmp_path: Path) -
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.interpretation.wait()
-        office.analysis.leave(WALLET, False, ALICE)
+        await office.history.reading.wait()
+        office.sessions.leave(WALLET, False, ALICE)
         office.join()
         office.history.gate.set()
         await office.listener.until("settled")
@@ -355,26 +355,26 @@ def test_between_two_reads_the_last_to_leave_ends_the_work_at_once(tmp_path: Pat
     async def scene(office: Office) -> None:
         office.join(follow=True)
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, True, ALICE)
+        office.sessions.leave(WALLET, True, ALICE)
         await office.idle()
-        assert office.analysis._sessions == {}
+        assert office.sessions._sessions == {}
 
     in_office(tmp_path, scene, linger=3600)
 
 
 def test_what_is_unknown_running_or_complete_is_reported_so(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        assert await office.analysis.report(WALLET) is None
+        assert await office.sessions.report(WALLET) is None
         office.history.gate.clear()
         office.join()
-        await office.history.interpretation.wait()
-        running = await office.analysis.report(WALLET)
+        await office.history.reading.wait()
+        running = await office.sessions.report(WALLET)
         assert running is not None
         assert running.status == "running"
         assert running.progress is not None
         office.history.gate.set()
         await office.listener.until("settled")
-        complete = await office.analysis.report(WALLET)
+        complete = await office.sessions.report(WALLET)
         assert complete is not None
         assert (complete.status, complete.positions) == ("complete", [])
 
@@ -413,7 +413,7 @@ def test_a_wallet_between_two_polls_has_no_task_and_no_book(tmp_path: Path) -> N
         office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
-        session = office.analysis._sessions[WALLET]
+        session = office.sessions._sessions[WALLET]
         assert session.task is None
         assert session.sync_pass is None
         assert session.due is not None
@@ -433,7 +433,7 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
         await office.listener.until("settled")
         await office.idle()
         # What a pass for followers only leaves behind that found a trade.
-        session = office.analysis._sessions[WALLET]
+        session = office.sessions._sessions[WALLET]
         assert session.lease is not None
         assert session.known is not None
         head = session.known.head
@@ -462,7 +462,7 @@ def test_a_poll_that_fails_at_once_leaves_followers_and_what_is_known(tmp_path: 
         await office.listener.until("failed UPSTREAM_UNAVAILABLE False")
         office.history.error = None
         await office.history.until(office.history.reads + 3)
-        assert office.analysis._sessions[WALLET].known is not None
+        assert office.sessions._sessions[WALLET].known is not None
         assert "failed UPSTREAM_UNAVAILABLE True" not in office.listener.told
 
     in_office(tmp_path, scene, poll=0)
@@ -483,7 +483,7 @@ def test_one_who_comes_while_the_wallet_is_given_back_is_served(
             await release(lease)
 
         monkeypatch.setattr(office.journal, "release", slow)
-        office.analysis.leave(WALLET, True, ALICE)
+        office.sessions.leave(WALLET, True, ALICE)
         await releasing.wait()
         office.join(follow=True)
         await office.listener.until("settled", 2)
@@ -495,9 +495,9 @@ def test_one_who_comes_when_a_pass_is_being_stopped_gets_another(tmp_path: Path)
     async def scene(office: Office) -> None:
         office.history.gate.clear()
         office.join()
-        await office.history.interpretation.wait()
-        office.analysis.leave(WALLET, False, ALICE)
-        office.analysis._stop(office.analysis._sessions[WALLET])  # as the timer does
+        await office.history.reading.wait()
+        office.sessions.leave(WALLET, False, ALICE)
+        office.sessions._stop(office.sessions._sessions[WALLET])  # as the timer does
         office.history.gate.set()
         office.join()
         await office.listener.until("settled")
@@ -511,7 +511,7 @@ def test_what_is_kept_of_wallets_at_rest_is_given_back_at_the_end(tmp_path: Path
         office.join(follow=True)
         await office.listener.until("settled")
         await office.idle()
-        await office.analysis.close()
+        await office.sessions.close()
         assert await office.journal.acquire(WALLET) is not None
 
     in_office(tmp_path, scene)
@@ -528,10 +528,10 @@ def test_a_wallet_is_pushed_while_it_is_followed_and_this_node_reads_it(tmp_path
         office.join(follow=True)
         await office.idle()
         assert office.live.followed == {WALLET}
-        assert office.analysis.following.follows(WALLET)
-        office.analysis.leave(WALLET, True, ALICE)
+        assert office.sessions.following.follows(WALLET)
+        office.sessions.leave(WALLET, True, ALICE)
         assert office.live.followed == set()
-        assert not office.analysis.following.follows(WALLET)
+        assert not office.sessions.following.follows(WALLET)
 
     in_office(tmp_path, scene)
 
@@ -543,16 +543,16 @@ def test_a_wallet_that_is_pushed_is_looked_at_rarely_and_at_once_when_there_was_
         office.live.covered.add(WALLET)
         office.join(follow=True)
         await office.idle()
-        due = office.analysis._sessions[WALLET].due
+        due = office.sessions._sessions[WALLET].due
         assert due is not None
         assert due - monotonic() > following.QUIET_SECONDS / 2
         reads = office.history.reads
-        office.analysis.following.on_gap([WALLET, "another"])
+        office.sessions.following.on_gap([WALLET, "another"])
         await office.history.until(reads + 1)
         await office.idle()
 
         office.live.covered.clear()
-        office.analysis.following.on_lost([WALLET])
+        office.sessions.following.on_lost([WALLET])
         await office.history.until(reads + 2)
 
     in_office(tmp_path, scene, poll=0.01)
@@ -569,14 +569,14 @@ def test_a_gap_is_filled_before_anything_newer_is_taken(
             reads_before_a_take.append(office.history.reads)
             return 0
 
-        monkeypatch.setattr(analysing, "take", take)
+        monkeypatch.setattr(session_module, "take", take)
         office.join(follow=True)
         await office.idle()
         assert office.history.reads == 1
-        office.analysis.following.on_gap([WALLET])
-        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        office.sessions.following.on_gap([WALLET])
+        office.sessions.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
         await office.idle()
-        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        office.sessions.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
         await office.idle()
 
     in_office(tmp_path, scene)
@@ -607,7 +607,7 @@ def test_a_gap_that_opens_while_what_was_pushed_is_held_back_is_filled_first(
     async def scene(office: Office) -> None:
         office.join(follow=True)
         await office.idle()
-        session = office.analysis._sessions[WALLET]
+        session = office.sessions._sessions[WALLET]
         sync_pass = Taking(unsettled=1)
         taking = asyncio.ensure_future(following.take(session, sync_pass))  # type: ignore[arg-type]
         session.pushed = [None]  # type: ignore[list-item]
@@ -627,7 +627,7 @@ def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
     async def scene(office: Office) -> None:
         office.join(follow=True)
         await office.idle()
-        session = office.analysis._sessions[WALLET]
+        session = office.sessions._sessions[WALLET]
         session.pushed = [None]  # type: ignore[list-item]
         sync_pass = Taking(unsettled)
         await following.take(session, sync_pass)  # type: ignore[arg-type]
@@ -639,9 +639,9 @@ def test_the_chain_is_read_when_more_was_pushed_than_is_kept_unsettled(
 
 def test_what_is_pushed_of_a_wallet_that_nobody_follows_is_dropped(tmp_path: Path) -> None:
     async def scene(office: Office) -> None:
-        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        office.sessions.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
         office.join()
-        office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        office.sessions.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
         await office.idle()
         assert office.listener.told.count("failed INTERNAL_ERROR True") == 0
 
@@ -658,8 +658,8 @@ def test_more_than_can_wait_is_left_to_the_history(
         office.join(follow=True)
         await office.history.until(1)
         for _ in range(4):
-            office.analysis.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
-        assert office.analysis._sessions[WALLET].pushed == []
+            office.sessions.following.on_transaction(WALLET, None)  # type: ignore[arg-type]
+        assert office.sessions._sessions[WALLET].pushed == []
         office.history.gate.set()
         await office.history.until(2)
 
@@ -672,7 +672,7 @@ def test_followers_are_sent_away_before_the_days_budget_is_gone(tmp_path: Path) 
         office.account.spend("x", 95)
         office.join(follow=True)
         await office.listener.until("failed UPSTREAM_QUOTA True")
-        office.analysis.leave(WALLET, True, ALICE)
+        office.sessions.leave(WALLET, True, ALICE)
         await office.idle()
         office.join()
         await office.listener.until("settled")
@@ -685,15 +685,15 @@ def test_a_wallet_that_is_held_back_is_read_when_it_may_be(tmp_path: Path) -> No
         office.join(held=True)
         await office.idle()
         assert (office.history.reads, office.listener.told) == (0, ["unsettled"])
-        assert not await office.analysis.keeps(WALLET)
-        office.analysis.go_on(WALLET, False)
+        assert not await office.sessions.keeps(WALLET)
+        office.sessions.go_on(WALLET, False)
         await office.listener.until("settled")
         assert office.history.reads == 1
-        assert await office.analysis.keeps(WALLET)
-        office.analysis.leave(WALLET, False, ALICE)
+        assert await office.sessions.keeps(WALLET)
+        office.sessions.leave(WALLET, False, ALICE)
         await office.idle()
-        assert not await office.analysis.keeps(WALLET)
-        office.analysis.go_on(WALLET, False)  # its client is gone
+        assert not await office.sessions.keeps(WALLET)
+        office.sessions.go_on(WALLET, False)  # its client is gone
         await office.idle()
         assert office.history.reads == 1
 
@@ -704,7 +704,7 @@ def test_somebody_who_is_held_back_takes_the_end_from_nobody_who_has_it(tmp_path
     async def scene(office: Office) -> None:
         office.join()
         await office.listener.until("settled")
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
         office.join()  # soon after: it is known to be the newest
         office.join(held=True, tenant=BOB)
         await office.idle()
@@ -723,7 +723,7 @@ def test_a_wallet_that_is_held_back_is_read_for_who_may(tmp_path: Path) -> None:
         turn = office.history.turns[-1]
         assert turn is not None
         assert set(turn.tenants) == {ALICE, BOB}
-        office.analysis.leave(WALLET, False, ALICE)
+        office.sessions.leave(WALLET, False, ALICE)
         assert set(turn.tenants) == {BOB}
 
     in_office(tmp_path, scene)
@@ -735,7 +735,7 @@ def test_whoever_wants_a_wallet_on_another_node_has_a_part_in_its_turn(tmp_path:
         office.join()
         await office.history.until(reads=1)
         for _ in range(2):
-            office.analysis.on_wanted(WALLET, [BOB])
+            office.sessions.on_wanted(WALLET, [BOB])
         turn = office.history.turns[-1]
         assert turn is not None
         assert set(turn.tenants) == {ALICE, BOB}
@@ -753,7 +753,7 @@ def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Pat
         office.join(follow=True, tenant=poor)
         await office.listener.until("settled")
         office.account.spend("x", 10, poor)
-        office.analysis._poll(WALLET, office.analysis._sessions[WALLET].due or 0.0)
+        office.sessions._poll(WALLET, office.sessions._sessions[WALLET].due or 0.0)
         await office.idle()
         assert office.history.reads == 1
         assert not [told for told in office.listener.told if told.startswith("failed")]
@@ -761,7 +761,7 @@ def test_followers_whose_credits_are_spent_stay_and_are_not_polled(tmp_path: Pat
         await office.history.until(reads=2)
         await office.idle()
         office.join(follow=True, tenant=BOB)  # and whoever has credits pays for all
-        office.analysis._poll(WALLET, office.analysis._sessions[WALLET].due or 0.0)
+        office.sessions._poll(WALLET, office.sessions._sessions[WALLET].due or 0.0)
         await office.history.until(reads=3)
 
     in_office(tmp_path, scene)
@@ -771,18 +771,18 @@ def test_however_long_an_upstream_fails_its_wallet_is_looked_at_again(tmp_path: 
     async def scene(office: Office) -> None:
         office.join(follow=True)
         await office.idle()
-        session = office.analysis._sessions[WALLET]
+        session = office.sessions._sessions[WALLET]
         session.failures = 5000
-        assert office.analysis.following.pause(session) == following.RETRY_SECONDS_MAX
+        assert office.sessions.following.pause(session) == following.RETRY_SECONDS_MAX
 
     in_office(tmp_path, scene, poll=1.0)
 
 
 def test_a_store_that_is_away_is_tried_again_sooner_than_a_journal_begun_anew_in_vain() -> None:
-    least, most = analysing.AGAIN_SECONDS
+    least, most = session_module.AGAIN_SECONDS
     assert again_seconds(0, 0) == least
     assert again_seconds(5000, 0) == most
     pauses = [again_seconds(0, anew) for anew in range(1, 10)]
     assert pauses == sorted(pauses)
     assert pauses[0] > least
-    assert pauses[-1] == again_seconds(0, 5000) == analysing.ANEW_SECONDS
+    assert pauses[-1] == again_seconds(0, 5000) == session_module.ANEW_SECONDS
