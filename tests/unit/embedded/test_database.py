@@ -61,7 +61,10 @@ def test_work_runs_on_a_thread_in_the_order_it_was_handed_in(path: Path) -> None
 
     asyncio.run(scenario())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not [each for each in threading.enumerate() if each.name.startswith("test-database")]
+    threads = [each for each in threading.enumerate() if each.name.startswith("test-database")]
+    for thread in threads:  # they have said goodbye and are on their way out
+        thread.join(SCENARIO_SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_work_that_takes_longer_than_its_deadline_is_waited_for_no_more_and_is_done(
