@@ -15,7 +15,7 @@ from math import inf
 from typing import Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from wd_server.chain.listing import Cursor, ListedSignature
 from wd_server.chain.payloads import AnyTransaction
@@ -36,7 +36,7 @@ from wd_server.sync.interpreted import (
 from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
-from wd_server.trading.trade import CostBasisMethod, RawTrade, Trade
+from wd_server.trading.trade import CostBasisMethod, Trade
 from wd_server.trading.wire import trade_of
 
 # Transactions in a tail: each is stored with every append. A wallet that does more until they are
@@ -47,13 +47,20 @@ RETRACTED_MAX = 4096
 
 
 class Recent(Struct, array_like=True, gc=False):
-    """One of the tail. `seq`: of its trade in the journal, 0 if it is none."""
+    """One of the tail.
+
+    values, outcomes: of its trades, by part
+    symbols: names of their tokens
+    seqs: of its trades in the journal; none once they are retracted
+    firsts: of the first versions of its trades, in whose places corrected ones stand
+    """
 
     transaction: InterpretedTransaction
-    value: Value | None = None
-    outcome: Outcome | None = None
+    values: tuple[Value, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
     symbols: dict[str, str] = {}
-    seq: int = 0
+    seqs: tuple[int, ...] = ()
+    firsts: tuple[int, ...] = ()
 
 
 class _Unsettled(Struct):
@@ -181,15 +188,11 @@ class Book:
             is_final = each.slot <= self.final_slot and not self.tail
             if not is_final and not self.tail:
                 self._base = _Base(self.ledger.to_bytes(), copy(self.counts))
-            outcome = self._replay(recent)
-            if before is None or before.transaction != each or before.outcome != outcome:
+            recent.outcomes = self._replay(recent)
+            if before is None or before.transaction != each or before.outcomes != recent.outcomes:
                 if before is not None:
                     entries += self._retract(before)
-                if each.trade is not None and recent.value is not None and outcome is not None:
-                    trade = self._trade(each.trade, recent.value, outcome, recent.symbols, now)
-                    entries.append(self.entry(trade))
-                    recent.seq = self.seq
-            recent.outcome = outcome
+                entries += self._trades(recent, now)
             self._count(recent)
             if is_final:
                 self.cursor = Cursor(each.slot, each.signature)
@@ -325,45 +328,59 @@ class Book:
         prices: Prices,
         symbols: Mapping[str, str],
     ) -> Recent:
-        trade, was = interpreted.trade, None if before is None else before.transaction.trade
-        if trade is None:
+        if not interpreted.trades:
             return Recent(interpreted)
-        if before is not None and was is not None and legs_of(was) == legs_of(trade):
-            return Recent(interpreted, before.value, None, before.symbols, before.seq)
-        named = {mint: symbols[mint] for mint in mints_in(trade) if mint in symbols}
-        return Recent(interpreted, value_of(trade, prices), None, named)
+        firsts = () if before is None else before.firsts
+        if before is not None and legs_of(before.transaction.trades) == legs_of(interpreted.trades):
+            return Recent(interpreted, before.values, (), before.symbols, before.seqs, firsts)
+        mints = mints_in(interpreted.trades)
+        named = {mint: symbols[mint] for mint in sorted(mints) if mint in symbols}
+        values = tuple(value_of(trade, prices) for trade in interpreted.trades)
+        return Recent(interpreted, values, (), named, (), firsts)
 
-    def _replay(self, recent: Recent) -> Outcome | None:
-        outcome = None
-        interpretation = recent.transaction.interpretation
-        if interpretation.trade is not None and recent.value is not None:
-            outcome = self.ledger.record_trade(interpretation.trade, recent.value)
-        for posting in interpretation.postings:
-            self.ledger.record_posting(posting.mint, posting.decimals, posting.raw)
-        return outcome
+    def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
+        return self.ledger.record(recent.transaction.interpretation, recent.values)
 
     def _count(self, recent: Recent) -> None:
-        counts, value = self.counts, recent.value
+        counts = self.counts
         counts.transactions += 1
         counts.failed += recent.transaction.failed
-        counts.trades += value is not None
-        counts.unpriced += value is not None and value.nanousd is None
+        counts.trades += len(recent.values)
+        counts.unpriced += sum(value.nanousd is None for value in recent.values)
 
     def _retract(self, recent: Recent) -> list[NewEntry]:
-        if not recent.seq:
+        """All trades of the transaction count no more: one entry says so."""
+        if not recent.seqs:
             return []
-        self.retracted.append(recent.seq)
+        self.retracted += recent.seqs
         del self.retracted[:-RETRACTED_MAX]
+        recent.seqs = ()
         retract = event.Retract(recent.transaction.signature, self.proof.entries + 1)
         return [self.entry(retract)]
 
-    def _trade(
-        self,
-        trade: RawTrade,
-        value: Value,
-        outcome: Outcome,
-        symbols: Mapping[str, str],
-        now: float,
-    ) -> Trade:
-        basis, number = self.ledger.cost_basis, self.proof.entries + 1
-        return trade_of(trade, value, outcome, symbols, COMMITMENT, int(now * 1000), basis, number)
+    def _trades(self, recent: Recent, now: float) -> list[NewEntry]:
+        """Entries for all trades of the transaction."""
+        entries = []
+        firsts, seqs = recent.firsts, []
+        trades = recent.transaction.trades
+        for trade, value, outcome in zip(trades, recent.values, recent.outcomes, strict=True):
+            replaces: str | UnsetType = UNSET
+            if trade.part < len(firsts):
+                replaces = str(EventId(self.epoch, firsts[trade.part]))
+            wire = trade_of(
+                trade,
+                value,
+                outcome,
+                recent.symbols,
+                COMMITMENT,
+                int(now * 1000),
+                self.ledger.cost_basis,
+                number=self.proof.entries + 1,
+                block_index=recent.transaction.index,
+                replaces=replaces,
+            )
+            entries.append(self.entry(wire))
+            seqs.append(self.seq)
+        recent.seqs = tuple(seqs)
+        recent.firsts = firsts + recent.seqs[len(firsts) :]
+        return entries

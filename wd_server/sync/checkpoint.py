@@ -19,7 +19,7 @@ from wd_server.errors import WrittenByNewer
 
 # Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
 # before are taken over (`unpack`); those that are older still have their journal begun anew.
-VERSION: Final = 3
+VERSION: Final = 4
 # MessagePack's arrays begin with 0x90 or more; versions stay below 0x80.
 _BARE: Final = 0x80
 _CRC_BYTES: Final = 4

@@ -35,8 +35,8 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     stamped: bool = False
 
     @property
-    def trade(self) -> RawTrade | None:
-        return self.interpretation.trade
+    def trades(self) -> tuple[RawTrade, ...]:
+        return self.interpretation.trades
 
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
@@ -46,19 +46,18 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
 
     def agrees(self, entry: ListedSignature) -> bool:
         """With what the chain says of it."""
-        trade = self.trade
         late = 0
-        if self.stamped and trade is not None and entry.block_time is not None:
-            late = abs(trade.timestamp - entry.block_time)
+        if self.stamped and self.trades and entry.block_time is not None:
+            late = abs(self.trades[0].timestamp - entry.block_time)
         return self.slot == entry.slot and late <= STAMP_SECONDS
 
     def as_in(self, entry: ListedSignature) -> "InterpretedTransaction":
         """The same with the block's time, if that is known and another."""
-        trade, time = self.trade, entry.block_time
-        if trade is None or time is None or self.agrees(entry):
+        time = entry.block_time
+        if not self.trades or time is None or self.agrees(entry):
             return self
-        trade = msgspec.structs.replace(trade, timestamp=time)
-        interpretation = msgspec.structs.replace(self.interpretation, trade=trade)
+        trades = tuple(msgspec.structs.replace(trade, timestamp=time) for trade in self.trades)
+        interpretation = msgspec.structs.replace(self.interpretation, trades=trades)
         return InterpretedTransaction(
             self.slot, self.signature, self.failed, interpretation, self.index
         )
@@ -81,14 +80,12 @@ def interpret_transaction(
 
 def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:
     """The quotes that would value these trades."""
-    trades = (each.interpretation.trade for each in interpreted)
-    return {key for trade in trades if trade is not None for key in wanted_prices(trade)}
+    return {key for each in interpreted for trade in each.trades for key in wanted_prices(trade)}
 
 
 def mints_of(interpreted: Iterable[InterpretedTransaction]) -> set[str]:
     """The tokens these trades name."""
-    trades = (each.interpretation.trade for each in interpreted)
-    return {mint for trade in trades if trade is not None for mint in mints_in(trade)}
+    return {mint for each in interpreted for mint in mints_in(each.trades)}
 
 
 def previewed(
@@ -109,15 +106,16 @@ def previewed(
             COMMITMENT,
             int(now * 1000),
             basis,
+            block_index=each.index,
         )
         for each in interpreted
-        if (trade := each.interpretation.trade) is not None
+        for trade in each.trades
     ]
 
 
-def legs_of(trade: RawTrade) -> tuple[Leg, Leg]:
-    return trade.sold, trade.bought
+def legs_of(trades: Iterable[RawTrade]) -> list[tuple[Leg, Leg]]:
+    return [(trade.sold, trade.bought) for trade in trades]
 
 
-def mints_in(trade: RawTrade) -> tuple[str, str]:
-    return trade.sold.mint, trade.bought.mint
+def mints_in(trades: Iterable[RawTrade]) -> set[str]:
+    return {mint for trade in trades for mint in (trade.sold.mint, trade.bought.mint)}

@@ -296,7 +296,7 @@ class SyncPass:
     async def _preview(self, book: Book, interpreted: Sequence[InterpretedTransaction]) -> None:
         """Show the newest trades at once, and again if there are names and prices soon after."""
         now = self._sources.clock()
-        newest = [each for each in interpreted if each.interpretation.trade][-PREVIEW_TRADES:]
+        newest = [each for each in interpreted if each.trades][-PREVIEW_TRADES:]
         if not newest:
             return
         basis = book.ledger.cost_basis

@@ -5,9 +5,10 @@ from typing import Final, Literal, cast
 from msgspec import Struct
 
 from wd_server.trading.effects import DUST, Effects
+from wd_server.trading.postings import Posting, PostingKind
 from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS, TRADING_KINDS
 from wd_server.trading.sol_postings import UNLISTED_FEE_MAX
-from wd_server.trading.trade import Action, Leg, Posting, RawTrade
+from wd_server.trading.trade import Action, Leg, RawTrade
 
 # Without a known venue, less SOL than this (lamports) for tokens is what a claim or a mint costs,
 # not what they are worth.
@@ -28,15 +29,21 @@ Reason = Literal[
 ]
 
 
-class Interpretation(Struct, frozen=True, array_like=True, gc=False):
-    """What a transaction meant for a wallet: a trade, or the reason why it was none.
+class _Asset(Struct, frozen=True, gc=False):
+    mint: str
+    raw: int
+    decimals: int
 
-    `postings`: what else the wallet has more or less of than before: all tokens where there is
-    no trade, leftovers of the route where there is one. Never SOL: it is what profit is counted
-    in, not a position.
+
+class Interpretation(Struct, frozen=True, array_like=True, gc=False):
+    """What a transaction meant for a wallet.
+
+    trades: what it exchanged, by part; none where there is a `reason`
+    reason: why it was no trade
+    postings: all of them; they add up to the wallet's balance changes
     """
 
-    trade: RawTrade | None
+    trades: tuple[RawTrade, ...]
     reason: Reason | None
     postings: tuple[Posting, ...]
 
@@ -51,11 +58,11 @@ def interpret(effects: Effects) -> Interpretation:
     given, got = _assets(effects)
     reason = _obstacle(effects, given, got)
     if reason is not None:
-        return Interpretation(None, reason, _postings(effects))
+        return Interpretation((), reason, _movements(effects))
     sold, bought = given[0], got[0]
-    fee_lamports = effects.network_fee + effects.fees
+    platform_fee = effects.fees
     if SOL not in (sold.mint, bought.mint):
-        fee_lamports -= min(0, effects.sol)
+        platform_fee -= min(0, effects.sol)
     program = effects.program
     trade = RawTrade(
         signature=effects.signature,
@@ -64,11 +71,12 @@ def interpret(effects: Effects) -> Interpretation:
         action=action_of(sold.mint, bought.mint),
         sold=Leg(sold.mint, -sold.raw, sold.decimals),
         bought=Leg(bought.mint, bought.raw, bought.decimals),
-        fee_lamports=fee_lamports,
+        network_fee=effects.network_fee,
         dex=program.name if program else "unknown",
         confidence="high" if program and effects.exact else "low",
+        platform_fee=platform_fee,
     )
-    return Interpretation(trade, None, _postings(effects, sold.mint, bought.mint))
+    return Interpretation((trade,), None, _beside(effects, sold, bought))
 
 
 def action_of(sold: str, bought: str) -> Action:
@@ -83,25 +91,25 @@ def _quote_rank(mint: str) -> int:
     return 2 if mint == SOL else 1 if mint in STABLE_MINTS else 0
 
 
-def _assets(effects: Effects) -> tuple[list[Posting], list[Posting]]:
+def _assets(effects: Effects) -> tuple[list[_Asset], list[_Asset]]:
     """What the wallet has less of and what it has more of, without dust, leftovers of a route,
     and the SOL that goes beside a trade of token for token."""
     deltas = effects.tokens
     sol = effects.sol
     if len(deltas) > 1:
         deltas = {mint: delta for mint, delta in deltas.items() if not delta.is_leftover}
-    given: list[Posting] = []
-    got: list[Posting] = []
+    given: list[_Asset] = []
+    got: list[_Asset] = []
     for mint, delta in deltas.items():
-        (given if delta.raw < 0 else got).append(Posting(mint, delta.raw, delta.decimals))
+        (given if delta.raw < 0 else got).append(_Asset(mint, delta.raw, delta.decimals))
     if abs(sol) > DUST:
         beside = given and got and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
         if not beside:
-            (given if sol < 0 else got).append(Posting(SOL, sol, SOL_DECIMALS))
+            (given if sol < 0 else got).append(_Asset(SOL, sol, SOL_DECIMALS))
     return given, got
 
 
-def _obstacle(effects: Effects, given: list[Posting], got: list[Posting]) -> Reason | None:
+def _obstacle(effects: Effects, given: list[_Asset], got: list[_Asset]) -> Reason | None:
     """Why these assets are no trade."""
     program = effects.program
     if effects.failed:
@@ -127,7 +135,7 @@ def _obstacle(effects: Effects, given: list[Posting], got: list[Posting]) -> Rea
     return None
 
 
-def _is_share(effects: Effects, asset: Posting) -> bool:
+def _is_share(effects: Effects, asset: _Asset) -> bool:
     """Most of what the wallet got was minted for it, or of what it gave was burned. A trade
     moves what a pool has."""
     delta = effects.tokens.get(asset.mint)
@@ -138,9 +146,44 @@ def _is_share(effects: Effects, asset: Posting) -> bool:
     )
 
 
-def _postings(effects: Effects, *legs: str) -> tuple[Posting, ...]:
-    postings = []
+def _beside(effects: Effects, sold: _Asset, bought: _Asset) -> tuple[Posting, ...]:
+    """Postings of a trade and of what moved beside it."""
+    postings = _costs(effects)
+    postings.append(Posting("sold", sold.mint, sold.raw, sold.decimals))
+    postings.append(Posting("bought", bought.mint, bought.raw, bought.decimals))
+    legs = (sold.mint, bought.mint)
+    if SOL not in legs and effects.sol:
+        kind: PostingKind = "platform_fee" if effects.sol < 0 else "received"
+        postings.append(Posting(kind, SOL, effects.sol, SOL_DECIMALS))
     for mint, delta in effects.tokens.items():
         if mint not in legs:
-            postings.append(Posting(mint, delta.raw, delta.decimals))
+            kind = "sent" if delta.raw < 0 else "leftover"
+            postings.append(Posting(kind, mint, delta.raw, delta.decimals))
     return tuple(postings)
+
+
+def _movements(effects: Effects) -> tuple[Posting, ...]:
+    """Postings of what is no trade."""
+    program = effects.program
+    place = program.name if program is not None and program.kind not in TRADING_KINDS else ""
+    out: PostingKind = "custody_out" if place else "sent"
+    back: PostingKind = "custody_in" if place else "received"
+    postings = _costs(effects)
+    moved = [(mint, delta.raw, delta.decimals) for mint, delta in effects.tokens.items()]
+    if effects.sol:
+        moved.append((SOL, effects.sol, SOL_DECIMALS))
+    for mint, raw, decimals in moved:
+        postings.append(Posting(out if raw < 0 else back, mint, raw, decimals, place=place))
+    return tuple(postings)
+
+
+def _costs(effects: Effects) -> list[Posting]:
+    """SOL that was set apart."""
+    rent: PostingKind = "rent_locked" if effects.rent > 0 else "rent_returned"
+    apart: tuple[tuple[PostingKind, int], ...] = (
+        ("network_fee", effects.network_fee),
+        ("platform_fee", effects.fees),
+        (rent, effects.rent),
+        ("sent", effects.sent),
+    )
+    return [Posting(kind, SOL, -raw, SOL_DECIMALS) for kind, raw in apart if raw]

@@ -23,7 +23,7 @@ So in SOL at any time, to the lamport and apart from fees: SOL got - SOL spent =
 unmatched - cost of what is left - cost of what was transferred out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
 from types import MappingProxyType
@@ -33,6 +33,7 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.errors import InternalError
+from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.lots import CostBasis, OpenPosition
 from wd_server.trading.prices import Value, face_value, sol_leg
 from wd_server.trading.programs import SOL, STABLE_MINTS
@@ -96,6 +97,19 @@ class Ledger:
     @property
     def cost_basis(self) -> CostBasisMethod:
         return self._cost_basis
+
+    def record(
+        self, interpretation: Interpretation, values: Sequence[Value]
+    ) -> tuple[Outcome, ...]:
+        """Record a transaction; `values` are those of its trades. Returns what each trade did."""
+        outcomes = tuple(
+            self.record_trade(trade, value)
+            for trade, value in zip(interpretation.trades, values, strict=True)
+        )
+        for posting in interpretation.postings:
+            if posting.kind not in ("sold", "bought"):
+                self.record_posting(posting.mint, posting.decimals, posting.raw)
+        return outcomes
 
     def record_trade(self, trade: RawTrade, value: Value) -> Outcome:
         """Record a trade that is worth `value`. A leg in SOL outweighs what `value` says of SOL."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-Action = Literal["buy", "sell", "swap"]
+Action = Literal["buy", "sell", "swap", "burn"]
 Confidence = Literal["high", "low"]
 CostBasisMethod = Literal["fifo", "average"]
 """Which units a sale consumes: the oldest lots, or a share of one pool."""
@@ -22,8 +22,9 @@ class Leg(Struct, frozen=True, array_like=True, gc=False):
 class RawTrade(Struct, frozen=True, array_like=True, gc=False):
     """What a transaction exchanged for the wallet, in raw units and without P&L.
 
-    Both legs are positive and gross: `fee_lamports` (network fee, tips and platform fees
-    together) is set apart and in neither. `timestamp` is unix seconds.
+    Both legs are gross and positive, but for the SOL that a burn got, which is 0. Fees are in
+    lamports and in neither leg; all of a transaction's are those of its part 0. `timestamp` is
+    unix seconds. `part` counts the trades of a transaction from 0, `parts` says how many they are.
     """
 
     signature: str
@@ -32,18 +33,17 @@ class RawTrade(Struct, frozen=True, array_like=True, gc=False):
     action: Action
     sold: Leg
     bought: Leg
-    fee_lamports: int
+    network_fee: int
     dex: str
     confidence: Confidence
+    tip: int = 0
+    platform_fee: int = 0
+    part: int = 0
+    parts: int = 1
 
-
-class Posting(Struct, frozen=True, array_like=True, gc=False):
-    """Units of one token that came in or went out, where they were no leg of a trade. `raw` is less
-    than 0 if they went out."""
-
-    mint: str
-    raw: int
-    decimals: int
+    @property
+    def fee_lamports(self) -> int:
+        return self.network_fee + self.tip + self.platform_fee
 
 
 class TokenAmount(Struct, frozen=True, gc=False):
@@ -56,18 +56,26 @@ class TokenAmount(Struct, frozen=True, gc=False):
 
 class Trade(Struct, frozen=True, gc=False):
     """The wire's trade, field by field as section 3 of the public contract lists them. A preview's
-    has no `number`."""
+    has no `number`, and one that was never corrected no `replaces`."""
 
     signature: str
+    part: int
+    parts: int
     slot: int
+    block_index: int | None
     timestamp: int
     action: Action
     token_in: TokenAmount
     token_out: TokenAmount
+    token: str
     price_usd: Decimal | None
+    price_sol: Decimal | None
     value_usd: Decimal | None
     value_sol: Decimal | None
     fee_sol: Decimal
+    network_fee_sol: Decimal
+    tip_sol: Decimal
+    platform_fee_sol: Decimal
     pnl_usd: Decimal | None
     pnl_sol: Decimal | None
     cost_basis: CostBasisMethod
@@ -79,3 +87,4 @@ class Trade(Struct, frozen=True, gc=False):
     commitment: str
     emitted_at: int
     number: int | UnsetType = UNSET
+    replaces: str | UnsetType = UNSET

@@ -20,6 +20,8 @@ def trade_of(
     emitted_at_ms: int,
     cost_basis: CostBasisMethod,
     number: int | UnsetType = UNSET,
+    block_index: int | None = None,
+    replaces: str | UnsetType = UNSET,
 ) -> Trade:
     """Section 3 of the public contract.
 
@@ -29,18 +31,27 @@ def trade_of(
     """
     sold, bought = _token(trade.sold, symbols), _token(trade.bought, symbols)
     base = sold if trade.action == "sell" else bought
-    value_usd = value.usd
+    value_usd, value_sol = value.usd, coin_or_none(value.lamports)
     return Trade(
         signature=trade.signature,
+        part=trade.part,
+        parts=trade.parts,
+        replaces=replaces,
         slot=trade.slot,
+        block_index=block_index,
         timestamp=trade.timestamp,
         action=trade.action,
         token_in=sold,
         token_out=bought,
+        token=base.mint,
         price_usd=None if value_usd is None else unit_price(value_usd, base.amount),
+        price_sol=None if value_sol is None else unit_price(value_sol, base.amount),
         value_usd=value_usd,
-        value_sol=coin_or_none(value.lamports),
+        value_sol=value_sol,
         fee_sol=coin_of(trade.fee_lamports),
+        network_fee_sol=coin_of(trade.network_fee),
+        tip_sol=coin_of(trade.tip),
+        platform_fee_sol=coin_of(trade.platform_fee),
         pnl_usd=coin_or_none(outcome.pnl_nanousd),
         pnl_sol=coin_or_none(outcome.pnl_lamports),
         cost_basis=cost_basis,

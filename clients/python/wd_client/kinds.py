@@ -73,21 +73,30 @@ class Token:
 class Trade(Event):
     """One trade, in the order of the chain and final: its P&L is known.
 
-    `signature`: The transaction's signature: one trade for each wallet and signature.
+    `signature`: The transaction's signature. It and `part` together name a trade.
+    `part`: Which trade of its transaction this is, from 0. Part 0 has all its fees.
+    `parts`: How many trades the transaction has for this wallet.
     `slot`: The slot of the transaction.
+    `block_index`: Its place in the block; None where the upstream doesn't say.
     `timestamp`: Unix seconds of the block.
-    `action`: `buy` and `sell` are of a token for SOL or a stable coin; `swap` is any other.
+    `action`: `buy` and `sell` are of a token for SOL or a stable coin; `swap` is of a token for
+    another; a `burn` destroys one and gets 0 SOL.
     `token_in`: What the wallet gave.
     `token_out`: What the wallet got.
-    `price_usd`: US dollars for one of the base token: what a sell gave, else what was got.
+    `token`: The mint that the trade is about: what a sell gave, else what was got.
+    `price_usd`: US dollars for one `token`.
+    `price_sol`: The same in SOL.
     `value_usd`: US dollars of the whole trade; None when no price is known.
     `value_sol`: The same in SOL.
     `fee_sol`: Network fee, tips and platform fees together.
+    `network_fee_sol`: Base and priority fee, where the wallet paid them.
+    `tip_sol`: What the transaction itself paid for being included in a block.
+    `platform_fee_sol`: What bots, front ends and venues took out of the wallet's SOL.
     `pnl_usd`: Realized profit or loss; None for a buy, and where no cost is known.
     `pnl_sol`: The same in SOL.
     `cost_basis`: How the cost of what is sold is found.
     `unmatched_amount`: Sold without a known purchase; in no P&L.
-    `position_amount`: What is left of the base token after this trade.
+    `position_amount`: What is left of `token` after this trade.
     `priced`: Whether a value in US dollars is known.
     `dex`: Where it was traded, `unknown` if no known program took part.
     `confidence`: `low`: no known program took part, or the amounts aren't exact.
@@ -95,18 +104,28 @@ class Trade(Event):
     `emitted_at`: Unix milliseconds when the trade was stored: the way from there can be measured.
     `number`: Counts trades and retractions from 1 without holes: one that is missing tells of a
     loss. Missing in previews and in entries of older servers.
+    `replaces`: Id of this trade's first version, in whose place it stands; missing where it was
+    never corrected.
     """
 
     signature: str
+    part: int
+    parts: int
     slot: int
+    block_index: int | None
     timestamp: int
     action: str
     token_in: Token
     token_out: Token
+    token: str
     price_usd: Decimal | None
+    price_sol: Decimal | None
     value_usd: Decimal | None
     value_sol: Decimal | None
     fee_sol: Decimal
+    network_fee_sol: Decimal
+    tip_sol: Decimal
+    platform_fee_sol: Decimal
     pnl_usd: Decimal | None
     pnl_sol: Decimal | None
     cost_basis: str
@@ -118,6 +137,7 @@ class Trade(Event):
     commitment: str
     emitted_at: int
     number: int | None = None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,26 +78,43 @@ export interface Token {
 
 /** One trade, in the order of the chain and final: its P&L is known. */
 export interface Trade {
-  /** The transaction's signature: one trade for each wallet and signature. */
+  /** The transaction's signature. It and `part` together name a trade. */
   signature: string;
+  /** Which trade of its transaction this is, from 0. Part 0 has all its fees. */
+  part: number;
+  /** How many trades the transaction has for this wallet. */
+  parts: number;
   /** The slot of the transaction. */
   slot: number;
+  /** Its place in the block; null where the upstream doesn't say. */
+  block_index: number | null;
   /** Unix seconds of the block. */
   timestamp: number;
-  /** `buy` and `sell` are of a token for SOL or a stable coin; `swap` is any other. */
-  action: "buy" | "sell" | "swap";
+  /** `buy` and `sell` are of a token for SOL or a stable coin; `swap` is of a token for another;
+   * a `burn` destroys one and gets 0 SOL. */
+  action: "buy" | "sell" | "swap" | "burn";
   /** What the wallet gave. */
   token_in: Token;
   /** What the wallet got. */
   token_out: Token;
-  /** US dollars for one of the base token: what a sell gave, else what was got. */
+  /** The mint that the trade is about: what a sell gave, else what was got. */
+  token: string;
+  /** US dollars for one `token`. */
   price_usd: number | null;
+  /** The same in SOL. */
+  price_sol: number | null;
   /** US dollars of the whole trade; null when no price is known. */
   value_usd: number | null;
   /** The same in SOL. */
   value_sol: number | null;
   /** Network fee, tips and platform fees together. */
   fee_sol: number;
+  /** Base and priority fee, where the wallet paid them. */
+  network_fee_sol: number;
+  /** What the transaction itself paid for being included in a block. */
+  tip_sol: number;
+  /** What bots, front ends and venues took out of the wallet's SOL. */
+  platform_fee_sol: number;
   /** Realized profit or loss; null for a buy, and where no cost is known. */
   pnl_usd: number | null;
   /** The same in SOL. */
@@ -106,7 +123,7 @@ export interface Trade {
   cost_basis: "fifo" | "average";
   /** Sold without a known purchase; in no P&L. */
   unmatched_amount: number;
-  /** What is left of the base token after this trade. */
+  /** What is left of `token` after this trade. */
   position_amount: number;
   /** Whether a value in US dollars is known. */
   priced: boolean;
@@ -121,6 +138,9 @@ export interface Trade {
   /** Counts trades and retractions from 1 without holes: one that is missing tells of a loss.
    * Missing in previews and in entries of older servers. */
   number?: number;
+  /** Id of this trade's first version, in whose place it stands; missing where it was never
+   * corrected. */
+  replaces?: string;
 }
 
 /** Up to 25 of the newest trades, without P&L, while a long history is still being listed. It

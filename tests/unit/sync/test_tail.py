@@ -197,7 +197,7 @@ def test_what_is_known_and_fetched_all_the_same_is_not_sent_again() -> None:
     failed, trade = next(
         pair
         for pair in pairwise(transactions)
-        if pair[0].meta.err is not None and book.interpret(pair, 0)[1].trade is not None
+        if pair[0].meta.err is not None and book.interpret(pair, 0)[1].trades
     )
     bare = msgspec.structs.replace(trade, block_time=None)
     book.settle()

@@ -338,7 +338,7 @@ def test_every_amount_and_decimals_that_a_mint_may_have_makes_a_trade(
     for name, amounts in (("preTokenBalances", (amount, 0)), ("postTokenBalances", (0, amount))):
         for balance, held in zip(item["meta"][name][1:], amounts, strict=True):
             balance["uiTokenAmount"] = {"amount": str(held), "decimals": decimals}
-    trade = interpret(effects_of(read(item), WALLET)).trade
+    trade = interpret(effects_of(read(item), WALLET)).trades[0]
     assert trade is not None
     assert (trade.bought.raw, trade.bought.decimals) == (amount, decimals)
 
@@ -419,7 +419,7 @@ def test_a_buy_costs_what_the_pool_got_whatever_else_was_paid(
     assert effects.sol == -lamports
     assert effects.fees == sum(tip for _, tip in tips)
     assert effects.rent == RENT * opens
-    trade = interpret(effects).trade
+    trade = interpret(effects).trades[0]
     assert trade is not None
     assert (trade.sold.raw, trade.bought.raw) == (lamports, 500)
 

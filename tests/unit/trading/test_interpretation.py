@@ -57,7 +57,7 @@ def test_sol_quotes_more_than_stable_coins_do_and_they_more_than_others(
 
 
 def test_a_trade_has_positive_legs_and_all_fees() -> None:
-    trade = interpret(effects(-(10**9), fees=7, X=500)).trade
+    trade = interpret(effects(-(10**9), fees=7, X=500)).trades[0]
     assert trade is not None
     assert (trade.sold.mint, trade.sold.raw, trade.sold.decimals) == (SOL, 10**9, 9)
     assert (trade.bought.mint, trade.bought.raw, trade.bought.decimals) == ("X", 500, 6)
@@ -68,13 +68,13 @@ def test_a_trade_has_positive_legs_and_all_fees() -> None:
 
 
 def test_an_unknown_program_makes_a_trade_less_sure() -> None:
-    trade = interpret(effects(10**9, None, X=-500)).trade
+    trade = interpret(effects(10**9, None, X=-500)).trades[0]
     assert trade is not None
     assert (trade.dex, trade.confidence) == ("unknown", "low")
 
 
 def test_numbers_from_floats_make_a_trade_less_sure() -> None:
-    trade = interpret(effects(10**9, exact=False, X=-500)).trade
+    trade = interpret(effects(10**9, exact=False, X=-500)).trades[0]
     assert trade is not None
     assert (trade.dex, trade.confidence) == ("raydium", "low")
 
@@ -100,7 +100,7 @@ def test_dust_is_no_leg() -> None:
 def test_programs_that_move_balances_both_ways_without_trading(kind: Reason) -> None:
     program = next(one for one in PROGRAMS.values() if one.kind == kind)
     found = interpret(effects(-(10**9), program, X=500))
-    assert (found.trade, found.reason) == (None, kind)
+    assert (found.trades, found.reason) == ((), kind)
 
 
 def test_an_nft_is_not_traded_like_a_token() -> None:
@@ -141,8 +141,7 @@ def test_more_than_two_assets_are_no_trade() -> None:
 def test_what_a_route_left_over_is_a_posting_beside_the_trade() -> None:
     leftover = TokenDelta(7, 6, largest=1_000)
     found = interpret(effects(-(10**9), X=500, Y=leftover))
-    assert found.trade is not None
-    assert found.trade.bought.mint == "X"
+    assert found.trades[0].bought.mint == "X"
     assert [(one.mint, one.raw) for one in found.postings] == [("Y", 7)]
 
 
@@ -152,13 +151,13 @@ def test_a_little_of_what_was_just_minted_is_no_leftover() -> None:
 
 
 def test_sol_that_left_beside_a_trade_of_tokens_is_a_fee() -> None:
-    trade = interpret(effects(-21_000, X=-7, Y=500)).trade
+    trade = interpret(effects(-21_000, X=-7, Y=500)).trades[0]
     assert trade is not None
     assert (trade.action, trade.fee_lamports) == ("swap", 26_000)
 
 
 def test_sol_that_came_back_beside_a_trade_of_tokens_is_ignored() -> None:
-    trade = interpret(effects(2_039_280, usdc=-7, X=500)).trade
+    trade = interpret(effects(2_039_280, usdc=-7, X=500)).trades[0]
     assert trade is not None
     assert (trade.action, trade.fee_lamports) == ("buy", 5_000)
 
