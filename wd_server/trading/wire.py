@@ -36,8 +36,8 @@ def trade_of(
 ) -> Trade:
     """Section 3 of the public contract.
 
-    `price_usd`, `unmatched_amount` and `position_amount` are of `token`: the one that a sell
-    sold or a burn destroyed, that a buy or a swap bought; except that what a swap has unmatched is of the token sold.
+    `price_usd`, `unmatched_amount` and `position_amount` are of `token`: what a sell sold or a
+    burn destroyed, what a buy or a swap got. But what a swap has unmatched is of the token sold.
     A mint without a symbol stands for itself. Encode with `decimal_format="number"`.
     """
     sold, bought = _token(trade.sold, symbols), _token(trade.bought, symbols)
