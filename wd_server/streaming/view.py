@@ -38,8 +38,8 @@ _facts = msgspec.json.Decoder(_TradeFacts)
 
 
 class Filter(Struct, frozen=True, cache_hash=True):
-    """Which trades pass. None lets all pass, and so does a `min_usd` of 0: a trade without a price is
-    worth at least nothing. `since` is in unix seconds and inclusive."""
+    """Which trades pass. None lets all pass, and so does a `min_usd` of 0: a trade without a price
+    is worth at least nothing. `since` is in unix seconds and inclusive."""
 
     mint: str | None = None
     side: Action | None = None

@@ -84,7 +84,7 @@ def _trades(board: Board, width: int, rows: int) -> Table:
     for name, least, most, justify in _COLUMNS:
         if least <= width < most:
             table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
-    for trade in list(board.trades)[-rows:]:
+    for trade in board.shown[-rows:]:
         cells = _cells(trade, width)
         table.add_row(*(_text(text, style) for text, style in cells))
     return table
@@ -110,14 +110,23 @@ def _cells(trade: Trade, width: int) -> Iterator[tuple[str, str]]:
     yield trade.action, ""
     if width >= WITH_BOTH:
         yield figures.token(trade.token_in), ""
-        yield figures.token(trade.token_out), ""
+        yield figures.got(trade), ""
     elif width >= WITH_TOKEN:
-        yield figures.token(trade.token_in if trade.action == "sell" else trade.token_out), ""
-    yield figures.signed(trade.pnl_sol), tone(trade.pnl_sol)
+        gave = trade.action in ("sell", "burn")
+        yield figures.token(trade.token_in if gave else trade.token_out), ""
+    yield _earned(trade)
     if width >= WITH_DATE:
         yield figures.amount(trade.value_usd), ""
     if width >= WITH_DEX:
         yield trade.dex, FAINT
+
+
+def _earned(trade: Trade) -> tuple[str, str]:
+    """`*`: some of what was sold has no known cost and is in no P&L."""
+    if figures.is_without_cost(trade):
+        return f"no cost: {figures.proceeds(trade)}", FAINT
+    mark = "*" if figures.is_unmatched(trade) else ""
+    return f"{figures.signed(trade.pnl_sol)}{mark}", tone(trade.pnl_sol)
 
 
 def tone(value: Decimal | None) -> str:

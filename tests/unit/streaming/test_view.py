@@ -75,7 +75,9 @@ def test_batches_hold_every_trade_once_in_order_and_no_more_than_asked(
     assert page.progressed == Progressed(len(batches), count)
 
 
-def test_a_batch_that_ends_between_two_parts_of_a_transaction_leaves_the_second_to_the_next() -> None:
+def test_a_batch_that_ends_between_two_parts_of_a_transaction_leaves_the_second_to_the_next() -> (
+    None
+):
     entries = [trade(1), *(trade(seq, signature="both", part=seq - 2) for seq in (2, 3)), trade(4)]
     page = View(batch=2).render(1, entries, 4, False, START, 0)
     sent = [
