@@ -63,10 +63,9 @@ export function showTotals(list, when, watch, unit) {
     ["After fees, SOL", gain(summary.net_pnl_sol, "sol"), direction(summary.net_pnl_sol, "sol")],
     ["Fees, SOL", money(summary.fees_sol, "sol")],
     [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
-    ["Trades", whole(summary.trades), "",
-      `${whole(summary.buys)} buys, ${whole(summary.sells)} sells, ${whole(summary.swaps)} swaps`],
+    ["Trades", whole(summary.trades), "", counts(summary)],
     ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
-    [`Unmatched, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
+    [`Without known cost, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
       "Got for what was sold without a known purchase: in no P&L"],
   ];
   list.replaceChildren(
@@ -135,6 +134,14 @@ export function showTokens(select, watch) {
   select.replaceChildren(new Option("all", ""), ...options);
 }
 
+/** A burn is a trade, and none of the other three.
+ * @param {Record<string, any>} summary */
+function counts({ trades, buys, sells, swaps }) {
+  const burns = trades - buys - sells - swaps;
+  return `${whole(buys)} buys, ${whole(sells)} sells, ${whole(swaps)} swaps` +
+    (burns > 0 ? `, ${whole(burns)} burns` : "");
+}
+
 /** @param {Record<string, any>} summary */
 function wins({ tokens_won: won, tokens_sold: sold, win_rate: rate }) {
   if (!sold) return NONE;
@@ -149,14 +156,14 @@ function span({ first_trade_at: first, last_trade_at: last }) {
 /** @param {Trade[]} trades @returns {Record<string, any>} */
 function provisional(trades) {
   const totals = {
-    ...{ trades: trades.length, buys: 0, sells: 0, swaps: 0, volume_sol: 0, volume_usd: 0 },
+    ...{ trades: trades.length, buys: 0, sells: 0, swaps: 0, burns: 0, volume_sol: 0, volume_usd: 0 },
     ...{ realized_pnl_sol: 0, realized_pnl_usd: 0, fees_sol: 0, net_pnl_sol: 0 },
     ...{ unmatched_sol: null, unmatched_usd: null, tokens_sold: 0 },
     first_trade_at: trades.at(0)?.timestamp ?? null,
     last_trade_at: trades.at(-1)?.timestamp ?? null,
   };
   for (const trade of trades) {
-    totals[/** @type {const} */ ({ buy: "buys", sell: "sells", swap: "swaps" })[trade.action]]++;
+    totals[/** @type {const} */ (`${trade.action}s`)]++;
     totals.volume_sol += trade.value_sol ?? 0;
     totals.volume_usd += trade.value_usd ?? 0;
     totals.realized_pnl_sol += trade.pnl_sol ?? 0;

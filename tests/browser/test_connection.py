@@ -319,11 +319,62 @@ def test_a_trade_that_left_the_chain_is_taken_out(
         shown = tab.trades()
         tab.unreachable = True
         started.kill()
-        _store(tmp_path, wallet, "retract", {"signature": shown[-1]["signature"]})
+        _store(tmp_path, wallet, ("retract", {"signature": shown[-1]["signature"]}))
         started.start()
-        expect(tab.find("#notices")).to_contain_text("A trade left the chain with a fork")
+        expect(tab.find("#notices")).to_contain_text("was taken back with its trades: a ")
         tab.shows_trades(len(shown) - 1)
         assert tab.trades() == shown[:-1]
+
+
+def test_a_corrected_transaction_stands_in_its_place_with_each_of_its_trades(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        shown = tab.trades()
+        tab.unreachable = True
+        started.kill()
+        first = shown[2] | {"parts": 2, "replaces": "7-3", "pnl_sol": 77.5}
+        second = first | {"part": 1}
+        retract = ("retract", {"signature": first["signature"]})
+        _store(tmp_path, wallet, retract, ("trade", first), ("trade", second))
+        started.start()
+        tab.shows_trades(len(shown) + 1)
+        assert tab.trades() == [*shown[:2], first, second, *shown[3:]]
+        expect(tab.find("#notices")).to_contain_text("have other numbers now.")
+        expect(tab.find("#notices")).not_to_contain_text("taken back")
+        follower = tab.another()
+        follower.goto(wallet)
+        follower.shows_trades(len(shown) + 1)
+        assert follower.trades() == tab.trades()
+
+
+def test_a_burn_shows_its_loss_and_what_has_no_known_cost_shows_no_profit(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        count = tab.trades_shown()
+        sell = next(trade for trade in tab.trades() if trade["action"] == "sell")
+        tab.unreachable = True
+        started.kill()
+        airdrop = sell | {"signature": "airdrop", "pnl_sol": None, "value_sol": 3}
+        airdrop["unmatched_amount"] = sell["token_in"]["amount"]
+        burn = sell | {"signature": "burned", "action": "burn", "pnl_sol": -2, "value_sol": 0}
+        burn["token_out"] = sell["token_out"] | {"amount": 0, "amount_raw": "0"}
+        _store(tmp_path, wallet, ("trade", airdrop), ("trade", burn))
+        started.start()
+        tab.shows_trades(count + 2)
+        newest, before = tab.rows().nth(0), tab.rows().nth(1)
+        expect(newest.locator(".got")).to_have_text("burned")
+        expect(newest.locator(".pnl")).to_have_text("▼ −2.0000")
+        expect(before.locator(".pnl")).to_have_text("no known cost")
+        said = "3.0000 SOL without known cost, in no P&L"
+        expect(before.locator(".pnl")).to_have_attribute("title", said)
+        tab.find("#side").select_option("burn")
+        expect(tab.find("#trades-count")).to_have_text(f"1 of {count + 2}")
 
 
 def test_a_tokens_name_is_never_more_than_a_name(
@@ -338,7 +389,7 @@ def test_a_tokens_name_is_never_more_than_a_name(
         trade["signature"] = trade["signature"][::-1]
         trade["token_in"] |= {"symbol": HOSTILE_MARKUP, "mint": wallet}
         trade["token_out"] |= {"symbol": HOSTILE_FORMULA, "mint": chain.wallet(0)}
-        _store(tmp_path, wallet, "trade", trade)
+        _store(tmp_path, wallet, ("trade", trade))
         started.start()
         tab.wait_until_live()
         first = tab.rows().first
@@ -352,8 +403,8 @@ def test_a_tokens_name_is_never_more_than_a_name(
         assert f",'{HOSTILE_FORMULA}," in last
 
 
-def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> None:
-    """Put an event into the journal of a server that isn't running."""
+def _store(data_dir: Path, wallet: str, *events: tuple[str, Mapping[str, Any]]) -> None:
+    """Put events into the journal of a server that isn't running."""
 
     async def store() -> None:
         journal = SqliteJournal(data_dir / "journal.db")
@@ -363,9 +414,9 @@ def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> N
         assert head is not None
         assert stored is not None
         assert lease is not None
-        entry = NewEntry(kind, msgspec.json.encode(data))
-        behind = replace(checkpoint.unpack(stored), seq=head.seq + 1)
-        await journal.append(lease, head.epoch, [entry], checkpoint.pack(behind), time())
+        entries = [NewEntry(kind, msgspec.json.encode(data)) for kind, data in events]
+        behind = replace(checkpoint.unpack(stored), seq=head.seq + len(entries))
+        await journal.append(lease, head.epoch, entries, checkpoint.pack(behind), time())
         await journal.close()
 
     # Playwright's loop has this thread.
