@@ -1,23 +1,14 @@
 """What the page shows and keeps when the connection breaks, ends or is refused."""
 
-import asyncio
 import re
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import time
 from typing import Any
 from urllib.request import Request, urlopen
 
-import msgspec
-from msgspec.structs import replace
 from playwright.sync_api import expect
 from processes import PATIENCE, Server, Simulator, server, simulator
+from stored_entries import store
 from tab import OpenTab, TradesOf
-
-from wd_server.embedded.journal import SqliteJournal
-from wd_server.journal.base import NewEntry
-from wd_server.sync import checkpoint
 
 RESUMED = "Live, resumed"
 TABS = 8
@@ -319,7 +310,7 @@ def test_a_trade_that_left_the_chain_is_taken_out(
         shown = tab.trades()
         tab.unreachable = True
         started.kill()
-        _store(tmp_path, wallet, ("retract", {"signature": shown[-1]["signature"]}))
+        store(tmp_path, wallet, ("retract", {"signature": shown[-1]["signature"]}))
         started.start()
         expect(tab.find("#notices")).to_contain_text("was taken back with its trades: a ")
         tab.shows_trades(len(shown) - 1)
@@ -338,7 +329,7 @@ def test_a_corrected_transaction_stands_in_its_place_with_each_of_its_trades(
         first = shown[2] | {"parts": 2, "replaces": "7-3", "pnl_sol": 77.5}
         second = first | {"part": 1}
         retract = ("retract", {"signature": first["signature"]})
-        _store(tmp_path, wallet, retract, ("trade", first), ("trade", second))
+        store(tmp_path, wallet, retract, ("trade", first), ("trade", second))
         started.start()
         tab.shows_trades(len(shown) + 1)
         assert tab.trades() == [*shown[:2], first, second, *shown[3:]]
@@ -364,7 +355,7 @@ def test_a_burn_shows_its_loss_and_what_has_no_known_cost_shows_no_profit(
         airdrop["unmatched_amount"] = sell["token_in"]["amount"]
         burn = sell | {"signature": "burned", "action": "burn", "pnl_sol": -2, "value_sol": 0}
         burn["token_out"] = sell["token_out"] | {"amount": 0, "amount_raw": "0"}
-        _store(tmp_path, wallet, ("trade", airdrop), ("trade", burn))
+        store(tmp_path, wallet, ("trade", airdrop), ("trade", burn))
         started.start()
         tab.shows_trades(count + 2)
         newest, before = tab.rows().nth(0), tab.rows().nth(1)
@@ -389,7 +380,7 @@ def test_a_tokens_name_is_never_more_than_a_name(
         trade["signature"] = trade["signature"][::-1]
         trade["token_in"] |= {"symbol": HOSTILE_MARKUP, "mint": wallet}
         trade["token_out"] |= {"symbol": HOSTILE_FORMULA, "mint": chain.wallet(0)}
-        _store(tmp_path, wallet, ("trade", trade))
+        store(tmp_path, wallet, ("trade", trade))
         started.start()
         tab.wait_until_live()
         first = tab.rows().first
@@ -401,27 +392,6 @@ def test_a_tokens_name_is_never_more_than_a_name(
         expect(tab.find("#token")).to_contain_text(HOSTILE_MARKUP[:16])
         last = tab.downloaded("csv").splitlines()[-1]
         assert f",'{HOSTILE_FORMULA}," in last
-
-
-def _store(data_dir: Path, wallet: str, *events: tuple[str, Mapping[str, Any]]) -> None:
-    """Put events into the journal of a server that isn't running."""
-
-    async def store() -> None:
-        journal = SqliteJournal(data_dir / "journal.db")
-        await journal.open()
-        head, stored = await journal.head(wallet), await journal.checkpoint(wallet)
-        lease = await journal.acquire(wallet)
-        assert head is not None
-        assert stored is not None
-        assert lease is not None
-        entries = [NewEntry(kind, msgspec.json.encode(data)) for kind, data in events]
-        behind = replace(checkpoint.unpack(stored), seq=head.seq + len(entries))
-        await journal.append(lease, head.epoch, entries, checkpoint.pack(behind), time())
-        await journal.close()
-
-    # Playwright's loop has this thread.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, store()).result(PATIENCE)
 
 
 def _hang_in_the_middle(chain: Simulator, wallet: str) -> None:
