@@ -16,7 +16,7 @@ from wd_client.events import (
 
 from wd_tools.watch import figures
 from wd_tools.watch.board import gap_reason, proof, reason
-from wd_tools.watch.screen import totals
+from wd_tools.watch.totals import totals
 
 
 def lines(event: Event) -> Iterator[str]:

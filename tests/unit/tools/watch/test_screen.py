@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 from samples import token, trade
+from wd_client.events import made
 
 from wd_tools.watch import figures
 from wd_tools.watch.board import Board
@@ -99,3 +100,15 @@ def test_a_burn_shows_what_was_burned_and_its_loss() -> None:
     board.take(trade(action="burn", token_out=nothing, pnl_sol=Decimal(-2)), 0.0)
     assert "burn 1.23M BONK burned -2.00" in " ".join(drawn(board, 120)[2].split())
     assert "1.23M BONK" in drawn(board, 40)[2]
+
+
+def test_the_totals_take_their_lines_from_the_trades() -> None:
+    board = Board("W")
+    for number in range(100):
+        board.take(trade(str(number), timestamp=number), 0.0)
+    fees = {"network_fees_sol": Decimal(1), "unexplained_sol": Decimal(1)}
+    board.take(made("complete", {"summary": {"trades": 100, **fees}}), 0.0)
+    lines = drawn(board, 120, height=20)
+    assert len(lines) < 20
+    assert "unexplained" in "".join(lines)
+    assert sum("BONK" in line for line in lines) == 8
