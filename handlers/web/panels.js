@@ -10,6 +10,22 @@ import { toUrl } from "./wallet.js";
 /** @typedef {import("./watch.js").Watch} Watch */
 /** @typedef {[name: string, text: string, kind?: string, explained?: string]} Total */
 
+// Fields of a summary, all in SOL, that older servers don't send.
+/** @type {[field: string, label: string, explained: string][]} */
+const FEES = [
+  ["network_fees_sol", "Network fees", "Base and priority fees"],
+  ["tips_sol", "Tips", "Paid for being included in a block"],
+  ["platform_fees_sol", "Platform fees", "What bots, front ends and venues took"],
+  ["failed_fees_sol", "Failed", "Fees of transactions that failed"],
+];
+// Most wallets have none of these.
+/** @type {[field: string, label: string, explained: string][]} */
+const SELDOM = [
+  ["round_trip_pnl_sol", "Round trips", "Result of transactions that end in what they began with"],
+  ["rent_locked_sol", "Rent locked", "Deposits for accounts, which come back when they close"],
+  ["unexplained_sol", "Unexplained", "What no rule of the server explains"],
+];
+
 /** @param {HTMLElement} box @param {Watch} watch */
 export function showProgress(box, watch) {
   const { progress, complete } = watch;
@@ -62,11 +78,12 @@ export function showTotals(list, when, watch, unit) {
     [`Realized P&L, ${name}`, gain(pnl, unit), `lead ${direction(pnl, unit)}`, "Before fees"],
     ["After fees, SOL", gain(summary.net_pnl_sol, "sol"), direction(summary.net_pnl_sol, "sol")],
     ["Fees, SOL", money(summary.fees_sol, "sol")],
+    ...added(FEES, summary, (value) => value !== undefined && value !== null),
     [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
     ["Trades", whole(summary.trades), "", counts(summary)],
     ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
-    [`Without known cost, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
-      "Got for what was sold without a known purchase: in no P&L"],
+    [`Without known cost, ${name}`, money(summary[`unmatched_${unit}`], unit), "", known(summary)],
+    ...added(SELDOM, summary, (value) => Boolean(value)),
   ];
   list.replaceChildren(
     ...totals.map(([label, text, kind = "", explained = ""]) => {
@@ -132,6 +149,20 @@ export function showTokens(select, watch) {
     return new Option(`${name} (${whole(trades)})${whose}`, mint, false, mint === select.value);
   });
   select.replaceChildren(new Option("all", ""), ...options);
+}
+
+/** @param {typeof FEES} fields @param {Record<string, any>} summary
+ * @param {(value: number | null | undefined) => boolean} isShown @returns {Total[]} */
+function added(fields, summary, isShown) {
+  return fields
+    .filter(([field]) => isShown(summary[field]))
+    .map(([field, label, explained]) => [`${label}, SOL`, money(summary[field], "sol"), "", explained]);
+}
+
+/** @param {Record<string, any>} summary */
+function known({ known_cost_share: share }) {
+  const all = "Got for what was sold without a known purchase: in no P&L";
+  return share === undefined || share === null ? all : `${all}. ${percent(share)} of what was got has a known cost`;
 }
 
 /** A burn is a trade, and none of the other three.

@@ -368,6 +368,43 @@ def test_a_burn_shows_its_loss_and_what_has_no_known_cost_shows_no_profit(
         expect(tab.find("#trades-count")).to_have_text(f"1 of {count + 2}")
 
 
+def test_each_kind_of_fee_and_what_is_seldom_has_a_line_where_the_server_sends_it(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        summary = started.get(f"/v4/wallet/{wallet}")["summary"]
+        tab.unreachable = True
+        started.kill()
+        for field in ("platform_fees_sol", "round_trip_pnl_sol"):
+            summary.pop(field, None)
+        counts = {"trades": 9, "buys": 4, "sells": 3, "swaps": 1}
+        fees = {"network_fees_sol": 0.25, "tips_sol": 0.5, "failed_fees_sol": 0}
+        added = {"unexplained_sol": 1.5, "rent_locked_sol": 0, "known_cost_share": 0.75}
+        metrics = {"signatures_found": 9, "transactions": 9}
+        metrics |= {"failed_transactions": 0, "unpriced_trades": 0}
+        complete = {"status": "complete", "trades_found": 9, "duration": 1, "timestamp": 1}
+        complete |= {"truncated": False, "metrics": metrics}
+        store(
+            tmp_path, wallet, ("complete", complete | {"summary": summary | counts | fees | added})
+        )
+        started.start()
+        totals = tab.find("#totals > div")
+        for line in ("Network fees, SOL0.2500", "Tips, SOL0.5000", "Failed, SOL0.0000"):
+            expect(totals.filter(has_text=line)).to_have_count(1)
+        expect(totals.filter(has_text="Unexplained, SOL1.5000")).to_have_count(1)
+        for line in ("Platform fees", "Rent locked", "Round trips"):
+            expect(totals.filter(has_text=line)).to_have_count(0)
+        cost = totals.filter(has_text="Without known cost")
+        expect(cost).to_have_attribute(
+            "title", re.compile("75 % of what was got has a known cost$")
+        )
+        trades = totals.filter(has_text=re.compile("^Trades9$"))
+        said = "4 buys, 3 sells, 1 swaps, 1 burns"
+        expect(trades).to_have_attribute("title", said)
+
+
 def test_a_tokens_name_is_never_more_than_a_name(
     open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
 ) -> None:
