@@ -200,7 +200,7 @@ SIDE: Final[InQuery[Action | None]] = InQuery(
 )
 MIN_USD: Final[InQuery[Decimal | None]] = InQuery(
     "min_usd",
-    "Only trades worth so many US dollars or more.",
+    "Only trades worth so many US dollars or more; a trade without a price passes 0 only.",
     Amount("US dollars", USD_MAX),
     12.5,
     default=None,

@@ -3,7 +3,7 @@
 /** @typedef {import("./trades.js").Trade} Trade */
 /** @typedef {import("./trades.js").TokenAmount} TokenAmount */
 
-/** @type {[name: string, value: (trade: Trade) => string | number | boolean | null][]} */
+/** @type {[name: string, value: (trade: Trade) => string | number | boolean | null | undefined][]} */
 const COLUMNS = [
   ["signature", (trade) => trade.signature],
   ["slot", (trade) => trade.slot],
@@ -25,6 +25,13 @@ const COLUMNS = [
   ["position_amount", (trade) => trade.position_amount],
   ["dex", (trade) => trade.dex],
   ["confidence", (trade) => trade.confidence],
+  ["part", (trade) => trade.part],
+  ["parts", (trade) => trade.parts],
+  ["block_index", (trade) => trade.block_index],
+  ["replaces", (trade) => trade.replaces],
+  ["network_fee_sol", (trade) => trade.network_fee_sol],
+  ["tip_sol", (trade) => trade.tip_sol],
+  ["platform_fee_sol", (trade) => trade.platform_fee_sol],
 ];
 
 /** RFC 4180. @param {Trade[]} trades @returns {string} */
@@ -71,9 +78,10 @@ function exact({ amount_raw: raw, decimals }) {
 
 /** Names of tokens are anybody's text: a spreadsheet must not take one for a formula. Some take the
  * wide forms of the signs as well.
- * @param {string | number | boolean | null} value */
+ * @param {string | number | boolean | null | undefined} value
+ */
 function field(value) {
-  if (value === null) return "";
+  if (value === null || value === undefined) return "";
   if (typeof value !== "string") return String(value);
   const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -142,7 +142,10 @@ class Row {
     side.textContent = trade.action;
     side.className = `side ${trade.action}`;
     token(gave, trade.token_in);
-    token(got, trade.token_out);
+    if (trade.action === "burn") {
+      got.textContent = "burned";
+      got.title = "It was destroyed, and nothing came for it";
+    } else token(got, trade.token_out);
     value.textContent = money(unit === "sol" ? trade.value_sol : trade.value_usd, unit);
     venue.textContent = trade.dex;
     venue.title = trade.confidence === "low" ? `${trade.dex}, read with low confidence` : trade.dex;
@@ -156,12 +159,16 @@ class Row {
   #pnl(trade, pending, unit) {
     const { pnl } = this.#cells;
     const earned = unit === "sol" ? trade.pnl_sol : trade.pnl_usd;
-    pnl.className = `pnl number ${direction(earned, unit)}`;
+    const unknown = !pending && isWithoutCost(trade, earned);
+    pnl.className = `pnl number ${direction(unknown ? null : earned, unit)}`;
     pnl.textContent = pending ? "\u2026" : gain(earned, unit);
     pnl.title = pending ? "Known when its turn has come" : whyNone(trade, earned);
     if (!pending && trade.unmatched_amount) {
-      pnl.textContent = earned === null ? "unmatched" : `* ${pnl.textContent}`;
-      pnl.title = `${amount(trade.unmatched_amount)} sold without a known purchase, in no P&L`;
+      pnl.textContent = unknown ? "no known cost" : `* ${pnl.textContent}`;
+      const proceeds = `${money(unit === "sol" ? trade.value_sol : trade.value_usd, unit)} ${unit.toUpperCase()}`;
+      pnl.title = unknown && trade.action !== "burn"
+        ? `${proceeds} without known cost, in no P&L`
+        : `${amount(trade.unmatched_amount)} of it without known cost, in no P&L`;
     }
   }
 }
@@ -173,6 +180,13 @@ function token(cell, leg) {
   name.textContent = tokenName(leg.symbol, leg.mint);
   cell.title = `${leg.amount} ${leg.symbol} (${leg.mint})`;
   cell.replaceChildren(amount(leg.amount), name);
+}
+
+/** Nothing of what it sold has a known cost, so its P&L isn't known. A server of before sends 0
+ * there instead of null. @param {Trade} trade @param {number | null} earned */
+function isWithoutCost(trade, earned) {
+  const unmatched = trade.unmatched_amount;
+  return unmatched > 0 && (earned === null || unmatched >= trade.token_in.amount);
 }
 
 /** @param {Trade} trade @param {number | null} earned */

@@ -10,6 +10,22 @@ import { toUrl } from "./wallet.js";
 /** @typedef {import("./watch.js").Watch} Watch */
 /** @typedef {[name: string, text: string, kind?: string, explained?: string]} Total */
 
+// Fields of a summary, all in SOL, that older servers don't send.
+/** @type {[field: string, label: string, explained: string][]} */
+const FEES = [
+  ["network_fees_sol", "Network fees", "Base and priority fees"],
+  ["tips_sol", "Tips", "Paid for being included in a block"],
+  ["platform_fees_sol", "Platform fees", "What bots, front ends and venues took"],
+  ["failed_fees_sol", "Failed", "Fees of transactions that failed"],
+];
+// Most wallets have none of these.
+/** @type {[field: string, label: string, explained: string][]} */
+const SELDOM = [
+  ["round_trip_pnl_sol", "Round trips", "Result of transactions that end in what they began with"],
+  ["rent_locked_sol", "Rent locked", "Deposits for accounts, which come back when they close"],
+  ["unexplained_sol", "Unexplained", "What no rule of the server explains"],
+];
+
 /** @param {HTMLElement} box @param {Watch} watch */
 export function showProgress(box, watch) {
   const { progress, complete } = watch;
@@ -62,12 +78,12 @@ export function showTotals(list, when, watch, unit) {
     [`Realized P&L, ${name}`, gain(pnl, unit), `lead ${direction(pnl, unit)}`, "Before fees"],
     ["After fees, SOL", gain(summary.net_pnl_sol, "sol"), direction(summary.net_pnl_sol, "sol")],
     ["Fees, SOL", money(summary.fees_sol, "sol")],
+    ...added(FEES, summary, (value) => value !== undefined && value !== null),
     [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
-    ["Trades", whole(summary.trades), "",
-      `${whole(summary.buys)} buys, ${whole(summary.sells)} sells, ${whole(summary.swaps)} swaps`],
+    ["Trades", whole(summary.trades), "", counts(summary)],
     ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
-    [`Unmatched, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
-      "Got for what was sold without a known purchase: in no P&L"],
+    [`Without known cost, ${name}`, money(summary[`unmatched_${unit}`], unit), "", known(summary)],
+    ...added(SELDOM, summary, (value) => Boolean(value)),
   ];
   list.replaceChildren(
     ...totals.map(([label, text, kind = "", explained = ""]) => {
@@ -135,6 +151,28 @@ export function showTokens(select, watch) {
   select.replaceChildren(new Option("all", ""), ...options);
 }
 
+/** @param {typeof FEES} fields @param {Record<string, any>} summary
+ * @param {(value: number | null | undefined) => boolean} isShown @returns {Total[]} */
+function added(fields, summary, isShown) {
+  return fields
+    .filter(([field]) => isShown(summary[field]))
+    .map(([field, label, explained]) => [`${label}, SOL`, money(summary[field], "sol"), "", explained]);
+}
+
+/** @param {Record<string, any>} summary */
+function known({ known_cost_share: share }) {
+  const all = "Got for what was sold without a known purchase: in no P&L";
+  return share === undefined || share === null ? all : `${all}. ${percent(share)} of what was got has a known cost`;
+}
+
+/** A burn is a trade, and none of the other three.
+ * @param {Record<string, any>} summary */
+function counts({ trades, buys, sells, swaps }) {
+  const burns = trades - buys - sells - swaps;
+  return `${whole(buys)} buys, ${whole(sells)} sells, ${whole(swaps)} swaps` +
+    (burns > 0 ? `, ${whole(burns)} burns` : "");
+}
+
 /** @param {Record<string, any>} summary */
 function wins({ tokens_won: won, tokens_sold: sold, win_rate: rate }) {
   if (!sold) return NONE;
@@ -149,14 +187,14 @@ function span({ first_trade_at: first, last_trade_at: last }) {
 /** @param {Trade[]} trades @returns {Record<string, any>} */
 function provisional(trades) {
   const totals = {
-    ...{ trades: trades.length, buys: 0, sells: 0, swaps: 0, volume_sol: 0, volume_usd: 0 },
+    ...{ trades: trades.length, buys: 0, sells: 0, swaps: 0, burns: 0, volume_sol: 0, volume_usd: 0 },
     ...{ realized_pnl_sol: 0, realized_pnl_usd: 0, fees_sol: 0, net_pnl_sol: 0 },
     ...{ unmatched_sol: null, unmatched_usd: null, tokens_sold: 0 },
     first_trade_at: trades.at(0)?.timestamp ?? null,
     last_trade_at: trades.at(-1)?.timestamp ?? null,
   };
   for (const trade of trades) {
-    totals[/** @type {const} */ ({ buy: "buys", sell: "sells", swap: "swaps" })[trade.action]]++;
+    totals[/** @type {const} */ (`${trade.action}s`)]++;
     totals.volume_sol += trade.value_sol ?? 0;
     totals.volume_usd += trade.value_usd ?? 0;
     totals.realized_pnl_sol += trade.pnl_sol ?? 0;

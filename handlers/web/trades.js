@@ -1,14 +1,18 @@
 // The trades of a wallet that have arrived, oldest first, and the position they reach.
 
 /** @typedef {{mint: string, symbol: string, decimals: number, amount: number, amount_raw: string}} TokenAmount */
-/** A trade as section "trade" of the contract has it.
+/** A trade as section "trade" of the contract has it. Older servers and entries don't have what is
+ * optional: such a trade is the only one of its transaction.
  * @typedef {{
- *   signature: string, slot: number, timestamp: number, action: "buy" | "sell" | "swap",
+ *   signature: string, part?: number, parts?: number, slot: number, block_index?: number | null,
+ *   timestamp: number, action: "buy" | "sell" | "swap" | "burn",
  *   token_in: TokenAmount, token_out: TokenAmount,
  *   price_usd: number | null, value_usd: number | null, value_sol: number | null, fee_sol: number,
+ *   network_fee_sol?: number, tip_sol?: number, platform_fee_sol?: number,
  *   pnl_usd: number | null, pnl_sol: number | null, cost_basis: string,
  *   unmatched_amount: number, position_amount: number, priced: boolean, dex: string,
  *   confidence: string, commitment: string, emitted_at: number,
+ *   replaces?: string,
  * }} Trade */
 /** `mint` or `side` empty: all. @typedef {{mint: string, side: string}} Filter */
 
@@ -18,36 +22,44 @@ export class Trades {
   /** Id of the last event that is in here: `<epoch>-<seq>`.
    * @type {string | null} */
   position = null;
-  /** @type {Trade[]} */
-  all = [];
+  /** Null: to be made from the transactions. @type {Trade[] | null} */
+  #all = [];
+  /** By signature, then by part, in the order of the list. One without trades keeps the place of
+   * what was retracted, because a corrected trade stands in the place of its first version.
+   * @type {Map<string, Map<number, Trade>>} */
+  #transactions = new Map();
   /** The newest trades, before their turn has come and their P&L is known.
    * @type {Trade[]} */
   #preview = [];
-  /** Signatures. @type {Set<string>} */
-  #known = new Set();
   /** @type {Map<string, {symbol: string, trades: number}>} */
   #tokens = new Map();
+
+  /** Oldest first; a corrected trade stands in the place of its first version.
+   * @returns {Trade[]} */
+  get all() {
+    this.#all ??= [...this.#transactions.values()].flatMap((parts) => [...parts.values()]);
+    return this.#all;
+  }
 
   /** Trades come once: one that is here already is left out.
    * @param {Trade[]} trades @param {string | null} id of the event they came with */
   add(trades, id) {
     for (const trade of trades) {
-      if (this.#known.has(trade.signature)) continue;
-      this.#known.add(trade.signature);
-      this.all.push(trade);
-      this.#count(trade, 1);
+      if (!this.#has(trade)) this.#add(trade);
     }
     this.position = id;
   }
 
-  /** A trade left the chain. @param {string} signature @param {string | null} id @returns {Trade | null} */
+  /** Take back all trades of a transaction.
+   * @param {string} signature @param {string | null} id @returns {Trade[]} those that were here */
   retract(signature, id) {
     this.position = id;
-    if (!this.#known.delete(signature)) return null;
-    const index = this.all.findLastIndex((trade) => trade.signature === signature);
-    const [trade] = this.all.splice(index, 1);
-    this.#count(trade, -1);
-    return trade;
+    const parts = this.#transactions.get(signature) ?? new Map();
+    const gone = [...parts.values()];
+    parts.clear();
+    for (const trade of gone) this.#count(trade, -1);
+    if (gone.length) this.#all = null;
+    return gone;
   }
 
   /** @param {Trade[]} trades */
@@ -57,15 +69,15 @@ export class Trades {
 
   clear() {
     this.position = null;
-    this.all = [];
+    this.#all = [];
     this.#preview = [];
-    this.#known.clear();
+    this.#transactions.clear();
     this.#tokens.clear();
   }
 
   /** Those of the preview that haven't come yet. @returns {Trade[]} */
   pending() {
-    return this.#preview.filter((trade) => !this.#known.has(trade.signature));
+    return this.#preview.filter((trade) => !this.#has(trade));
   }
 
   /** Oldest first. @param {Filter} filter @returns {Trade[]} */
@@ -90,6 +102,26 @@ export class Trades {
   /** @param {string} mint */
   symbol(mint) {
     return this.#tokens.get(mint)?.symbol ?? mint;
+  }
+
+  /** @param {Trade} trade */
+  #has({ signature, part = 0 }) {
+    return this.#transactions.get(signature)?.has(part) ?? false;
+  }
+
+  /** @param {Trade} trade */
+  #add(trade) {
+    const { signature, part = 0, replaces } = trade;
+    // What comes again without replacing anything was on another fork before.
+    if (!replaces && this.#transactions.get(signature)?.size === 0) {
+      this.#transactions.delete(signature);
+    }
+    const parts = this.#transactions.get(signature) ?? new Map();
+    const isLast = !this.#transactions.has(signature) || this.#all?.at(-1)?.signature === signature;
+    this.#transactions.set(signature, parts.set(part, trade));
+    if (isLast) this.#all?.push(trade);
+    else this.#all = null;
+    this.#count(trade, 1);
   }
 
   /** @param {Trade} trade @param {1 | -1} step */

@@ -18,7 +18,8 @@ import { Trades } from "./trades.js";
 /** @typedef {{trades_found: number, duration: number, summary: Summary, truncated: boolean,
  *   metrics: {transactions: number}}} Complete */
 /** @typedef {{mint: string, amount: number, cost_sol: number | null, cost_usd: number | null}} Position */
-/** @typedef {{text: string, tone: "warning" | "quiet"}} Notice */
+/** `signature`: of the transaction that it tells of.
+ * @typedef {{text: string, tone: "warning" | "quiet", signature?: string}} Notice */
 
 // Trades in one message to another tab: copying so many takes a few milliseconds.
 const CHUNK = 1000;
@@ -124,10 +125,10 @@ export class Watch {
   #apply({ name, id, data }) {
     switch (name) {
       case "trade":
-        this.trades.add([data], id);
+        this.#add([data], id);
         break;
       case "trades":
-        this.trades.add(data.trades, id);
+        this.#add(data.trades, id);
         break;
       case "retract":
         this.#retract(data.signature, id);
@@ -157,12 +158,24 @@ export class Watch {
     this.#onChange();
   }
 
+  /** @param {Trade[]} trades @param {string | null} id */
+  #add(trades, id) {
+    this.trades.add(trades, id);
+    for (const { signature, replaces, ...trade } of trades) {
+      const told = this.notices.find((notice) => notice.signature === signature);
+      if (!replaces || !told) continue;
+      this.dismiss(told);
+      this.#notice("quiet", `The trades of a transaction in ${slot(trade)} have other numbers now.`);
+    }
+  }
+
   /** @param {string} signature @param {string | null} id */
   #retract(signature, id) {
-    const trade = this.trades.retract(signature, id);
-    if (trade === null) return;
-    const what = `${trade.action} of slot ${trade.slot.toLocaleString("en-US")}`;
-    this.#notice("warning", `A trade left the chain with a fork and was taken out: a ${what}.`);
+    const trades = this.trades.retract(signature, id);
+    if (trades.length === 0) return;
+    const what = trades.map(({ action }) => `a ${action}`).join(" and ");
+    const text = `A transaction in ${slot(trades[0])} was taken back with its trades: ${what}.`;
+    this.#notice("warning", text, signature);
   }
 
   #forget() {
@@ -170,10 +183,11 @@ export class Watch {
     this.progress = this.summary = this.complete = this.positions = null;
   }
 
-  /** @param {Notice["tone"]} tone @param {string} text */
-  #notice(tone, text) {
+  /** @param {Notice["tone"]} tone @param {string} text @param {string} [signature] */
+  #notice(tone, text, signature) {
     const others = this.notices.filter((notice) => notice.text !== text);
-    this.notices = [...others, { text, tone }].slice(-NOTICES_MOST);
+    const notice = { text, tone, ...(signature && { signature }) };
+    this.notices = [...others, notice].slice(-NOTICES_MOST);
   }
 
   // What tabs say to each other.
@@ -274,6 +288,11 @@ export class Watch {
     }
     this.#onChange();
   }
+}
+
+/** @param {{slot: number}} trade */
+function slot(trade) {
+  return `slot ${trade.slot.toLocaleString("en-US")}`;
 }
 
 /** @type {Record<GapReason, string>} */

@@ -1,23 +1,14 @@
 """What the page shows and keeps when the connection breaks, ends or is refused."""
 
-import asyncio
 import re
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import time
 from typing import Any
 from urllib.request import Request, urlopen
 
-import msgspec
-from msgspec.structs import replace
 from playwright.sync_api import expect
 from processes import PATIENCE, Server, Simulator, server, simulator
+from stored_entries import store
 from tab import OpenTab, TradesOf
-
-from wd_server.embedded.journal import SqliteJournal
-from wd_server.journal.base import NewEntry
-from wd_server.sync import checkpoint
 
 RESUMED = "Live, resumed"
 TABS = 8
@@ -319,11 +310,99 @@ def test_a_trade_that_left_the_chain_is_taken_out(
         shown = tab.trades()
         tab.unreachable = True
         started.kill()
-        _store(tmp_path, wallet, "retract", {"signature": shown[-1]["signature"]})
+        store(tmp_path, wallet, ("retract", {"signature": shown[-1]["signature"]}))
         started.start()
-        expect(tab.find("#notices")).to_contain_text("A trade left the chain with a fork")
+        expect(tab.find("#notices")).to_contain_text("was taken back with its trades: a ")
         tab.shows_trades(len(shown) - 1)
         assert tab.trades() == shown[:-1]
+
+
+def test_a_corrected_transaction_stands_in_its_place_with_each_of_its_trades(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        shown = tab.trades()
+        tab.unreachable = True
+        started.kill()
+        first = shown[2] | {"parts": 2, "replaces": "7-3", "pnl_sol": 77.5}
+        second = first | {"part": 1}
+        retract = ("retract", {"signature": first["signature"]})
+        store(tmp_path, wallet, retract, ("trade", first), ("trade", second))
+        started.start()
+        tab.shows_trades(len(shown) + 1)
+        assert tab.trades() == [*shown[:2], first, second, *shown[3:]]
+        expect(tab.find("#notices")).to_contain_text("have other numbers now.")
+        expect(tab.find("#notices")).not_to_contain_text("taken back")
+        follower = tab.another()
+        follower.goto(wallet)
+        follower.shows_trades(len(shown) + 1)
+        assert follower.trades() == tab.trades()
+
+
+def test_a_burn_shows_its_loss_and_what_has_no_known_cost_shows_no_profit(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        count = tab.trades_shown()
+        sell = next(trade for trade in tab.trades() if trade["action"] == "sell")
+        tab.unreachable = True
+        started.kill()
+        airdrop = sell | {"signature": "airdrop", "pnl_sol": None, "value_sol": 3}
+        airdrop["unmatched_amount"] = sell["token_in"]["amount"]
+        burn = sell | {"signature": "burned", "action": "burn", "pnl_sol": -2, "value_sol": 0}
+        burn["token_out"] = sell["token_out"] | {"amount": 0, "amount_raw": "0"}
+        store(tmp_path, wallet, ("trade", airdrop), ("trade", burn))
+        started.start()
+        tab.shows_trades(count + 2)
+        newest, before = tab.rows().nth(0), tab.rows().nth(1)
+        expect(newest.locator(".got")).to_have_text("burned")
+        expect(newest.locator(".pnl")).to_have_text("▼ −2.0000")
+        expect(before.locator(".pnl")).to_have_text("no known cost")
+        said = "3.0000 SOL without known cost, in no P&L"
+        expect(before.locator(".pnl")).to_have_attribute("title", said)
+        tab.find("#side").select_option("burn")
+        expect(tab.find("#trades-count")).to_have_text(f"1 of {count + 2}")
+
+
+def test_each_kind_of_fee_and_what_is_seldom_has_a_line_where_the_server_sends_it(
+    open_tab: OpenTab, chain: Simulator, wallet: str, tmp_path: Path
+) -> None:
+    with server(tmp_path, chain.url) as started:
+        tab = open_tab(started.url, wallet)
+        tab.wait_until_live()
+        summary = started.get(f"/v4/wallet/{wallet}")["summary"]
+        tab.unreachable = True
+        started.kill()
+        for field in ("platform_fees_sol", "round_trip_pnl_sol"):
+            summary.pop(field, None)
+        counts = {"trades": 9, "buys": 4, "sells": 3, "swaps": 1}
+        fees = {"network_fees_sol": 0.25, "tips_sol": 0.5, "failed_fees_sol": 0}
+        added = {"unexplained_sol": 1.5, "rent_locked_sol": 0, "known_cost_share": 0.75}
+        metrics = {"signatures_found": 9, "transactions": 9}
+        metrics |= {"failed_transactions": 0, "unpriced_trades": 0}
+        complete = {"status": "complete", "trades_found": 9, "duration": 1, "timestamp": 1}
+        complete |= {"truncated": False, "metrics": metrics}
+        store(
+            tmp_path, wallet, ("complete", complete | {"summary": summary | counts | fees | added})
+        )
+        started.start()
+        totals = tab.find("#totals > div")
+        for line in ("Network fees, SOL0.2500", "Tips, SOL0.5000", "Failed, SOL0.0000"):
+            expect(totals.filter(has_text=line)).to_have_count(1)
+        expect(totals.filter(has_text="Unexplained, SOL1.5000")).to_have_count(1)
+        for line in ("Platform fees", "Rent locked", "Round trips"):
+            expect(totals.filter(has_text=line)).to_have_count(0)
+        cost = totals.filter(has_text="Without known cost")
+        expect(cost).to_have_attribute(
+            "title", re.compile("75 % of what was got has a known cost$")
+        )
+        trades = totals.filter(has_text=re.compile("^Trades9$"))
+        said = "4 buys, 3 sells, 1 swaps, 1 burns"
+        expect(trades).to_have_attribute("title", said)
 
 
 def test_a_tokens_name_is_never_more_than_a_name(
@@ -338,7 +417,7 @@ def test_a_tokens_name_is_never_more_than_a_name(
         trade["signature"] = trade["signature"][::-1]
         trade["token_in"] |= {"symbol": HOSTILE_MARKUP, "mint": wallet}
         trade["token_out"] |= {"symbol": HOSTILE_FORMULA, "mint": chain.wallet(0)}
-        _store(tmp_path, wallet, "trade", trade)
+        store(tmp_path, wallet, ("trade", trade))
         started.start()
         tab.wait_until_live()
         first = tab.rows().first
@@ -350,27 +429,6 @@ def test_a_tokens_name_is_never_more_than_a_name(
         expect(tab.find("#token")).to_contain_text(HOSTILE_MARKUP[:16])
         last = tab.downloaded("csv").splitlines()[-1]
         assert f",'{HOSTILE_FORMULA}," in last
-
-
-def _store(data_dir: Path, wallet: str, kind: str, data: Mapping[str, Any]) -> None:
-    """Put an event into the journal of a server that isn't running."""
-
-    async def store() -> None:
-        journal = SqliteJournal(data_dir / "journal.db")
-        await journal.open()
-        head, stored = await journal.head(wallet), await journal.checkpoint(wallet)
-        lease = await journal.acquire(wallet)
-        assert head is not None
-        assert stored is not None
-        assert lease is not None
-        entry = NewEntry(kind, msgspec.json.encode(data))
-        behind = replace(checkpoint.unpack(stored), seq=head.seq + 1)
-        await journal.append(lease, head.epoch, [entry], checkpoint.pack(behind), time())
-        await journal.close()
-
-    # Playwright's loop has this thread.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, store()).result(PATIENCE)
 
 
 def _hang_in_the_middle(chain: Simulator, wallet: str) -> None:

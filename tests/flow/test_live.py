@@ -49,7 +49,7 @@ class Follower:
         self._ports = [node.port for node in nodes]
         self._path = f"/v4/wallet/{wallet}/stream?follow=true"
         self._random = random
-        self.trades: dict[str, Any] = {}
+        self.trades: dict[tuple[str, int], Any] = {}  # by signature and part
         self.summary: dict[str, Any] = {}
         self.resumes = self.retracted = 0
         self.changed = asyncio.Event()
@@ -68,11 +68,14 @@ class Follower:
 
     def _take(self, name: str, data: dict[str, Any]) -> None:
         if name == "trade":
-            assert data["signature"] not in self.trades
-            self.trades[data["signature"]] = data
+            assert _key(data) not in self.trades
+            self.trades[_key(data)] = data
         elif name == "retract":
             self.retracted += 1
-            del self.trades[data["signature"]]
+            taken_back = [key for key in self.trades if key[0] == data["signature"]]
+            assert taken_back
+            for key in taken_back:
+                del self.trades[key]
         elif name in ("summary", "complete"):
             self.summary = data.get("summary", data)
         elif name == "connected":
@@ -191,33 +194,38 @@ async def _until(follower: Follower, holds: Any) -> None:
         await follower.changed.wait()
 
 
-def _truth(chain: Simulator, wallet: str) -> dict[str, tuple[int, int, int]]:
-    """Slot and raw amounts of each trade by its signature."""
+def _key(trade: dict[str, Any]) -> tuple[str, int]:
+    return trade["signature"], trade.get("part", 0)
+
+
+def _truth(chain: Simulator, wallet: str) -> dict[tuple[str, int], tuple[int, int, int]]:
+    """Slot and raw amounts of each trade by its signature and part."""
     return {
-        each["signature"]: (each["slot"], each["soldRaw"], each["boughtRaw"])
+        _key(each): (each["slot"], each["soldRaw"], each["boughtRaw"])
         for each in chain.call("simTruth", wallet)
         if each["soldMint"] is not None
     }
 
 
-def _facts(follower: Follower) -> dict[str, tuple[int, int, int]]:
+def _facts(follower: Follower) -> dict[tuple[str, int], tuple[int, int, int]]:
     return {
-        signature: (
+        key: (
             each["slot"],
             int(each["token_in"]["amount_raw"]),
             int(each["token_out"]["amount_raw"]),
         )
-        for signature, each in follower.trades.items()
+        for key, each in follower.trades.items()
     }
 
 
-def _told(trades: Any) -> dict[str, Any]:
+def _told(trades: Any) -> dict[tuple[str, int], Any]:
     """What must be the same whoever reads the chain, and when: a time of receipt may be two seconds
     off, `emitted_at` says when a trade was stored, `number` where it stands among retractions,
-    and a token's name may have come too late."""
-    passing = {"emitted_at": 0, "timestamp": 0, "number": 0}
+    `replaces` what it corrects, not every upstream knows `block_index`, and a token's name may have
+    come too late."""
+    passing = dict.fromkeys(("emitted_at", "timestamp", "number", "replaces", "block_index"), 0)
     return {
-        each["signature"]: each
+        _key(each): each
         | passing
         | {leg: each[leg] | {"symbol": ""} for leg in ("token_in", "token_out")}
         for each in trades
@@ -225,13 +233,12 @@ def _told(trades: Any) -> dict[str, Any]:
 
 
 def _pages(started: Server, wallet: str) -> list[dict[str, Any]]:
-    trades: dict[str, Any] = {}
+    trades: dict[tuple[str, int], Any] = {}
     after = ""
     while True:
         page = started.get(f"/v4/wallet/{wallet}/trades?limit=50{after}")
-        for signature in page["retracted"]:
-            trades.pop(signature, None)
-        trades |= {each["signature"]: each for each in page["trades"]}
+        trades = {key: each for key, each in trades.items() if key[0] not in page["retracted"]}
+        trades |= {_key(each): each for each in page["trades"]}
         if page["next"] is None:
             return list(trades.values())
         after = f"&after={page['next']}"

@@ -123,13 +123,15 @@ def test_a_newcomer_and_one_who_does_not_stay_learn_of_retractions_too(
             while not forking.call("simFork", 2)["lost"]:
                 stream.take("trade", len(forking.append(wallet, 20)))
             stream.until("retract")
-        held: set[str] = set()
+        held: set[tuple[str, int]] = set()
         with EventSource(started.stream(wallet, "batch=7")) as late:
             for event in late:
                 if event.name == "trades":
-                    held |= {trade["signature"] for trade in event.data["trades"]}
+                    held |= {(each["signature"], each["part"]) for each in event.data["trades"]}
                 elif event.name == "retract":
-                    held.remove(event.data["signature"])
+                    gone = {key for key in held if key[0] == event.data["signature"]}
+                    assert gone
+                    held -= gone
         summary = started.get(f"/v4/wallet/{wallet}")["summary"]
         assert len(held) == summary["trades"]
 

@@ -103,6 +103,12 @@ EVENTS: Final = (
         stored=True,
         counted=True,
         has_id=True,
+        added=frozenset(
+            {
+                *("part", "parts", "block_index", "token", "price_sol"),
+                *("network_fee_sol", "tip_sol", "platform_fee_sol"),
+            }
+        ),
     ),
     EventKind(
         TRADES,
@@ -129,7 +135,8 @@ EVENTS: Final = (
     EventKind(
         RETRACT,
         event.Retract,
-        "A trade left the chain with a fork, or comes again with other numbers: take it back.",
+        "A transaction left the chain with a fork, or its trades come again with other numbers: "
+        "take all of them back.",
         stored=True,
         counted=True,
         has_id=True,

@@ -121,7 +121,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "unpriced_trades": "Trades without a value in US dollars.",
     },
     "Retract": {
-        "signature": "The trade's signature.",
+        "signature": "The transaction's signature.",
         "number": "Counts trades and retractions from 1 without holes.",
     },
     "Heartbeat": {"timestamp": _TIMESTAMP},

@@ -38,7 +38,8 @@ _facts = msgspec.json.Decoder(_TradeFacts)
 
 
 class Filter(Struct, frozen=True, cache_hash=True):
-    """Which trades pass. None lets all pass; `since` is in unix seconds and inclusive."""
+    """Which trades pass. None lets all pass, and so does a `min_usd` of 0: a trade without a price
+    is worth at least nothing. `since` is in unix seconds and inclusive."""
 
     mint: str | None = None
     side: Action | None = None
@@ -53,7 +54,7 @@ class Filter(Struct, frozen=True, cache_hash=True):
             return False
         if self.since is not None and trade.timestamp < self.since:
             return False
-        if self.min_usd is None:
+        if not self.min_usd:
             return True
         return trade.value_usd is not None and trade.value_usd >= self.min_usd
 

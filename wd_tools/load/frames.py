@@ -53,7 +53,8 @@ class Item(NamedTuple):
     `epoch`: empty without a usable id.
     `seq`: of the id; 0 without any, -1 for one that can't be read.
     `entries`: how many it stands for of those that are counted.
-    `trades`: how many of them are trades.
+    `trades`: how many of them are trades; -1 for a retract. An older server, where nothing but this
+    count tells of a loss, has one trade for each signature, so its retract takes one back.
     `data`: kept of events that steer a stream.
     `retry`: milliseconds.
     `number`: of the last trade or retract in it; of a `complete`, how many came before. None from a

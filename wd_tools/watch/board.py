@@ -1,7 +1,6 @@
 """What a viewer of one wallet's stream has to see, kept up to date by its events."""
 
-from collections import deque
-
+from wd_client import TradeList
 from wd_client.errors import Refused
 from wd_client.events import (
     Away,
@@ -17,78 +16,68 @@ from wd_client.events import (
     Trades,
 )
 
-# Trades that are kept to be shown: more rows than any terminal has.
+# Transactions whose trades are kept to be shown: more rows than any terminal has.
 ROWS = 400
 
 
 class Board:
-    """`trades` are the newest, oldest first; `count` is of all. `away_until`: when the next attempt
-    is due, on the caller's timer; None while there is a connection or a first attempt.
+    """`trades` are the newest, oldest first. `away_until`: when the next attempt is due, on the
+    caller's timer; None while there is a connection or a first attempt.
 
-    `previewed`: trades that are shown until the first real one comes."""
+    `previewed`: trades of the preview, shown until the first real one comes."""
 
     def __init__(self, wallet: str) -> None:
         self.wallet = wallet
-        self.trades: deque[Trade] = deque(maxlen=ROWS)
-        self.count = 0
+        self.trades = TradeList(ROWS)
         self.progress: Progress | None = None
         self.summary: Summary | None = None
         self.complete: Complete | None = None
         self.connected: Connected | None = None
         self.away: Away | None = None
         self.away_until: float | None = None
-        self.previewed = False
+        self.previewed: tuple[Trade, ...] = ()
+        self._has_begun = False
         self.notes: list[str] = []
+
+    @property
+    def shown(self) -> list[Trade]:
+        """Oldest first: the trades, and before the first one those of the preview."""
+        return list(self.previewed or self.trades)
 
     def take(self, event: Event, now: float) -> None:
         """`now` is the timer's."""
+        self.trades.take(event)
         match event:
             case Connected():
                 self.connected, self.away, self.away_until = event, None, None
             case Progress():
                 self.progress = event
             case Preview():
-                if not self.count:
-                    self.trades.clear()
-                    self.trades.extend(event.trades)
-                    self.previewed = True
+                self.previewed = () if self._has_begun else event.trades
             case Trade():
-                self._add(event)
+                self._begin()
+                if event.replaces is not None:
+                    self.notes = [f"A trade has other numbers now: {event.signature}"]
             case Trades():
-                for trade in event.trades:
-                    self._add(trade)
+                self._begin()
             case Summary():
                 self.summary = event
             case Complete():
-                self._end_preview()
+                self._begin()
                 self.complete, self.summary = event, event.summary
             case Retract():
-                self._retract(event.signature)
+                self.notes = [f"A transaction was taken back: {event.signature}"]
             case Gap():
                 self._begin_anew(event)
             case Away():
                 self.away, self.away_until = event, now + event.seconds
 
-    def _add(self, trade: Trade) -> None:
-        self._end_preview()
-        self.trades.append(trade)
-        self.count += 1
-
-    def _end_preview(self) -> None:
-        if self.previewed:
-            self.previewed = False
-            self.trades.clear()
-
-    def _retract(self, signature: str) -> None:
-        kept = [trade for trade in self.trades if trade.signature != signature]
-        self.trades.clear()
-        self.trades.extend(kept)
-        self.count -= 1
-        self.notes = [f"A trade left the chain with a fork: {signature}"]
+    def _begin(self) -> None:
+        """What comes now is final, so the preview has served its time."""
+        self._has_begun, self.previewed = True, ()
 
     def _begin_anew(self, gap: Gap) -> None:
-        self.trades.clear()
-        self.count = 0
+        self._has_begun, self.previewed = False, ()
         self.progress = self.summary = self.complete = None
         self.notes = [gap_reason(gap)]
 

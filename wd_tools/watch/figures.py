@@ -8,7 +8,7 @@ import math
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from wd_client.events import Token
+from wd_client.events import Token, Trade
 
 NOTHING = "-"
 # Characters of a symbol that are shown; mints that have none stand for themselves and are longer.
@@ -49,6 +49,43 @@ def signed(value: Decimal | None) -> str:
 
 def token(token: Token) -> str:
     return f"{amount(token.amount)} {symbol(token)}"
+
+
+def got(trade: Trade) -> str:
+    """What the wallet got; a burn gets nothing."""
+    return "burned" if trade.action == "burn" else token(trade.token_out)
+
+
+def proceeds(trade: Trade) -> str:
+    """In SOL; a burn has none."""
+    return NOTHING if trade.action == "burn" else amount(trade.value_sol)
+
+
+def is_unmatched(trade: Trade) -> bool:
+    """Some of what it sold has no known cost, and is in no P&L."""
+    unmatched = trade.unmatched_amount
+    return unmatched is not None and is_plain(unmatched) and unmatched > 0
+
+
+def is_without_cost(trade: Trade) -> bool:
+    """Nothing of what it sold has a known cost, so its P&L isn't known. A server of before sends 0
+    there instead of null."""
+    if not is_unmatched(trade):
+        return False
+    sold = trade.token_in.amount
+    every = sold is not None and is_plain(sold) and trade.unmatched_amount >= sold
+    return trade.pnl_sol is None or every
+
+
+def earned(trade: Trade) -> str:
+    """What is realized, in words. Proceeds without a known cost are no profit, and no 0 either."""
+    if is_without_cost(trade):
+        burned = trade.action == "burn" or trade.value_sol is None
+        return "without known cost" if burned else f"{proceeds(trade)} SOL without known cost"
+    if trade.pnl_sol is None:
+        return ""
+    rest = f"{amount(trade.unmatched_amount)} {symbol(trade.token_in)} without known cost"
+    return f"{signed(trade.pnl_sol)} SOL{f', {rest}' if is_unmatched(trade) else ''}"
 
 
 def symbol(token: Token) -> str:

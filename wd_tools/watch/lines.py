@@ -16,7 +16,7 @@ from wd_client.events import (
 
 from wd_tools.watch import figures
 from wd_tools.watch.board import gap_reason, proof, reason
-from wd_tools.watch.screen import totals
+from wd_tools.watch.totals import totals
 
 
 def lines(event: Event) -> Iterator[str]:
@@ -43,6 +43,7 @@ def lines(event: Event) -> Iterator[str]:
 
 
 def _trade(trade: Trade) -> str:
-    gave, got = figures.token(trade.token_in), figures.token(trade.token_out)
-    pnl = "" if trade.pnl_sol is None else f"  {figures.signed(trade.pnl_sol)} SOL"
-    return f"{figures.moment(trade.timestamp)}  {trade.action:<4}  {gave} -> {got}{pnl}"
+    gave, got = figures.token(trade.token_in), figures.got(trade)
+    moved = f"{figures.moment(trade.timestamp)}  {trade.action:<4}  {gave} -> {got}"
+    corrected = "corrected" if trade.replaces is not None else ""
+    return "  ".join(part for part in (moved, figures.earned(trade), corrected) if part)

@@ -20,6 +20,8 @@ COLUMNS = (
     *("gave", "gave_mint", "gave_symbol", "got", "got_mint", "got_symbol"),
     *("price_usd", "value_usd", "value_sol", "fee_sol", "pnl_usd", "pnl_sol"),
     *("unmatched_amount", "position_amount", "dex", "confidence"),
+    *("part", "parts", "block_index", "replaces"),
+    *("network_fee_sol", "tip_sol", "platform_fee_sol"),
 )
 # A spreadsheet takes a text that begins so for a formula, and texts are anybody's. The last four
 # are the wide forms of the first, which some take as well.
@@ -46,7 +48,7 @@ def csv_head() -> str:
 
 def as_csv(event: Event) -> str:
     """No rows, one, or those of a batch. After `gap` what came before doesn't count; `retract`
-    takes the trade of its signature back."""
+    takes every trade of its signature back."""
     if isinstance(event, Trade):
         return _row(_trade(event))
     if isinstance(event, Trades):
@@ -68,6 +70,8 @@ def _trade(trade: Trade) -> Sequence[object]:
         *(trade.price_usd, trade.value_usd, trade.value_sol, trade.fee_sol),
         *(trade.pnl_usd, trade.pnl_sol, trade.unmatched_amount, trade.position_amount),
         *(trade.dex, trade.confidence),
+        *(trade.part, trade.parts, trade.block_index, trade.replaces),
+        *(trade.network_fee_sol, trade.tip_sol, trade.platform_fee_sol),
     )
 
 

@@ -1,6 +1,6 @@
 """A board as a terminal shows it: a state, a bar, the newest trades, the totals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from math import inf
 from typing import Literal
@@ -9,16 +9,18 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from wd_client.events import Summary, Trade
+from wd_client.events import Trade
 
 from wd_tools.watch import figures
 from wd_tools.watch.board import Board, reason
+from wd_tools.watch.totals import Total, totals
 
 # Told apart in every colour vision, and read on black and on white alike; the sign says it without
 # colour. The first 16 colours are whatever a theme makes of them, and one's grey is its background.
 GAIN, LOSS, FAINT, WARNING = "color(63)", "color(130)", "color(243)", "bold"
-# Lines beside the trades: state, bar, table head, totals, and one to spare for the cursor.
-OTHER_LINES = 10
+# Lines beside the trades and the totals: state, bar, table head, a note, and one to spare for the
+# cursor.
+OTHER_LINES = 5
 LEAST_ROWS = 1
 # Widths in columns from which more fits beside a trade's time, side and P&L.
 WITH_TOKEN, WITH_BOTH, WITH_DATE, WITH_DEX = 40, 66, 84, 104
@@ -28,10 +30,12 @@ def screen(board: Board, width: int, height: int, now: float) -> RenderableType:
     parts: list[RenderableType] = [_state(board, now)]
     if board.complete is None and board.progress is not None:
         parts.append(_bar(board, width))
-    parts.append(_trades(board, width, max(LEAST_ROWS, height - OTHER_LINES)))
+    below = [] if board.summary is None else list(totals(board.summary))
+    rows = max(LEAST_ROWS, height - OTHER_LINES - len(below))
+    parts.append(_trades(board, width, rows))
     parts += [_text(note, WARNING) for note in board.notes]
-    if board.summary is not None:
-        parts.append(_totals(board.summary))
+    if below:
+        parts.append(_totals(below))
     return Group(*parts)
 
 
@@ -84,7 +88,7 @@ def _trades(board: Board, width: int, rows: int) -> Table:
     for name, least, most, justify in _COLUMNS:
         if least <= width < most:
             table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
-    for trade in list(board.trades)[-rows:]:
+    for trade in board.shown[-rows:]:
         cells = _cells(trade, width)
         table.add_row(*(_text(text, style) for text, style in cells))
     return table
@@ -110,14 +114,23 @@ def _cells(trade: Trade, width: int) -> Iterator[tuple[str, str]]:
     yield trade.action, ""
     if width >= WITH_BOTH:
         yield figures.token(trade.token_in), ""
-        yield figures.token(trade.token_out), ""
+        yield figures.got(trade), ""
     elif width >= WITH_TOKEN:
-        yield figures.token(trade.token_in if trade.action == "sell" else trade.token_out), ""
-    yield figures.signed(trade.pnl_sol), tone(trade.pnl_sol)
+        gave = trade.action in ("sell", "burn")
+        yield figures.token(trade.token_in if gave else trade.token_out), ""
+    yield _earned(trade)
     if width >= WITH_DATE:
         yield figures.amount(trade.value_usd), ""
     if width >= WITH_DEX:
         yield trade.dex, FAINT
+
+
+def _earned(trade: Trade) -> tuple[str, str]:
+    """`*`: some of what was sold has no known cost and is in no P&L."""
+    if figures.is_without_cost(trade):
+        return f"no cost: {figures.proceeds(trade)}", FAINT
+    mark = "*" if figures.is_unmatched(trade) else ""
+    return f"{figures.signed(trade.pnl_sol)}{mark}", tone(trade.pnl_sol)
 
 
 def tone(value: Decimal | None) -> str:
@@ -126,25 +139,9 @@ def tone(value: Decimal | None) -> str:
     return GAIN if value > 0 else LOSS if value < 0 else ""
 
 
-def _totals(summary: Summary) -> Table:
+def _totals(shown: Iterable[Total]) -> Table:
     table = Table.grid(padding=(0, 1))
-    for name, text, value in totals(summary):
+    for name, text, value in shown:
         style = tone(value) if value is not None else ""
         table.add_row(_text(name, FAINT), _text(text, style))
     return table
-
-
-def totals(summary: Summary) -> Iterator[tuple[str, str, Decimal | None]]:
-    """Names, texts, and the number that decides the colour where one does."""
-    buys, sells, swaps = map(figures.count, (summary.buys, summary.sells, summary.swaps))
-    kinds = f"{buys} buys, {sells} sells, {swaps} swaps"
-    yield "trades", f"{figures.count(summary.trades)} ({kinds})", None
-    usd = f" ({figures.signed(summary.realized_pnl_usd)} $)" if summary.priced_trades else ""
-    realized = summary.realized_pnl_sol
-    yield "realized P&L", f"{figures.signed(realized)} SOL{usd}", realized
-    net = f"{figures.signed(summary.net_pnl_sol)} SOL"
-    fees = f"{figures.amount(summary.fees_sol)} SOL"
-    yield "after fees", f"{net} (fees {fees})", summary.net_pnl_sol
-    won = f"{figures.count(summary.tokens_won)} of {figures.count(summary.tokens_sold)} tokens"
-    yield "won", f"{figures.percent(summary.win_rate)} ({won})", None
-    yield "open positions", figures.count(summary.open_positions), None

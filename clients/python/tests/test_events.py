@@ -40,6 +40,13 @@ def test_trades_of_a_batch_are_trades() -> None:
     assert [trade.signature for trade in batch.trades] == ["x"]  # type: ignore[attr-defined]
 
 
+def test_an_event_within_another_has_its_own_data_with_what_a_newer_server_adds() -> None:
+    batch = read("trades", "7-1", json.dumps({"trades": [{**TRADE, "mood": "good"}]}).encode())
+    assert [trade.data["mood"] for trade in batch.trades] == ["good"]  # type: ignore[attr-defined]
+    complete = read("complete", "7-2", b'{"summary":{"mood":"bad"}}')
+    assert complete.summary.data == {"mood": "bad"}  # type: ignore[attr-defined]
+
+
 def test_names_that_python_keeps_for_itself_have_others() -> None:
     gap = read("gap", None, b'{"reason":"expired","from":"7-1","to":null}')
     assert isinstance(gap, Gap)

@@ -31,6 +31,7 @@ from wd_client.events import (
     Trades,
 )
 from wd_client.stream import stream, stream_sync
+from wd_client.trade_list import TradeList
 
 __all__ = [
     "Away",
@@ -54,6 +55,7 @@ __all__ = [
     "Summary",
     "Token",
     "Trade",
+    "TradeList",
     "Trades",
     "Unreachable",
     "stream",

@@ -142,7 +142,9 @@ def _maker(hint: Any) -> Callable[[Any], Any]:
     if hint in (Decimal, float):
         return hint  # type: ignore[no-any-return]
     if is_dataclass(hint) and isinstance(hint, type):
-        return lambda value: _made(hint, value)
+        # An event within another, such as a trade of a batch, has its own part of the JSON.
+        is_event = issubclass(hint, Event)
+        return lambda value: _made(hint, value, **({"data": value} if is_event else {}))
     if get_origin(hint) is tuple:
         make = _maker(get_args(hint)[0])
         return lambda value: tuple(map(make, value))

@@ -293,9 +293,10 @@ class Complete(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retract(Event):
-    """A trade left the chain with a fork, or comes again with other numbers: take it back.
+    """A transaction left the chain with a fork, or its trades come again with other numbers: take
+    all of them back.
 
-    `signature`: The trade's signature.
+    `signature`: The transaction's signature.
     `number`: Counts trades and retractions from 1 without holes.
     """
 

@@ -61,7 +61,7 @@ def stream(
     follow: bool = False,
     batch: int | None = None,
     mint: str | None = None,
-    side: Literal["buy", "sell", "swap"] | None = None,
+    side: Literal["buy", "sell", "swap", "burn"] | None = None,
     min_usd: Decimal | float | None = None,
     since: int | None = None,
     skip_pricing: bool = False,

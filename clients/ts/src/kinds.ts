@@ -268,9 +268,10 @@ export interface Complete {
   digest?: string;
 }
 
-/** A trade left the chain with a fork, or comes again with other numbers: take it back. */
+/** A transaction left the chain with a fork, or its trades come again with other numbers: take
+ * all of them back. */
 export interface Retract {
-  /** The trade's signature. */
+  /** The transaction's signature. */
   signature: string;
   /** Counts trades and retractions from 1 without holes. */
   number?: number;

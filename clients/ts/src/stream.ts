@@ -30,7 +30,7 @@ export interface StreamOptions {
   /** `trades` events of up to so many, 1 to 500. */
   batch?: number;
   mint?: string;
-  side?: "buy" | "sell" | "swap";
+  side?: "buy" | "sell" | "swap" | "burn";
   minUsd?: number;
   /** Unix seconds. */
   since?: number;

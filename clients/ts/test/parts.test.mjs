@@ -11,6 +11,7 @@ import { Mismatch } from "../dist/errors.js";
 import { FrameReader } from "../dist/frames.js";
 import { Position } from "../dist/position.js";
 import { sha256 } from "../dist/sha256.js";
+import { TradeList } from "../dist/trade_list.js";
 
 const TEXT = 'retry: 5\nevent: a\ndata: {"x":\ndata: 1}\nid: 7-1\n\n:note\n\nevent:b\ndata:2\n\n';
 const FRAMES = [
@@ -121,4 +122,46 @@ test("a connection that stood counts as a stream, one that ended at once does no
   assert.equal(backoff.wait(101), 2);
   backoff.connected(103);
   assert.equal(backoff.wait(103), null);
+});
+
+const trade = (signature, fields) => ({ event: "trade", id: null, data: { signature, ...fields } });
+const retract = (signature) => ({ event: "retract", id: null, data: { signature } });
+const FIRST = [trade("a", { part: 0, slot: 1 }), trade("a", { part: 1, slot: 1 })];
+const NEXT = trade("b", { part: 0, slot: 2 });
+
+/** Signature, part and slot of the trades that these events leave. */
+function kept(...events) {
+  const trades = new TradeList();
+  for (const event of events) trades.take(event);
+  assert.equal(trades.size, [...trades].length);
+  return [...trades].map(({ signature, part, slot }) => `${signature} ${part} ${slot}`);
+}
+
+test("two trades of a transaction are two, and a retract takes both back", () => {
+  assert.deepEqual(kept(...FIRST, NEXT), ["a 0 1", "a 1 1", "b 0 2"]);
+  assert.deepEqual(kept(...FIRST, NEXT, retract("a"), retract("unknown")), ["b 0 2"]);
+});
+
+test("a corrected trade stands in the place of its first version", () => {
+  const corrected = [0, 1].map((part) => trade("a", { part, slot: 5, replaces: "7-1" }));
+  const all = kept(...FIRST, NEXT, retract("a"), ...corrected);
+  assert.deepEqual(all, ["a 0 5", "a 1 5", "b 0 2"]);
+  const more = [corrected[0], trade("a", { part: 1, slot: 5 })];
+  assert.deepEqual(kept(FIRST[0], NEXT, retract("a"), ...more), all);
+});
+
+test("a trade that lands again after a fork is the newest", () => {
+  const landed = [0, 1].map((part) => trade("a", { part, slot: 3 }));
+  assert.deepEqual(kept(...FIRST, NEXT, retract("a"), ...landed), ["b 0 2", "a 0 3", "a 1 3"]);
+});
+
+test("a trade of an older server has no part, and is the only one of its transaction", () => {
+  const old = { event: "trades", id: null, data: { trades: [{ signature: "a" }, { signature: "b" }] } };
+  assert.deepEqual(kept(old, retract("a")), ["b undefined undefined"]);
+});
+
+test("a gap discards everything, and a preview adds nothing", () => {
+  const gap = { event: "gap", id: null, data: { reason: "reset" } };
+  const preview = { event: "preview", id: null, data: { trades: [{ signature: "p", part: 0 }] } };
+  assert.deepEqual(kept(...FIRST, gap, NEXT, preview), ["b 0 2"]);
 });

@@ -72,6 +72,15 @@ def test_no_text_is_a_formula_and_a_loss_stays_a_number() -> None:
         assert (row["pnl_sol"], row["gave_mint"]) == ("-0.5", f"'{text}")
 
 
+def test_what_tells_trades_of_a_transaction_apart_and_each_fee_stand_at_the_end() -> None:
+    keyed = {"part": 1, "parts": 2, "block_index": None, "replaces": "7-1", "tip_sol": 0.001}
+    added = ("part", "parts", "block_index", "replaces")
+    new, old = rows(trade(**keyed), trade())
+    assert tuple(new)[-7:] == (*added, "network_fee_sol", "tip_sol", "platform_fee_sol")
+    assert [new[name] for name in (*added, "tip_sol")] == ["1", "2", "", "7-1", "0.001"]
+    assert {old[name] for name in tuple(old)[-7:]} == {""}
+
+
 @pytest.mark.parametrize("name", ["time", "day"])
 def test_a_time_beyond_the_calendar_is_shown_as_none(name: str) -> None:
     assert called("figures.js", name, 2**50) == "\u2014"

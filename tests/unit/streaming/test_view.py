@@ -12,10 +12,18 @@ START = Progressed(0, 0)
 
 
 def trade(
-    seq: int, *, action: str = "buy", mint: str = "M", usd: float | None = 5.0, at: int = 0
+    seq: int,
+    *,
+    action: str = "buy",
+    mint: str = "M",
+    usd: float | None = 5.0,
+    at: int = 0,
+    signature: str = "",
+    part: int = 0,
 ) -> Entry:
     payload = {
-        "signature": f"s{seq}",
+        "signature": signature or f"s{seq}",
+        "part": part,
         "timestamp": at,
         "action": action,
         "token_in": {"mint": "SOL"},
@@ -67,6 +75,18 @@ def test_batches_hold_every_trade_once_in_order_and_no_more_than_asked(
     assert page.progressed == Progressed(len(batches), count)
 
 
+def test_a_batch_that_ends_between_two_parts_of_a_transaction_leaves_the_second_to_the_next() -> (
+    None
+):
+    entries = [trade(1), *(trade(seq, signature="both", part=seq - 2) for seq in (2, 3)), trade(4)]
+    page = View(batch=2).render(1, entries, 4, False, START, 0)
+    sent = [
+        (event_id, [(each["signature"], each["part"]) for each in data["trades"]])  # type: ignore[attr-defined]
+        for _, event_id, data in events(page.frames.plain)
+    ]
+    assert sent == [("1-2", [("s1", 0), ("both", 0)]), ("1-4", [("both", 1), ("s4", 0)])]
+
+
 def test_a_batchs_id_is_its_last_trades() -> None:
     page = View(batch=2).render(1, [trade(4), trade(5), trade(6)], 6, False, START, 0)
     assert [event_id for _, event_id, _ in events(page.frames.plain)] == ["1-5", "1-6"]
@@ -111,8 +131,18 @@ def test_each_filter_looks_at_its_own_field() -> None:
     assert not Filter(min_usd=Decimal("5.01")).passes(payload)
 
 
-def test_a_trade_without_a_price_does_not_pass_a_least_value() -> None:
-    assert not Filter(min_usd=Decimal(0)).passes(trade(1, usd=None).payload)
+def test_a_trade_without_a_price_passes_a_least_value_of_nothing_and_no_other() -> None:
+    payload = trade(1, usd=None).payload
+    assert Filter(min_usd=Decimal(0)).passes(payload)
+    assert Filter(min_usd=Decimal("0.00")).passes(payload)
+    assert not Filter(min_usd=Decimal("0.01")).passes(payload)
+
+
+def test_a_burn_is_a_side_of_its_own() -> None:
+    burn = trade(1, action="burn", usd=0.0).payload
+    assert Filter(side="burn").passes(burn)
+    assert not Filter(side="sell").passes(burn)
+    assert Filter(min_usd=Decimal(0)).passes(burn)
 
 
 def test_without_pricing_usd_values_are_gone_at_every_depth_and_sol_stays_exact() -> None:

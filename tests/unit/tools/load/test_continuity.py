@@ -213,3 +213,25 @@ def test_batches_and_breaches_leave_nothing_to_prove_until_a_gap() -> None:
         position.gap()
         position.take(entry(1, 1))
         assert position.proves(1, chained(entry(1, 1))) is True
+
+
+def numbered(name: str, seq: int, number: int, trades: int) -> Item:
+    return Item(name, b"7", seq, 1, trades, number=number)
+
+
+def test_trades_of_a_transaction_are_counted_by_their_numbers_and_all_taken_back_at_once() -> None:
+    position = Continuity(follow=False)
+    first = [numbered("trade", seq, seq, 1) for seq in (1, 2)]
+    retract = numbered("retract", 3, 3, -1)
+    again = [numbered("trade", seq, seq, 1) for seq in (4, 5)]
+    assert not breaches(position, *first, retract, *again)
+    assert position.count == 5
+    assert not position.complete(2)
+
+
+def test_a_transactions_second_trade_that_is_left_out_or_comes_again_is_found() -> None:
+    position = Continuity(follow=True)
+    assert breaches(position, numbered("trade", 4, 1, 1), numbered("trade", 6, 3, 1)) == [
+        ("lost", 1)
+    ]
+    assert breaches(position, numbered("trade", 6, 3, 1)) == [("duplicate", 1)]

@@ -29,6 +29,17 @@ def test_a_batch_is_its_rows_and_what_is_no_change_of_trades_is_none() -> None:
     assert [row["signature"] for row in rows(batch, Heartbeat(timestamp=1))] == ["a", "b"]
 
 
+def test_a_row_has_what_tells_trades_of_a_transaction_apart_and_each_fee_at_its_end() -> None:
+    fees = {"network_fee_sol": Decimal("0.000005"), "tip_sol": Decimal("0.001")}
+    keyed = trade("a", part=1, parts=2, block_index=7, replaces="7-1", **fees)
+    (row, old) = rows(keyed, trade("b"))
+    added = ("part", "parts", "block_index", "replaces")
+    assert [row[name] for name in added] == ["1", "2", "7", "7-1"]
+    assert [row["network_fee_sol"], row["tip_sol"]] == ["0.000005", "0.001"]
+    assert COLUMNS[-7:] == (*added, "network_fee_sol", "tip_sol", "platform_fee_sol")
+    assert {old[name] for name in COLUMNS[-7:]} == {""}
+
+
 def test_a_retract_and_a_gap_have_rows_so_that_a_reader_can_follow() -> None:
     (retract, gap) = rows(
         Retract(id="7-3", signature="s"), Gap(reason="reset", from_id="1-1", to_id=None)

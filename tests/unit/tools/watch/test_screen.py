@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 from samples import token, trade
+from wd_client.events import made
 
 from wd_tools.watch import figures
 from wd_tools.watch.board import Board
@@ -70,7 +71,7 @@ def test_a_wide_terminal_shows_both_tokens_and_a_narrow_one_the_one_that_was_tra
 def test_no_more_rows_than_the_terminal_has_and_the_newest_of_them() -> None:
     board = Board("W")
     for number in range(100):
-        board.take(trade(timestamp=number), 0.0)
+        board.take(trade(str(number), timestamp=number), 0.0)
     lines = drawn(board, 120, height=20)
     assert len(lines) < 20
     assert "00:01:39" in lines[-1]
@@ -80,3 +81,34 @@ def test_markup_in_a_symbol_is_text() -> None:
     board = Board("W")
     board.take(trade(token_in=token("[red]x")), 0.0)
     assert "[red]x" in drawn(board, 120)[2]
+
+
+def test_what_was_sold_without_a_known_cost_shows_its_proceeds_and_no_profit() -> None:
+    board = Board("W")
+    unknown = {"pnl_sol": None, "value_sol": Decimal(3), "unmatched_amount": Decimal("1234567.5")}
+    board.take(trade("unknown", **unknown), 0.0)
+    board.take(trade(pnl_sol=Decimal(1), unmatched_amount=Decimal(1)), 0.0)
+    assert "no cost: 3.00" in drawn(board, 120)[2]
+    assert "+1.00*" in drawn(board, 120)[3]
+    for width in (30, 40, 120):
+        assert " 0.00" not in drawn(board, width)[2]
+
+
+def test_a_burn_shows_what_was_burned_and_its_loss() -> None:
+    board = Board("W")
+    nothing = token("SOL", "0")
+    board.take(trade(action="burn", token_out=nothing, pnl_sol=Decimal(-2)), 0.0)
+    assert "burn 1.23M BONK burned -2.00" in " ".join(drawn(board, 120)[2].split())
+    assert "1.23M BONK" in drawn(board, 40)[2]
+
+
+def test_the_totals_take_their_lines_from_the_trades() -> None:
+    board = Board("W")
+    for number in range(100):
+        board.take(trade(str(number), timestamp=number), 0.0)
+    fees = {"network_fees_sol": Decimal(1), "unexplained_sol": Decimal(1)}
+    board.take(made("complete", {"summary": {"trades": 100, **fees}}), 0.0)
+    lines = drawn(board, 120, height=20)
+    assert len(lines) < 20
+    assert "unexplained" in "".join(lines)
+    assert sum("BONK" in line for line in lines) == 8
