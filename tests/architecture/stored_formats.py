@@ -69,7 +69,7 @@ def formats() -> list[Format]:
         ),
         Format(
             "notices",
-            2,
+            3,
             "the number in tests/architecture/stored_formats.py",
             _notices,
             grows=True,

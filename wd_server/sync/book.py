@@ -37,7 +37,7 @@ from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
 from wd_server.trading.trade import CostBasisMethod, Trade
-from wd_server.trading.wire import trade_of
+from wd_server.trading.wire import Stamp, trade_of
 
 # Transactions in a tail: each is stored with every append. A wallet that does more until they are
 # final is read from the chain, and what that has in older slots is taken to be right.
@@ -367,18 +367,15 @@ class Book:
             replaces: str | UnsetType = UNSET
             if trade.part < len(firsts):
                 replaces = str(EventId(self.epoch, firsts[trade.part]))
-            wire = trade_of(
-                trade,
-                value,
-                outcome,
-                recent.symbols,
+            stamp = Stamp(
                 COMMITMENT,
                 int(now * 1000),
                 self.ledger.cost_basis,
-                number=self.proof.entries + 1,
-                block_index=recent.transaction.index,
-                replaces=replaces,
+                self.proof.entries + 1,
+                replaces,
+                recent.transaction.index,
             )
+            wire = trade_of(trade, value, outcome, recent.symbols, stamp)
             entries.append(self.entry(wire))
             seqs.append(self.seq)
         recent.seqs = tuple(seqs)

@@ -14,7 +14,7 @@ from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
 from wd_server.trading.prices import Prices, value_of, wanted_prices
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
-from wd_server.trading.wire import trade_of
+from wd_server.trading.wire import Stamp, trade_of
 
 # How sure the chain is of a transaction when it is read: two thirds of the stake voted for it.
 COMMITMENT = "confirmed"
@@ -103,10 +103,7 @@ def previewed(
             value_of(trade, prices),
             unknown,
             symbols,
-            COMMITMENT,
-            int(now * 1000),
-            basis,
-            block_index=each.index,
+            Stamp(COMMITMENT, int(now * 1000), basis, block_index=each.index),
         )
         for each in interpreted
         for trade in each.trades

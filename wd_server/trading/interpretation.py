@@ -29,7 +29,7 @@ Reason = Literal[
 ]
 
 
-class _Asset(Struct, frozen=True, gc=False):
+class _AssetChange(Struct, frozen=True, gc=False):
     mint: str
     raw: int
     decimals: int
@@ -91,25 +91,27 @@ def _quote_rank(mint: str) -> int:
     return 2 if mint == SOL else 1 if mint in STABLE_MINTS else 0
 
 
-def _assets(effects: Effects) -> tuple[list[_Asset], list[_Asset]]:
+def _assets(effects: Effects) -> tuple[list[_AssetChange], list[_AssetChange]]:
     """What the wallet has less of and what it has more of, without dust, leftovers of a route,
     and the SOL that goes beside a trade of token for token."""
     deltas = effects.tokens
     sol = effects.sol
     if len(deltas) > 1:
         deltas = {mint: delta for mint, delta in deltas.items() if not delta.is_leftover}
-    given: list[_Asset] = []
-    got: list[_Asset] = []
+    given: list[_AssetChange] = []
+    got: list[_AssetChange] = []
     for mint, delta in deltas.items():
-        (given if delta.raw < 0 else got).append(_Asset(mint, delta.raw, delta.decimals))
+        (given if delta.raw < 0 else got).append(_AssetChange(mint, delta.raw, delta.decimals))
     if abs(sol) > DUST:
         beside = given and got and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
         if not beside:
-            (given if sol < 0 else got).append(_Asset(SOL, sol, SOL_DECIMALS))
+            (given if sol < 0 else got).append(_AssetChange(SOL, sol, SOL_DECIMALS))
     return given, got
 
 
-def _obstacle(effects: Effects, given: list[_Asset], got: list[_Asset]) -> Reason | None:
+def _obstacle(
+    effects: Effects, given: list[_AssetChange], got: list[_AssetChange]
+) -> Reason | None:
     """Why these assets are no trade."""
     program = effects.program
     if effects.failed:
@@ -135,7 +137,7 @@ def _obstacle(effects: Effects, given: list[_Asset], got: list[_Asset]) -> Reaso
     return None
 
 
-def _is_share(effects: Effects, asset: _Asset) -> bool:
+def _is_share(effects: Effects, asset: _AssetChange) -> bool:
     """Most of what the wallet got was minted for it, or of what it gave was burned. A trade
     moves what a pool has."""
     delta = effects.tokens.get(asset.mint)
@@ -146,7 +148,7 @@ def _is_share(effects: Effects, asset: _Asset) -> bool:
     )
 
 
-def _beside(effects: Effects, sold: _Asset, bought: _Asset) -> tuple[Posting, ...]:
+def _beside(effects: Effects, sold: _AssetChange, bought: _AssetChange) -> tuple[Posting, ...]:
     """Postings of a trade and of what moved beside it."""
     postings = _costs(effects)
     postings.append(Posting("sold", sold.mint, sold.raw, sold.decimals))

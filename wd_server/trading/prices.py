@@ -27,6 +27,10 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
     nanousd: int | None
 
     @property
+    def sol(self) -> Decimal | None:
+        return coin_or_none(self.lamports)
+
+    @property
     def usd(self) -> Decimal | None:
         return coin_or_none(self.nanousd)
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from wd_server.trading.amounts import ZERO
+
 Action = Literal["buy", "sell", "swap", "burn"]
 Confidence = Literal["high", "low"]
 CostBasisMethod = Literal["fifo", "average"]
@@ -54,28 +56,29 @@ class TokenAmount(Struct, frozen=True, gc=False):
     amount_raw: str
 
 
-class Trade(Struct, frozen=True, gc=False):
+class Trade(Struct, frozen=True, kw_only=True, gc=False):
     """The wire's trade, field by field as section 3 of the public contract lists them. A preview's
-    has no `number`, and one that was never corrected no `replaces`."""
+    has no `number`, and one that was never corrected no `replaces`. Fields
+    with a default are those that a server of 0.1.0, which may be another node, doesn't send."""
 
     signature: str
-    part: int
-    parts: int
+    part: int = 0
+    parts: int = 1
     slot: int
-    block_index: int | None
+    block_index: int | None = None
     timestamp: int
     action: Action
     token_in: TokenAmount
     token_out: TokenAmount
-    token: str
+    token: str = ""
     price_usd: Decimal | None
-    price_sol: Decimal | None
+    price_sol: Decimal | None = None
     value_usd: Decimal | None
     value_sol: Decimal | None
     fee_sol: Decimal
-    network_fee_sol: Decimal
-    tip_sol: Decimal
-    platform_fee_sol: Decimal
+    network_fee_sol: Decimal = ZERO
+    tip_sol: Decimal = ZERO
+    platform_fee_sol: Decimal = ZERO
     pnl_usd: Decimal | None
     pnl_sol: Decimal | None
     cost_basis: CostBasisMethod

@@ -1,6 +1,8 @@
 """Builds the wire's trade from what the chain recorded and what the ledger says of it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -11,59 +13,71 @@ from wd_server.trading.programs import SOL
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, TokenAmount, Trade
 
 
+class Stamp(NamedTuple):
+    """What a trade says of its own telling.
+
+    commitment: how settled the transaction was when it was read
+    emitted_at_ms: unix milliseconds
+    cost_basis: how the cost of what is sold is found
+    number, replaces: as on the wire
+    block_index: its place in the block, None where that isn't known
+    """
+
+    commitment: str
+    emitted_at_ms: int
+    cost_basis: CostBasisMethod
+    number: int | UnsetType = UNSET
+    replaces: str | UnsetType = UNSET
+    block_index: int | None = None
+
+
 def trade_of(
-    trade: RawTrade,
-    value: Value,
-    outcome: Outcome,
-    symbols: Mapping[str, str],
-    commitment: str,
-    emitted_at_ms: int,
-    cost_basis: CostBasisMethod,
-    number: int | UnsetType = UNSET,
-    block_index: int | None = None,
-    replaces: str | UnsetType = UNSET,
+    trade: RawTrade, value: Value, outcome: Outcome, symbols: Mapping[str, str], stamp: Stamp
 ) -> Trade:
     """Section 3 of the public contract.
 
-    `price_usd`, `unmatched_amount` and `position_amount` are of the base token: the one sold by a
-    sell, bought by a buy or a swap; except that what a swap has unmatched is of the token sold.
+    `price_usd`, `unmatched_amount` and `position_amount` are of `token`: what a sell sold or a
+    burn destroyed, what a buy or a swap got. But what a swap has unmatched is of the token sold.
     A mint without a symbol stands for itself. Encode with `decimal_format="number"`.
     """
     sold, bought = _token(trade.sold, symbols), _token(trade.bought, symbols)
-    base = sold if trade.action == "sell" else bought
-    value_usd, value_sol = value.usd, coin_or_none(value.lamports)
+    base = sold if trade.action in ("sell", "burn") else bought
     return Trade(
         signature=trade.signature,
         part=trade.part,
         parts=trade.parts,
-        replaces=replaces,
+        replaces=stamp.replaces,
         slot=trade.slot,
-        block_index=block_index,
+        block_index=stamp.block_index,
         timestamp=trade.timestamp,
         action=trade.action,
         token_in=sold,
         token_out=bought,
         token=base.mint,
-        price_usd=None if value_usd is None else unit_price(value_usd, base.amount),
-        price_sol=None if value_sol is None else unit_price(value_sol, base.amount),
-        value_usd=value_usd,
-        value_sol=value_sol,
+        price_usd=_per_unit(value.usd, base),
+        price_sol=_per_unit(value.sol, base),
+        value_usd=value.usd,
+        value_sol=value.sol,
         fee_sol=coin_of(trade.fee_lamports),
         network_fee_sol=coin_of(trade.network_fee),
         tip_sol=coin_of(trade.tip),
         platform_fee_sol=coin_of(trade.platform_fee),
         pnl_usd=coin_or_none(outcome.pnl_nanousd),
         pnl_sol=coin_or_none(outcome.pnl_lamports),
-        cost_basis=cost_basis,
+        cost_basis=stamp.cost_basis,
         unmatched_amount=decimal_of(outcome.unmatched_raw, trade.sold.decimals),
         position_amount=decimal_of(outcome.position_raw, base.decimals),
-        priced=value_usd is not None,
+        priced=value.nanousd is not None,
         dex=trade.dex,
         confidence=trade.confidence,
-        commitment=commitment,
-        emitted_at=emitted_at_ms,
-        number=number,
+        commitment=stamp.commitment,
+        emitted_at=stamp.emitted_at_ms,
+        number=stamp.number,
     )
+
+
+def _per_unit(value: Decimal | None, token: TokenAmount) -> Decimal | None:
+    return None if value is None else unit_price(value, token.amount)
 
 
 def _token(leg: Leg, symbols: Mapping[str, str]) -> TokenAmount:

@@ -109,23 +109,23 @@ class Trade(Event):
     """
 
     signature: str
-    part: int
-    parts: int
+    part: int | None = None
+    parts: int | None = None
     slot: int
-    block_index: int | None
+    block_index: int | None = None
     timestamp: int
     action: str
     token_in: Token
     token_out: Token
-    token: str
+    token: str | None = None
     price_usd: Decimal | None
-    price_sol: Decimal | None
+    price_sol: Decimal | None = None
     value_usd: Decimal | None
     value_sol: Decimal | None
     fee_sol: Decimal
-    network_fee_sol: Decimal
-    tip_sol: Decimal
-    platform_fee_sol: Decimal
+    network_fee_sol: Decimal | None = None
+    tip_sol: Decimal | None = None
+    platform_fee_sol: Decimal | None = None
     pnl_usd: Decimal | None
     pnl_sol: Decimal | None
     cost_basis: str

@@ -81,13 +81,13 @@ export interface Trade {
   /** The transaction's signature. It and `part` together name a trade. */
   signature: string;
   /** Which trade of its transaction this is, from 0. Part 0 has all its fees. */
-  part: number;
+  part?: number;
   /** How many trades the transaction has for this wallet. */
-  parts: number;
+  parts?: number;
   /** The slot of the transaction. */
   slot: number;
   /** Its place in the block; null where the upstream doesn't say. */
-  block_index: number | null;
+  block_index?: number | null;
   /** Unix seconds of the block. */
   timestamp: number;
   /** `buy` and `sell` are of a token for SOL or a stable coin; `swap` is of a token for another;
@@ -98,11 +98,11 @@ export interface Trade {
   /** What the wallet got. */
   token_out: Token;
   /** The mint that the trade is about: what a sell gave, else what was got. */
-  token: string;
+  token?: string;
   /** US dollars for one `token`. */
   price_usd: number | null;
   /** The same in SOL. */
-  price_sol: number | null;
+  price_sol?: number | null;
   /** US dollars of the whole trade; null when no price is known. */
   value_usd: number | null;
   /** The same in SOL. */
@@ -110,11 +110,11 @@ export interface Trade {
   /** Network fee, tips and platform fees together. */
   fee_sol: number;
   /** Base and priority fee, where the wallet paid them. */
-  network_fee_sol: number;
+  network_fee_sol?: number;
   /** What the transaction itself paid for being included in a block. */
-  tip_sol: number;
+  tip_sol?: number;
   /** What bots, front ends and venues took out of the wallet's SOL. */
-  platform_fee_sol: number;
+  platform_fee_sol?: number;
   /** Realized profit or loss; null for a buy, and where no cost is known. */
   pnl_usd: number | null;
   /** The same in SOL. */

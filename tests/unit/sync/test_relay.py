@@ -24,9 +24,11 @@ SUMMARY = structs.replace(
 )
 TOKEN = TokenAmount("mint", "SOL", 9, Decimal("1.000000001"), "1000000001")
 TRADE = Trade(
-    "signature", 1, 2, "buy", TOKEN, TOKEN, None, None, Decimal("0.1"), Decimal(0), None, None,
-    "fifo", Decimal(0), Decimal("12345678901234567890.123456789"), False, "dex", "high",
-    "confirmed", 1000,
+    signature="signature", slot=1, timestamp=2, action="buy", token_in=TOKEN, token_out=TOKEN,
+    price_usd=None, value_usd=None, value_sol=Decimal("0.1"), fee_sol=Decimal(0), pnl_usd=None,
+    pnl_sol=None, cost_basis="fifo", unmatched_amount=Decimal(0),
+    position_amount=Decimal("12345678901234567890.123456789"), priced=False, dex="dex",
+    confidence="high", commitment="confirmed", emitted_at=1000,
 )  # fmt: skip
 
 

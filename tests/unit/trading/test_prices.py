@@ -13,7 +13,7 @@ from wd_server.trading.ledger import Ledger
 from wd_server.trading.prices import Prices, Value, value_of, wanted_prices
 from wd_server.trading.programs import SOL, USDC, USDT
 from wd_server.trading.trade import Action, Leg, RawTrade, Trade
-from wd_server.trading.wire import trade_of
+from wd_server.trading.wire import Stamp, trade_of
 
 A, B = "Amint", "Bmint"
 AT = 1_750_000_059
@@ -144,9 +144,9 @@ def test_a_unit_price_has_twelve_digits_and_no_exponent_upwards(
 
 
 def booked(*trades: tuple[RawTrade, Value], symbols: dict[str, str]) -> list[Trade]:
-    ledger = Ledger("fifo")
+    ledger, stamp = Ledger("fifo"), Stamp("finalized", 99, "fifo")
     return [
-        trade_of(trade, value, ledger.record_trade(trade, value), symbols, "finalized", 99, "fifo")
+        trade_of(trade, value, ledger.record_trade(trade, value), symbols, stamp)
         for trade, value in trades
     ]
 
@@ -161,7 +161,10 @@ def test_a_trade_is_put_together_as_the_contract_lists_it() -> None:
     )
     assert json.loads(encoder.encode(first)) == {
         "signature": "sig",
+        "part": 0,
+        "parts": 1,
         "slot": 7,
+        "block_index": None,
         "timestamp": AT,
         "action": "buy",
         "token_in": {
@@ -170,10 +173,15 @@ def test_a_trade_is_put_together_as_the_contract_lists_it() -> None:
         "token_out": {
             "mint": A, "symbol": "AAA", "decimals": 6, "amount": 4, "amount_raw": "4000000",
         },
+        "token": A,
         "price_usd": 75,
+        "price_sol": 0.5,
         "value_usd": 300,
         "value_sol": 2,
         "fee_sol": 0.000005,
+        "network_fee_sol": 0.000005,
+        "tip_sol": 0,
+        "platform_fee_sol": 0,
         "pnl_usd": None,
         "pnl_sol": None,
         "cost_basis": "fifo",
