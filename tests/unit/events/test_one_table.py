@@ -12,7 +12,6 @@ PACKAGES = ("wd_server", "handlers", "wd_tools", "clients/python/wd_client")
 OTHER_WORDS = {
     "wd_server/streaming/lifecycle.py": "reasons for which a stream ends",
     "wd_server/sync/relay.py": "notices between nodes, of any version of the server",
-    "wd_tools/watch/screen.py": "labels for people",
 }
 
 
