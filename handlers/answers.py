@@ -74,8 +74,8 @@ class TradePage(Struct):
     retracted: Annotated[
         list[str],
         Meta(
-            description="Signatures of trades that count no more: take those of earlier pages "
-            "back, then add these `trades`."
+            description="Signatures of transactions that were taken back: remove every trade of "
+            "theirs that earlier pages had, then add these `trades`."
         ),
     ]
     next: Annotated[str | None, Meta(description="`after` of the next page; null at the end.")]
