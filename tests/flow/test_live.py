@@ -228,6 +228,7 @@ def _told(trades: Any) -> dict[tuple[str, int], Any]:
         _key(each): each
         | passing
         | {leg: each[leg] | {"symbol": ""} for leg in ("token_in", "token_out")}
+        | {"postings": [posting | {"symbol": ""} for posting in each.get("postings", ())]}
         for each in trades
     }
 

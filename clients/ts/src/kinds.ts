@@ -272,7 +272,7 @@ export interface SyncMetrics {
   unexplained_transactions: number;
   /** The SOL of these postings, counted without its sign. */
   unexplained_sol: number;
-  /** How many of these postings there are, by reason. */
+  /** How many of these transactions there are, by reason. One may have several. */
   unexplained_reasons: Record<string, number>;
 }
 
@@ -397,3 +397,5 @@ export interface DataByKind {
 
 /** Entries that have a `number`, and that the digest of a `complete` proves. */
 export const COUNTED: ReadonlySet<string> = new Set(["trade", "retract"]);
+/** Entries that its `digest_all` proves. */
+export const CHAINED: ReadonlySet<string> = new Set(["trade", "retract", "movement"]);
