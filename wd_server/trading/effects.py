@@ -9,9 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from wd_server.chain.payloads import Meta, Transaction
+from wd_server.chain.payloads import Transaction
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.instructions import Flow, calls_of, flows_of
+from wd_server.trading.owners import owners_of
 from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
 from wd_server.trading.sol_postings import assumed_postings, attributed_postings
 
@@ -59,7 +60,7 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     meta = transaction.meta
     keys = _addresses(transaction)
     change = _changes(keys, meta.pre_balances, meta.post_balances)
-    changes = _token_changes(wallet, keys, meta)
+    changes = _token_changes(wallet, keys, transaction)
     own = {}
     for address, sol in changes.own.items():
         own[address] = change(address) - sol
@@ -182,16 +183,19 @@ def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str]
     return change
 
 
-def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
+def _token_changes(wallet: str, keys: list[str], transaction: Transaction) -> TokenChanges:
     """An account that was opened or closed is in one of the lists only."""
+    meta, owners = transaction.meta, None
     changes = TokenChanges(wallet)
     count, add = len(keys), changes.add
     for sign, balances in ((-1, meta.pre_token_balances), (1, meta.post_token_balances)):
         for balance in balances or ():
-            at, amount = balance.account_index, balance.ui_token_amount
+            at, amount, owner = balance.account_index, balance.ui_token_amount, balance.owner
             if 0 <= at < count:
-                raw = sign * int(amount.amount)
-                add(keys[at], balance.mint, balance.owner, raw, amount.decimals)
+                if not owner:
+                    owners = owners or owners_of(transaction, keys, wallet)
+                    owner = (owners.before if sign < 0 else owners.after).get(keys[at])
+                add(keys[at], balance.mint, owner, sign * int(amount.amount), amount.decimals)
     return changes
 
 
