@@ -152,13 +152,18 @@ class Meta(Struct, rename="camel", gc=False):
     inner_instructions: list[InnerInstructions] | None = None
 
     def __post_init__(self) -> None:
+        count = len(self.post_balances)
+        if len(self.pre_balances) != count:
+            raise ValueError("there are more balances before than after, or fewer")
         # Here for all of them and without further calls, which would cost three times as much.
         for balances in (self.pre_token_balances, self.post_token_balances):
             for held in balances or ():
                 if not (
-                    _is_mint(held.mint) and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
+                    0 <= held.account_index < count
+                    and _is_mint(held.mint)
+                    and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
                 ):
-                    raise ValueError("a token balance has a mint or an amount that can't be")
+                    raise ValueError("a token balance has what can't be")
 
 
 class AccountKey(Struct, gc=False):
@@ -189,6 +194,19 @@ class SignedTransaction(Struct, gc=False):
             raise ValueError("account keys are of two kinds")
 
 
+def _addresses_of(signed: SignedTransaction, meta: Meta) -> list[str]:
+    """All accounts in the order that balances and instructions count them: jsonParsed lists them
+    all, json those of the message, and the ones from lookup tables apart. Raises ValueError if
+    some are missing: their balances would be nobody's."""
+    keys, count = signed.message.addresses, len(meta.post_balances)
+    loaded = meta.loaded_addresses
+    if loaded is not None and len(keys) < count:
+        keys = [*keys, *loaded.writable, *loaded.readonly]
+    if len(keys) != count:
+        raise ValueError("there are more accounts than balances, or fewer")
+    return keys
+
+
 class Transaction(Struct, rename="camel", gc=False):
     """One element of `getTransactionsForAddress` (full), the result of `getTransaction`, or one
     element of a raw webhook, in `json` or `jsonParsed` encoding."""
@@ -199,16 +217,22 @@ class Transaction(Struct, rename="camel", gc=False):
     block_time: Time | None = None
     transaction_index: BlockIndex | None = None
 
+    def __post_init__(self) -> None:
+        _addresses_of(self.transaction, self.meta)
+
     @property
     def signature(self) -> str:
         return self.transaction.signatures[0]
 
+    @property
+    def addresses(self) -> list[str]:
+        """All its accounts, in the order that balances and instructions count them."""
+        return _addresses_of(self.transaction, self.meta)
+
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""
         meta = self.meta
-        found = set(self.transaction.message.addresses)
-        if meta.loaded_addresses is not None:
-            found.update(meta.loaded_addresses.writable, meta.loaded_addresses.readonly)
+        found = set(self.addresses)
         for balances in (meta.pre_token_balances, meta.post_token_balances):
             found.update(each.owner for each in balances or () if each.owner is not None)
         return found
@@ -217,6 +241,9 @@ class Transaction(Struct, rename="camel", gc=False):
 class NotifiedTransaction(Struct, gc=False):
     transaction: SignedTransaction
     meta: Meta
+
+    def __post_init__(self) -> None:
+        _addresses_of(self.transaction, self.meta)
 
 
 class NotificationResult(Struct, rename="camel", gc=False):
@@ -360,4 +387,34 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
         return found
 
 
-AnyTransaction = Transaction | EnhancedTransaction
+class UnreadableTransaction(Struct, gc=False):
+    """A transaction that a listing names and whose answer can't be read.
+
+    signature, slot, transaction_index: as it was listed
+    reason: what is wrong with the answer
+    balances: the transaction without its instructions, if that much can be read
+    """
+
+    signature: str
+    slot: int
+    reason: str
+    transaction_index: int | None = None
+    balances: Transaction | None = None
+
+
+def without_instructions(answer: Raw, signature: str) -> Transaction | None:
+    """What an answer that can't be read as a whole tells of balances; None if that can't be read
+    either, or is of another transaction."""
+    try:
+        item = msgspec.json.decode(answer)
+        item["meta"].pop("innerInstructions", None)
+        item["transaction"]["message"].pop("instructions", None)
+        transaction = msgspec.convert(item, Transaction)
+    except (*UNREADABLE, TypeError, AttributeError, KeyError):
+        return None
+    return transaction if transaction.signature == signature else None
+
+
+ListedTransaction = Transaction | UnreadableTransaction
+PushedTransaction = Transaction | EnhancedTransaction
+AnyTransaction = Transaction | EnhancedTransaction | UnreadableTransaction

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.chain.listing import ListedSignature
-from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction
+from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, UnreadableTransaction
 from wd_server.chain.price_sources import PriceKey
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
@@ -14,6 +14,7 @@ from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
 from wd_server.trading.prices import Prices, value_of, wanted_prices
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
+from wd_server.trading.unreadable import interpret_unreadable
 from wd_server.trading.wire import trade_of
 
 # How sure the chain is of a transaction when it is read: two thirds of the stake voted for it.
@@ -37,6 +38,10 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     @property
     def trades(self) -> tuple[RawTrade, ...]:
         return self.interpretation.trades
+
+    @property
+    def is_readable(self) -> bool:
+        return self.interpretation.reason != "unreadable"
 
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
@@ -66,6 +71,9 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
 def interpret_transaction(
     transaction: AnyTransaction, wallet: str, received_at: int
 ) -> InterpretedTransaction:
+    if isinstance(transaction, UnreadableTransaction):
+        interpretation = interpret_unreadable(transaction, wallet)
+        return msgspec.structs.replace(unreadable(transaction), interpretation=interpretation)
     if isinstance(transaction, EnhancedTransaction):
         effects = effects_of_enhanced(transaction, wallet, received_at)
         index, stamped = None, transaction.timestamp is None
@@ -76,6 +84,15 @@ def interpret_transaction(
     return InterpretedTransaction(
         effects.slot, effects.signature, effects.failed, interpretation, index, stamped
     )
+
+
+def unreadable(transaction: AnyTransaction) -> InterpretedTransaction:
+    """A transaction of which no more is known than that it is there."""
+    index = None
+    if not isinstance(transaction, EnhancedTransaction):
+        index = transaction.transaction_index
+    meaning = Interpretation((), "unreadable", ())
+    return InterpretedTransaction(transaction.slot, transaction.signature, False, meaning, index)
 
 
 def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:

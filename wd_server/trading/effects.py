@@ -58,7 +58,7 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     `received_at` (unix seconds) stands in for a missing block time.
     """
     meta = transaction.meta
-    keys = _addresses(transaction)
+    keys = transaction.addresses
     change = _changes(keys, meta.pre_balances, meta.post_balances)
     changes = _token_changes(wallet, keys, transaction)
     own = {}
@@ -160,16 +160,6 @@ def assembled(
         program=program,
         exact=exact,
     )
-
-
-def _addresses(transaction: Transaction) -> list[str]:
-    """All accounts in the order that balances and instructions count them: jsonParsed lists them
-    all, json those of the message, and the ones from lookup tables apart."""
-    keys = transaction.transaction.message.addresses
-    loaded = transaction.meta.loaded_addresses
-    if loaded is not None and len(keys) < len(transaction.meta.post_balances):
-        return [*keys, *loaded.writable, *loaded.readonly]
-    return keys
 
 
 def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str], int]:
