@@ -194,17 +194,13 @@ class SignedTransaction(Struct, gc=False):
             raise ValueError("account keys are of two kinds")
 
 
-def _addresses_of(signed: SignedTransaction, meta: Meta) -> list[str]:
-    """All accounts in the order that balances and instructions count them: jsonParsed lists them
-    all, json those of the message, and the ones from lookup tables apart. Raises ValueError if
-    some are missing: their balances would be nobody's."""
-    keys, count = signed.message.addresses, len(meta.post_balances)
-    loaded = meta.loaded_addresses
-    if loaded is not None and len(keys) < count:
-        keys = [*keys, *loaded.writable, *loaded.readonly]
-    if len(keys) != count:
+def _check_accounts(signed: SignedTransaction, meta: Meta) -> None:
+    """Raises ValueError if accounts are missing: their balances would be nobody's."""
+    count, loaded = len(signed.message.account_keys), meta.loaded_addresses
+    if loaded is not None and count < len(meta.post_balances):
+        count += len(loaded.writable) + len(loaded.readonly)
+    if count != len(meta.post_balances):
         raise ValueError("there are more accounts than balances, or fewer")
-    return keys
 
 
 class Transaction(Struct, rename="camel", gc=False):
@@ -218,7 +214,7 @@ class Transaction(Struct, rename="camel", gc=False):
     transaction_index: BlockIndex | None = None
 
     def __post_init__(self) -> None:
-        _addresses_of(self.transaction, self.meta)
+        _check_accounts(self.transaction, self.meta)
 
     @property
     def signature(self) -> str:
@@ -226,8 +222,12 @@ class Transaction(Struct, rename="camel", gc=False):
 
     @property
     def addresses(self) -> list[str]:
-        """All its accounts, in the order that balances and instructions count them."""
-        return _addresses_of(self.transaction, self.meta)
+        """All its accounts in the order that balances and instructions count them: jsonParsed lists
+        them all, json those of the message, and the ones from lookup tables apart."""
+        keys, loaded = self.transaction.message.addresses, self.meta.loaded_addresses
+        if loaded is not None and len(keys) < len(self.meta.post_balances):
+            return [*keys, *loaded.writable, *loaded.readonly]
+        return keys
 
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""
@@ -243,7 +243,7 @@ class NotifiedTransaction(Struct, gc=False):
     meta: Meta
 
     def __post_init__(self) -> None:
-        _addresses_of(self.transaction, self.meta)
+        _check_accounts(self.transaction, self.meta)
 
 
 class NotificationResult(Struct, rename="camel", gc=False):
