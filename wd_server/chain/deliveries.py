@@ -1,7 +1,8 @@
 """Takes the deliveries of Helius' webhook: stores them first, reads them afterwards.
 
 A delivery is an array of transactions, raw or enhanced. A transaction that can't be read doesn't
-keep the others from being handed on. A wallet that nobody follows costs one look into a table.
+keep the others from being handed on, and the followed wallets that it names are read anew. A
+wallet that nobody follows costs one look into a table.
 
 A delivery is tried once more, behind those that wait, if handing on one of its transactions failed.
 If that fails again it is put in quarantine, from where it can be replayed when the cause is found.
@@ -20,7 +21,13 @@ from msgspec import Meta, Raw, Struct
 
 from wd_server.chain.credits import DELIVERY_CREDITS, Credits
 from wd_server.chain.live import PushObserver
-from wd_server.chain.payloads import UNREADABLE, AnyTransaction, EnhancedTransaction, Transaction
+from wd_server.chain.payloads import (
+    ADDRESS_CHARACTERS,
+    UNREADABLE,
+    EnhancedTransaction,
+    PushedTransaction,
+    Transaction,
+)
 from wd_server.chain.spool import DELIVERIES_MAX, Spool
 from wd_server.errors import InvalidParameter, StoreUnavailable
 from wd_server.tasks import Tasks
@@ -188,6 +195,7 @@ class Deliveries:
         transaction = _transaction(element)
         if transaction is None:
             self._statistics.unread += not again
+            self._tell_gap(element)
             return
         if transaction.signature in self._seen:
             self._statistics.repeated += not again
@@ -202,6 +210,14 @@ class Deliveries:
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
 
+    def _tell_gap(self, element: Raw) -> None:
+        """Followed wallets that an unreadable element names anywhere find it in their history."""
+        observer = self._observer
+        if observer is not None:
+            wallets = [text for text in _texts(element) if observer.follows(text)]
+            if wallets:
+                observer.on_gap(wallets)
+
 
 async def _elements(body: bytes) -> Sequence[Raw]:
     try:
@@ -215,12 +231,30 @@ async def _elements(body: bytes) -> Sequence[Raw]:
         ) from None
 
 
-def _transaction(element: Raw) -> AnyTransaction | None:
+def _transaction(element: Raw) -> PushedTransaction | None:
     """An enhanced one has its signature at the top, a raw one within."""
     for decoder in (_raw, _enhanced):
         try:
-            transaction: AnyTransaction = decoder.decode(element)
+            transaction: PushedTransaction = decoder.decode(element)
         except UNREADABLE:
             continue
         return transaction
     return None
+
+
+def _texts(element: Raw) -> set[str]:
+    """All text in an element that may be an address."""
+    found: set[str] = set()
+    try:
+        left: list[object] = [msgspec.json.decode(element)]
+    except UNREADABLE:
+        return found
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, str) and len(one) <= ADDRESS_CHARACTERS:
+            found.add(one)
+    return found

@@ -31,9 +31,10 @@ QUOTA_TEXT = "max usage reached"
 RATE_LIMIT_CODES = frozenset({-32429})
 KEY_CODES = frozenset({-32401})
 METHOD_CODES = frozenset({-32601, -32403, -32011})  # -32011: node keeps no transaction history
-REJECTED_CODES = frozenset({-32700, -32600, -32602, -32010, -32013, -32015})
+VERSION_CODES = frozenset({-32015})
+REJECTED_CODES = frozenset({-32700, -32600, -32602, -32010, -32013})
 CODE_MAX = 2**31 - 1
-FINAL_CODES = RATE_LIMIT_CODES | KEY_CODES | METHOD_CODES | REJECTED_CODES
+FINAL_CODES = RATE_LIMIT_CODES | KEY_CODES | METHOD_CODES | VERSION_CODES | REJECTED_CODES
 
 
 class MethodUnavailable(UpstreamRejected):
@@ -46,6 +47,10 @@ class KeyRefused(UpstreamRejected):
 
 class BatchRefused(UpstreamRejected):
     """The upstream refused a batch as a whole: a smaller one may pass."""
+
+
+class VersionUnsupported(UpstreamRejected):
+    """A transaction is of a newer version than was asked for: the others may be had without it."""
 
 
 class Fault(msgspec.Struct, gc=False):
@@ -90,6 +95,8 @@ def failure(fault: Fault, method: str) -> UpstreamError:
         return _key_refused()
     if fault.code in METHOD_CODES:
         return _method_unavailable(method)
+    if fault.code in VERSION_CODES:
+        return VersionUnsupported(f"The Solana RPC refused {method} (error {fault.code}).")
     if fault.code in REJECTED_CODES:
         return UpstreamRejected(f"The Solana RPC refused {method} (error {fault.code}).")
     return unavailable(f"error {fault.code}")

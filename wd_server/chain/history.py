@@ -26,7 +26,7 @@ from wd_server.chain.chunks import Chunk, HeldBytes
 from wd_server.chain.faults import MethodUnavailable, unavailable
 from wd_server.chain.listing import Cursor, ListedSignature, Listing
 from wd_server.chain.pages import COMMITMENT, SignaturePage, page_options
-from wd_server.chain.payloads import Slot, Transaction, readable
+from wd_server.chain.payloads import ListedTransaction, Slot, readable
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.transactions import FIRST_PAGE, MAX_BARREN_PAGES, SLICE, Mode, Transactions
 from wd_server.chain.turns import Turn
@@ -72,21 +72,21 @@ class Newest(Struct, frozen=True):
     right before them on the chain, and all that are `Fetched` before these. Each comes only
     once."""
 
-    transactions: list[Transaction]
+    transactions: list[ListedTransaction]
 
 
 class Fetched(Struct, frozen=True):
-    """The next transactions in chain order, failed ones included; `done` counts all so far,
-    those of `Newest` too."""
+    """The next transactions in chain order, failed and unreadable ones included; `done` counts all
+    so far, those of `Newest` too."""
 
-    transactions: list[Transaction]
+    transactions: list[ListedTransaction]
     done: int
 
 
 class HistoryStatistics(Struct, frozen=True):
     """`mode`: the method in use; `batch`: calls in a JSON-RPC batch that the upstream takes;
     `unlisted`: signatures in listings that couldn't be read; `unread`: transactions that couldn't
-    be read and were left out."""
+    be read."""
 
     mode: Mode
     batch: int
@@ -320,7 +320,7 @@ class History:
             answers, size = await chunk.answers(), len(chunk.listed)
             step = size if size == NEWEST else SLICE
             for first in reversed(range(0, size, step)):
-                transactions = []
+                transactions: list[ListedTransaction] = []
                 for start in range(first, min(first + step, size), SLICE):
                     transactions += await self._transactions.decoded(
                         chunk.listed, answers, start, read.turn
@@ -351,7 +351,7 @@ class History:
 
     async def _fetch(
         self, read: _Read, listed: list[ListedSignature]
-    ) -> AsyncGenerator[list[Transaction], None]:
+    ) -> AsyncGenerator[list[ListedTransaction], None]:
         """The transactions that were not handed on yet."""
         chunks: deque[Chunk] = deque()
         listed = listed[: len(listed) - read.asked]

@@ -22,8 +22,8 @@ from wd_server.chain.lookups import Lookups
 from wd_server.chain.pages import COMMITMENT, MAX_TRANSACTION_VERSION
 from wd_server.chain.payloads import (
     UNREADABLE,
-    AnyTransaction,
     LogsNotification,
+    PushedTransaction,
     TransactionNotification,
 )
 from wd_server.chain.rpc import RpcClient
@@ -55,7 +55,7 @@ class PushObserver(Protocol):
     def follows(self, wallet: str) -> bool:
         """Whether its transactions are of interest."""
 
-    def on_transaction(self, wallet: str, transaction: AnyTransaction) -> None:
+    def on_transaction(self, wallet: str, transaction: PushedTransaction) -> None:
         """It may come twice, late, or before others that are earlier on the chain."""
 
     def on_gap(self, wallets: Iterable[str]) -> None:
@@ -345,7 +345,7 @@ class LiveTransactions:
             for wallet in subscription.wallets:
                 self._lookups.look_up(value.signature, wallet)
 
-    def _on_found(self, transaction: AnyTransaction, wallets: Sequence[str]) -> None:
+    def _on_found(self, transaction: PushedTransaction, wallets: Sequence[str]) -> None:
         if self._observer is None:
             return
         for wallet in wallets:

@@ -122,7 +122,8 @@ class Instruction(Struct, rename="camel", gc=False):
 
     `json`: `program_id_index`, and `accounts` as indexes. `jsonParsed` and enhanced objects:
     `program_id`, and `accounts` as addresses; where the RPC knows the program, `parsed` instead
-    of `accounts` and `data`.
+    of `accounts` and `data`. `stack_height`: 1 for the transaction's own, one more with each
+    call; older nodes and enhanced objects don't tell it.
     """
 
     program_id_index: int = -1
@@ -130,6 +131,7 @@ class Instruction(Struct, rename="camel", gc=False):
     accounts: list[int | str] = []
     data: str = ""
     parsed: Raw = Raw()
+    stack_height: int | None = None
 
 
 class InnerInstructions(Struct, gc=False):
@@ -150,13 +152,18 @@ class Meta(Struct, rename="camel", gc=False):
     inner_instructions: list[InnerInstructions] | None = None
 
     def __post_init__(self) -> None:
+        count = len(self.post_balances)
+        if len(self.pre_balances) != count:
+            raise ValueError("there are more balances before than after, or fewer")
         # Here for all of them and without further calls, which would cost three times as much.
         for balances in (self.pre_token_balances, self.post_token_balances):
             for held in balances or ():
                 if not (
-                    _is_mint(held.mint) and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
+                    0 <= held.account_index < count
+                    and _is_mint(held.mint)
+                    and 0 <= int(held.ui_token_amount.amount) <= AMOUNT_MAX
                 ):
-                    raise ValueError("a token balance has a mint or an amount that can't be")
+                    raise ValueError("a token balance has what can't be")
 
 
 class AccountKey(Struct, gc=False):
@@ -187,6 +194,15 @@ class SignedTransaction(Struct, gc=False):
             raise ValueError("account keys are of two kinds")
 
 
+def _check_accounts(signed: SignedTransaction, meta: Meta) -> None:
+    """Raises ValueError if accounts are missing: their balances would be nobody's."""
+    count, loaded = len(signed.message.account_keys), meta.loaded_addresses
+    if loaded is not None and count < len(meta.post_balances):
+        count += len(loaded.writable) + len(loaded.readonly)
+    if count != len(meta.post_balances):
+        raise ValueError("there are more accounts than balances, or fewer")
+
+
 class Transaction(Struct, rename="camel", gc=False):
     """One element of `getTransactionsForAddress` (full), the result of `getTransaction`, or one
     element of a raw webhook, in `json` or `jsonParsed` encoding."""
@@ -197,16 +213,30 @@ class Transaction(Struct, rename="camel", gc=False):
     block_time: Time | None = None
     transaction_index: BlockIndex | None = None
 
+    def __post_init__(self) -> None:
+        _check_accounts(self.transaction, self.meta)
+
     @property
     def signature(self) -> str:
         return self.transaction.signatures[0]
 
+    @property
+    def time(self) -> int | None:
+        return self.block_time
+
+    @property
+    def addresses(self) -> list[str]:
+        """All its accounts in the order that balances and instructions count them: jsonParsed lists
+        them all, json those of the message, and the ones from lookup tables apart."""
+        keys, loaded = self.transaction.message.addresses, self.meta.loaded_addresses
+        if loaded is not None and len(keys) < len(self.meta.post_balances):
+            return [*keys, *loaded.writable, *loaded.readonly]
+        return keys
+
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""
         meta = self.meta
-        found = set(self.transaction.message.addresses)
-        if meta.loaded_addresses is not None:
-            found.update(meta.loaded_addresses.writable, meta.loaded_addresses.readonly)
+        found = set(self.addresses)
         for balances in (meta.pre_token_balances, meta.post_token_balances):
             found.update(each.owner for each in balances or () if each.owner is not None)
         return found
@@ -215,6 +245,9 @@ class Transaction(Struct, rename="camel", gc=False):
 class NotifiedTransaction(Struct, gc=False):
     transaction: SignedTransaction
     meta: Meta
+
+    def __post_init__(self) -> None:
+        _check_accounts(self.transaction, self.meta)
 
 
 class NotificationResult(Struct, rename="camel", gc=False):
@@ -345,6 +378,10 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
     def __post_init__(self) -> None:
         check_signature(self.signature)
 
+    @property
+    def time(self) -> int | None:
+        return self.timestamp
+
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""
         found = set()
@@ -358,4 +395,35 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
         return found
 
 
-AnyTransaction = Transaction | EnhancedTransaction
+class UnreadableTransaction(Struct, gc=False):
+    """A transaction that a listing names and whose answer can't be read.
+
+    signature, slot, transaction_index, time: as it was listed, `time` in unix seconds
+    reason: what is wrong with the answer
+    balances: the transaction without its instructions, if that much can be read
+    """
+
+    signature: str
+    slot: int
+    reason: str
+    transaction_index: int | None = None
+    balances: Transaction | None = None
+    time: int | None = None
+
+
+def without_instructions(answer: Raw, signature: str) -> Transaction | None:
+    """What an answer that can't be read as a whole tells of balances; None if that can't be read
+    either, or is of another transaction."""
+    try:
+        item = msgspec.json.decode(answer)
+        item["meta"].pop("innerInstructions", None)
+        item["transaction"]["message"].pop("instructions", None)
+        transaction = msgspec.convert(item, Transaction)
+    except (*UNREADABLE, TypeError, AttributeError, KeyError):
+        return None
+    return transaction if transaction.signature == signature else None
+
+
+ListedTransaction = Transaction | UnreadableTransaction
+PushedTransaction = Transaction | EnhancedTransaction
+AnyTransaction = Transaction | EnhancedTransaction | UnreadableTransaction

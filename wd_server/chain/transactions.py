@@ -1,8 +1,9 @@
 """The transactions that a listing names, whichever method the upstream has for them.
 
 They are fetched by pages of a range of slots or by signature in batches, and joined by signature.
-One that left the chain since it was listed is left out; but for that none is missing: an upstream
-that can't give a listed transaction ends the read.
+One that left the chain since it was listed is left out; but for that none is missing. A transaction
+that can't be read stands in its place as UnreadableTransaction, and one that the upstream can't
+give at all ends the read.
 """
 
 import itertools
@@ -15,11 +16,23 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from wd_server.chain.faults import BatchRefused, KeyRefused, MethodUnavailable, unavailable
+from wd_server.chain.faults import (
+    BatchRefused,
+    KeyRefused,
+    MethodUnavailable,
+    VersionUnsupported,
+    unavailable,
+)
 from wd_server.chain.listing import ListedSignature
 from wd_server.chain.pacing import backoff
 from wd_server.chain.pages import TRANSACTION_OPTIONS, TransactionPage, cost_of, page_options
-from wd_server.chain.payloads import UNREADABLE, Transaction
+from wd_server.chain.payloads import (
+    UNREADABLE,
+    ListedTransaction,
+    Transaction,
+    UnreadableTransaction,
+    without_instructions,
+)
 from wd_server.chain.rpc import RpcClient
 from wd_server.chain.turns import Turn
 from wd_server.errors import UpstreamRejected
@@ -49,6 +62,9 @@ UNREAD_REMEMBERED = 1000
 
 # Stands for a transaction that left the chain.
 GONE: Final = msgspec.Raw(b"null")
+# Stands for a transaction of a version that this server doesn't know, and so the upstream doesn't
+# give it.
+UNKNOWN_VERSION: Final = msgspec.Raw(b'"unknown version"')
 
 _log = structlog.get_logger("upstream")
 
@@ -74,7 +90,7 @@ class _SignedAnswer(Struct, gc=False):
 class Transactions:
     """Gives transactions of one upstream and remembers which methods it has. `mode` is the one in
     use, `batch` how many calls the upstream takes in a JSON-RPC batch; `final_slot`: what is above
-    it may leave the chain. `unread`: transactions that couldn't be read and were left out."""
+    it may leave the chain. `unread`: transactions that couldn't be read."""
 
     def __init__(
         self,
@@ -124,6 +140,8 @@ class Transactions:
                 answers = await self._fetch_pages(wallet, listed, turn)
             except MethodUnavailable:
                 self.fall_back()
+            except VersionUnsupported:
+                pass  # asked one by one, the others are there
             else:
                 if len(answers) == len(listed):
                     return answers
@@ -136,9 +154,9 @@ class Transactions:
         answers: list[msgspec.Raw],
         first: int,
         turn: Turn | None,
-    ) -> list[Transaction]:
+    ) -> list[ListedTransaction]:
         """The next few transactions of a chunk. `answers` are put in order if they aren't. One that
-        can't be read is left out: it is nothing to the wallet's others.
+        can't be read is nothing to the wallet's others.
 
         They are decoded only now, since they are worked on while they are in the processor's
         cache then: all that follows takes two thirds of the time that it takes by the hundred.
@@ -196,7 +214,7 @@ class Transactions:
         )
         try:
             return await ask()
-        except (MethodUnavailable, KeyRefused):
+        except (MethodUnavailable, KeyRefused, VersionUnsupported):
             raise
         except UpstreamRejected:
             if options["limit"] <= SMALL_PAGE:
@@ -250,36 +268,39 @@ class Transactions:
         """The results, null for those that the upstream doesn't have yet. A batch that is refused
         is halved, and so are all later ones."""
         params = [[signature, TRANSACTION_OPTIONS] for signature in signatures]
-        if len(params) == 1:
-            return [await self._rpc.call("getTransaction", params[0], msgspec.Raw, turn=turn)]
-        if len(params) <= self.batch:
-            try:
-                return await self._rpc.batch("getTransaction", params, msgspec.Raw, turn=turn)
-            except BatchRefused:
-                self.batch = min(self.batch, max(1, len(params) // 2))
-        answers: list[msgspec.Raw] = []
         size = self.batch
+        try:
+            if len(params) == 1:
+                return [await self._rpc.call("getTransaction", params[0], msgspec.Raw, turn=turn)]
+            if len(params) <= size:
+                return await self._rpc.batch("getTransaction", params, msgspec.Raw, turn=turn)
+        except BatchRefused:
+            size = self.batch = min(self.batch, max(1, len(params) // 2))
+        except VersionUnsupported:
+            if len(params) == 1:
+                return [UNKNOWN_VERSION]
+            size = len(params) // 2
+        answers: list[msgspec.Raw] = []
         for first in range(0, len(signatures), size):
             answers += await self._ask(signatures[first : first + size], turn)
         return answers
 
     def _decode(
         self, listed: Sequence[ListedSignature], answers: Sequence[msgspec.Raw], *, in_order: bool
-    ) -> list[Transaction] | None:
-        """Without those that are GONE or can't be read; None if the answers are for others than
-        these. `in_order`: an answer that doesn't say whose it is belongs to the signature in its
-        place."""
-        transactions = []
+    ) -> list[ListedTransaction] | None:
+        """Without those that are GONE; None if the answers are for others than these. `in_order`:
+        an answer that doesn't say whose it is belongs to the signature in its place."""
+        transactions: list[ListedTransaction] = []
         for one, answer in zip(listed, answers, strict=True):
             if answer is GONE:
                 continue
             try:
                 transaction = self._decoder.decode(answer)
-            except UNREADABLE:
+            except UNREADABLE as error:
                 signature = self._signed(answer)
                 if signature != one.signature and not (in_order and signature is None):
                     return None
-                self._leave_out(one.signature)
+                transactions.append(self._unreadable(one, answer, error))
                 continue
             if transaction.signature != one.signature:
                 return None
@@ -293,11 +314,17 @@ class Transactions:
         except UNREADABLE:
             return None
 
-    def _leave_out(self, signature: str) -> None:
-        if signature in self._unread:
-            return
-        self._unread[signature] = None
-        if len(self._unread) > UNREAD_REMEMBERED:
-            del self._unread[next(iter(self._unread))]
-        self.unread += 1
-        _log.warning("a transaction can't be read", signature=signature)
+    def _unreadable(
+        self, one: ListedSignature, answer: msgspec.Raw, error: Exception
+    ) -> UnreadableTransaction:
+        signature, reason = one.signature, str(error)
+        if signature not in self._unread:
+            self._unread[signature] = None
+            if len(self._unread) > UNREAD_REMEMBERED:
+                del self._unread[next(iter(self._unread))]
+            self.unread += 1
+            _log.warning("a transaction can't be read", signature=signature, reason=reason)
+        balances = without_instructions(answer, signature)
+        return UnreadableTransaction(
+            signature, one.slot, reason, one.transaction_index, balances, one.block_time
+        )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 
 from wd_server.chain.live import PushSource
-from wd_server.chain.payloads import AnyTransaction
+from wd_server.chain.payloads import PushedTransaction
 from wd_server.sync.polls import Polls
 from wd_server.sync.session import WalletSession
 from wd_server.sync.sync_pass import SyncPass
@@ -53,7 +53,7 @@ class Following:
         session = self._sessions.get(wallet)
         return session is not None and session.followers > 0 and session.lease is not None
 
-    def on_transaction(self, wallet: str, transaction: AnyTransaction) -> None:
+    def on_transaction(self, wallet: str, transaction: PushedTransaction) -> None:
         if not self.follows(wallet):
             return
         session = self._sessions[wallet]

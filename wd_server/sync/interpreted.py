@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.chain.listing import ListedSignature
-from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction
+from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, UnreadableTransaction
 from wd_server.chain.price_sources import PriceKey
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
@@ -15,6 +15,7 @@ from wd_server.trading.ledger import Outcome
 from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, value_of, wanted_prices
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
+from wd_server.trading.unreadable import UNKNOWN, interpret_unreadable
 from wd_server.trading.wire import Stamp, trade_of
 
 # How sure the chain is of a transaction when it is read: two thirds of the stake voted for it.
@@ -45,6 +46,10 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     def unexplained(self) -> list[Posting]:
         return [each for each in self.interpretation.postings if each.kind == "unexplained"]
 
+    @property
+    def is_readable(self) -> bool:
+        return self.interpretation.reason != "unreadable"
+
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
         if self.slot != other.slot:
@@ -73,12 +78,17 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
 def interpret_transaction(
     transaction: AnyTransaction, wallet: str, received_at: int
 ) -> InterpretedTransaction:
+    if isinstance(transaction, UnreadableTransaction):
+        interpretation = interpret_unreadable(transaction, wallet)
+        return msgspec.structs.replace(
+            unreadable(transaction, received_at), interpretation=interpretation
+        )
     if isinstance(transaction, EnhancedTransaction):
         effects = effects_of_enhanced(transaction, wallet, received_at)
-        index, stamped = None, transaction.timestamp is None
+        index = None
     else:
         effects = effects_of(transaction, wallet, received_at)
-        index, stamped = transaction.transaction_index, transaction.block_time is None
+        index = transaction.transaction_index
     interpretation = interpret(effects)
     return InterpretedTransaction(
         slot=effects.slot,
@@ -87,7 +97,23 @@ def interpret_transaction(
         interpretation=interpretation,
         timestamp=effects.timestamp,
         index=index,
-        stamped=stamped,
+        stamped=transaction.time is None,
+    )
+
+
+def unreadable(transaction: AnyTransaction, received_at: int) -> InterpretedTransaction:
+    """A transaction of which no more is known than that it is there."""
+    index, time = None, transaction.time
+    if not isinstance(transaction, EnhancedTransaction):
+        index = transaction.transaction_index
+    return InterpretedTransaction(
+        slot=transaction.slot,
+        signature=transaction.signature,
+        failed=False,
+        interpretation=UNKNOWN,
+        timestamp=received_at if time is None else time,
+        index=index,
+        stamped=time is None,
     )
 
 

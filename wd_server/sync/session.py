@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from wd_server.chain.payloads import AnyTransaction
+from wd_server.chain.payloads import PushedTransaction
 from wd_server.chain.turns import TENANTS_MAX, Tenant, Turn
 from wd_server.journal.base import Lease
 from wd_server.sync.relay import Relay
@@ -44,7 +44,7 @@ class WalletSession:
     epoch: int = 0
     anew: int = 0
     due: float | None = None
-    pushed: list[AnyTransaction] = field(default_factory=list)
+    pushed: list[PushedTransaction] = field(default_factory=list)
     unsettled_since: float | None = None
 
     @property

@@ -12,7 +12,7 @@ from wd_server.chain.quotes import Quotes
 from wd_server.chain.turns import SERVER, Turn
 from wd_server.journal.base import Journal
 from wd_server.sync.book import Book
-from wd_server.sync.interpreted import InterpretedTransaction
+from wd_server.sync.interpreted import InterpretedTransaction, unreadable
 from wd_server.tasks import Tasks
 from wd_server.trading.trade import CostBasisMethod
 
@@ -72,13 +72,14 @@ class Sources:
         self, book: Book, transactions: Sequence[AnyTransaction]
     ) -> list[InterpretedTransaction]:
         """What each transaction meant. One whose parts contradict each other is logged with its
-        signature, counted and left out: it is nothing to the wallet's others."""
+        signature, counted and unreadable: it is nothing to the wallet's others."""
         interpreted: list[InterpretedTransaction] = []
         now = int(self.clock())
         for each in transactions:
             meant = partial(_extend, interpreted, book, each, now)
             signature, wallet = each.signature, book.wallet
-            self.tasks.attempt("reading", meant, signature=signature, wallet=wallet)
+            if not self.tasks.attempt("reading", meant, signature=signature, wallet=wallet):
+                interpreted.append(unreadable(each, now))
         return interpreted
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, Self
 
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.payloads import AnyTransaction, Transaction
+from wd_server.chain.payloads import ListedTransaction, PushedTransaction
 from wd_server.events import event
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
@@ -118,13 +118,15 @@ class SyncPass:
             async with aclosing(led_by(step, steps)) as all_steps:
                 return await self._read_on(book, all_steps, close)
 
-    async def take(self, pushed: Sequence[AnyTransaction]) -> Head:
-        """Journal what was pushed and isn't there yet. Returns the journal's head."""
+    async def take(self, pushed: Sequence[PushedTransaction]) -> Head:
+        """Journal what was pushed and isn't there yet. One that can't be read isn't taken: the
+        chain may have it in a form that can. Returns the journal's head."""
         assert self.known is not None, "a wallet that wasn't read to its end has no place for it"
         known, self.known = self.known, None
         self._symbol_seconds = PUSHED_SYMBOL_SECONDS
         book = await self._same_book(known) if known.book is None else self._kept_book(known)
-        interpreted = book.unknown(self._sources.interpret(book, pushed))
+        readable = [each for each in self._sources.interpret(book, pushed) if each.is_readable]
+        interpreted = book.unknown(readable)
         if interpreted:
             prices: Prices = {}
             symbols: Mapping[str, str] = {}
@@ -253,14 +255,14 @@ class SyncPass:
                     await self._enter(book)
                     await self._store(book)
 
-    async def _take(self, book: Book, transactions: Sequence[Transaction]) -> None:
+    async def _take(self, book: Book, transactions: Sequence[ListedTransaction]) -> None:
         self.transactions += len(transactions)
         self._interpreted += self._sources.interpret(book, transactions)
         if len(self._interpreted) >= LOOKED_UP_TOGETHER:
             await self._enter(book)
         await self._breathe()
 
-    async def _take_ahead(self, book: Book, transactions: Sequence[Transaction]) -> None:
+    async def _take_ahead(self, book: Book, transactions: Sequence[ListedTransaction]) -> None:
         """Read them, to be entered when all that come before them on the chain are."""
         interpreted = self._sources.interpret(book, transactions)
         self._newest.append(interpreted)

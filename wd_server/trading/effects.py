@@ -9,15 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from wd_server.chain.payloads import Instruction, Meta, Transaction
+from wd_server.chain.payloads import Transaction
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
-from wd_server.trading.instructions import (
-    ACCOUNTS_READ,
-    DecodedInstruction,
-    ProgramCall,
-    decode_instruction,
-    is_readable,
-)
+from wd_server.trading.instructions import READ_PROGRAMS, Flow, calls_of, flows_of
+from wd_server.trading.owners import owners_of
 from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
 from wd_server.trading.sol_postings import assumed_postings, attributed_postings
 
@@ -63,9 +58,9 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     `received_at` (unix seconds) stands in for a missing block time.
     """
     meta = transaction.meta
-    keys = _addresses(transaction)
+    keys = transaction.addresses
     change = _changes(keys, meta.pre_balances, meta.post_balances)
-    changes = _token_changes(wallet, keys, meta)
+    changes = _token_changes(wallet, keys, transaction)
     own = {}
     for address, sol in changes.own.items():
         own[address] = change(address) - sol
@@ -82,14 +77,14 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
         fee_tokens=changes.fee_tokens,
     )
     tokens = changes.tokens()
-    instructions = program = None
+    flows = program = None
     if meta.err is None and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
-        program, instructions = _decoded(transaction, keys, balances)
+        program, flows = _read_calls(transaction, keys)
     return assembled(
         balances,
         tokens,
-        instructions,
+        flows,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if transaction.block_time is None else transaction.block_time,
@@ -137,7 +132,7 @@ def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
 def assembled(
     balances: Balances,
     tokens: dict[str, TokenDelta],
-    instructions: Iterable[DecodedInstruction] | None,
+    flows: Iterable[Flow] | None,
     *,
     signature: str,
     slot: int,
@@ -146,11 +141,8 @@ def assembled(
     program: Program | None,
     exact: bool = True,
 ) -> Effects:
-    """Effects from what was read; `instructions` None: nobody looked at them."""
-    if instructions is None:
-        paid = assumed_postings(balances)
-    else:
-        paid = attributed_postings(balances, instructions)
+    """Effects from what was read; `flows` None: nobody looked at them."""
+    paid = assumed_postings(balances) if flows is None else attributed_postings(balances, flows)
     lamports = balances.native + balances.wrapped
     apart = balances.network_fee + paid.fees + paid.rent + paid.sent
     return Effects(
@@ -170,16 +162,6 @@ def assembled(
     )
 
 
-def _addresses(transaction: Transaction) -> list[str]:
-    """All accounts in the order that balances and instructions count them: jsonParsed lists them
-    all, json those of the message, and the ones from lookup tables apart."""
-    keys = transaction.transaction.message.addresses
-    loaded = transaction.meta.loaded_addresses
-    if loaded is not None and len(keys) < len(transaction.meta.post_balances):
-        return [*keys, *loaded.writable, *loaded.readonly]
-    return keys
-
-
 def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str], int]:
     def change(address: str) -> int:
         try:
@@ -191,49 +173,30 @@ def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str]
     return change
 
 
-def _token_changes(wallet: str, keys: list[str], meta: Meta) -> TokenChanges:
+def _token_changes(wallet: str, keys: list[str], transaction: Transaction) -> TokenChanges:
     """An account that was opened or closed is in one of the lists only."""
+    meta, owners = transaction.meta, None
     changes = TokenChanges(wallet)
     count, add = len(keys), changes.add
     for sign, balances in ((-1, meta.pre_token_balances), (1, meta.post_token_balances)):
         for balance in balances or ():
-            at, amount = balance.account_index, balance.ui_token_amount
+            at, amount, owner = balance.account_index, balance.ui_token_amount, balance.owner
             if 0 <= at < count:
-                raw = sign * int(amount.amount)
-                add(keys[at], balance.mint, balance.owner, raw, amount.decimals)
+                if not owner:
+                    owners = owners or owners_of(transaction, keys, wallet)
+                    owner = (owners.before if sign < 0 else owners.after).get(keys[at])
+                add(keys[at], balance.mint, owner, sign * int(amount.amount), amount.decimals)
     return changes
 
 
-def _decoded(
-    transaction: Transaction, keys: list[str], balances: Balances
-) -> tuple[Program | None, list[DecodedInstruction]]:
-    """What the transaction is for, and what moved SOL in it: its own instructions, then those that
-    programs made."""
-    groups = [(True, transaction.transaction.message.instructions)]
-    groups += [(False, inner.instructions) for inner in transaction.meta.inner_instructions or ()]
-    count = len(keys)
-    programs, decoded = [], []
-    for outer, instructions in groups:
-        for instruction in instructions:
-            address = instruction.program_id
-            if address is None:
-                at = instruction.program_id_index
-                address = keys[at] if 0 <= at < count else ""
-            program = PROGRAMS.get(address)
-            if program is not None:
-                programs.append((program, outer))
-            elif is_readable(address, instruction.data, balances):
-                call = ProgramCall(address, instruction, outer)
-                one = decode_instruction(call, _accounts(instruction, keys), balances)
-                if one is not None:
-                    decoded.append(one)
-    return outermost(programs), decoded
-
-
-def _accounts(instruction: Instruction, keys: list[str]) -> list[str]:
-    """The first accounts of an instruction as addresses."""
-    count = len(keys)
-    return [
-        at if isinstance(at, str) else keys[at] if 0 <= at < count else ""
-        for at in instruction.accounts[:ACCOUNTS_READ]
-    ]
+def _read_calls(transaction: Transaction, keys: list[str]) -> tuple[Program | None, list[Flow]]:
+    """What the transaction is for, and what its instructions moved."""
+    programs: list[tuple[Program, bool]] = []
+    flows: list[Flow] = []
+    for call in calls_of(transaction, keys):
+        program = PROGRAMS.get(call.program)
+        if program is not None:
+            programs.append((program, call.outer))
+        elif call.program in READ_PROGRAMS:
+            flows += flows_of(call, keys)
+    return outermost(programs), flows

@@ -17,12 +17,7 @@ from wd_server.trading.effects import (
     may_be_trade,
     outermost,
 )
-from wd_server.trading.instructions import (
-    DecodedInstruction,
-    ProgramCall,
-    decode_instruction,
-    is_readable,
-)
+from wd_server.trading.instructions import Flow, FlowKind, ProgramCall, flows_of
 from wd_server.trading.programs import (
     FEE_ACCOUNTS,
     PROGRAMS,
@@ -57,18 +52,18 @@ def effects_of_enhanced(
     else:
         balances, tokens = _from_transfers(transaction, wallet)
     failed = transaction.transaction_error is not None
-    instructions: list[DecodedInstruction] | None = None
+    flows: list[Flow] | None = None
     program = None
     if not failed and may_be_trade(balances, tokens):
         balances.crossed = is_crossed(tokens)
         calls = list(_calls(transaction))
         program = outermost(_programs(calls)) or SOURCES.get(transaction.source)
-        instructions = list(_decoded(transaction, calls, balances))
+        flows = list(_flows(transaction, calls, balances))
     timestamp = transaction.timestamp
     return assembled(
         balances,
         tokens,
-        instructions,
+        flows,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if timestamp is None else timestamp,
@@ -159,13 +154,14 @@ def _decimals(mint: str, printed: int) -> int:
 
 
 def _calls(transaction: EnhancedTransaction) -> Iterator[ProgramCall]:
-    for instruction in transaction.instructions or ():
+    for index, instruction in enumerate(transaction.instructions or ()):
         if isinstance(instruction, str):
-            yield ProgramCall(instruction, Instruction(), True)
+            yield ProgramCall(instruction, Instruction(), True, index)
             continue
-        yield ProgramCall(instruction.program_id or "", instruction, True)
+        program = instruction.program_id or ""
+        yield ProgramCall(program, instruction, True, index)
         for inner in instruction.inner_instructions or ():
-            yield ProgramCall(inner.program_id or "", inner, False)
+            yield ProgramCall(inner.program_id or "", inner, False, index, program)
 
 
 def _programs(calls: list[ProgramCall]) -> Iterator[tuple[Program, bool]]:
@@ -174,29 +170,21 @@ def _programs(calls: list[ProgramCall]) -> Iterator[tuple[Program, bool]]:
             yield PROGRAMS[call.program], call.outer
 
 
-def _decoded(
+def _flows(
     transaction: EnhancedTransaction, calls: list[ProgramCall], balances: Balances
-) -> Iterator[DecodedInstruction]:
+) -> Iterator[Flow]:
     """From the instructions where they are whole, otherwise from the transfers."""
     if any(call.instruction.data for call in calls):
         for call in calls:
-            if is_readable(call.program, call.instruction.data, balances):
-                accounts = [str(account) for account in call.instruction.accounts]
-                one = decode_instruction(call, accounts, balances)
-                if one is not None:
-                    yield one
+            yield from flows_of(call, ())
         return
     for moved in transaction.native_transfers or ():
         source, target = moved.from_user_account or "", moved.to_user_account or ""
-        if is_rent(moved.amount):
-            yield DecodedInstruction("create", source, target, moved.amount, False)
-        else:
-            yield DecodedInstruction("transfer", source, target, moved.amount, False)
+        kind: FlowKind = "create" if is_rent(moved.amount) else "transfer"
+        yield Flow(kind, source, target, moved.amount, source)
     for transfer in transaction.token_transfers or ():
         target = transfer.to_user_account or ""
         if transfer.mint == SOL and target in FEE_ACCOUNTS:
             balances.fee_tokens.add(target)
             lamports = int(transfer.token_amount.scaleb(SOL_DECIMALS))
-            yield DecodedInstruction(
-                "tokens", transfer.from_user_account or "", target, lamports, False
-            )
+            yield Flow("tokens", "", target, lamports, transfer.from_user_account or "", SOL)

@@ -18,6 +18,7 @@ REFUND_MAX: Final = 10_000_000
 
 Reason = Literal[
     "failed",  # only the network fee moved
+    "unreadable",  # what the upstream gave is no transaction that there can be
     "one_sided",  # a transfer, an airdrop, a burn, an arbitrage that ends in what it began with
     "lending",  # deposit, withdrawal, loan, repayment
     "escrow",  # an order or a bridge that will trade later, or gives back

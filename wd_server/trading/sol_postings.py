@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from wd_server.trading.balances import Balances
-from wd_server.trading.instructions import DecodedInstruction
+from wd_server.trading.instructions import Flow
 from wd_server.trading.programs import FEE_ACCOUNTS
 
 # Up to this (lamports), or this part of the trade's SOL, a transfer that the wallet makes beside
@@ -39,21 +39,20 @@ def assumed_postings(balances: Balances) -> SolPostings:
     return SolPostings(0, sum(rent for rent in own if rent < 0 or balances.paid), 0)
 
 
-def attributed_postings(balances: Balances, decoded: Iterable[DecodedInstruction]) -> SolPostings:
-    """What the `decoded` instructions say the wallet paid beside a trade."""
+def attributed_postings(balances: Balances, flows: Iterable[Flow]) -> SolPostings:
+    """What the `flows` say the wallet paid beside a trade."""
     wallet, own, change = balances.wallet, balances.own, balances.change
     fees = rent = 0
-    transfers = []
-    allocated = set()
-    foreign = set()
-    for instruction in decoded:
-        kind, source, target = instruction.kind, instruction.source, instruction.target
+    transfers: list[Flow] = []
+    allocated, foreign = set(), set()
+    for flow in flows:
+        kind, source, target = flow.kind, flow.source, flow.target
         if kind == "transfer":
             if source == wallet:
-                transfers.append(instruction)
+                transfers.append(flow)
         elif kind == "tokens":
-            if source == wallet and target in balances.fee_tokens:
-                fees += instruction.lamports
+            if flow.authority == wallet and target in balances.fee_tokens:
+                fees += flow.raw
         elif kind == "allocate":
             allocated.add(target)
         elif kind == "create":
@@ -61,15 +60,16 @@ def attributed_postings(balances: Balances, decoded: Iterable[DecodedInstruction
                 if source != wallet:
                     foreign.add(target)
             elif source == wallet and change(target) > 0:
-                rent += instruction.lamports
-        elif source in own:
-            if target != wallet:
-                foreign.add(source)
-        elif target == wallet and is_rent(-change(source)):
-            rent += change(source)
+                rent += flow.raw
+        elif kind == "close":
+            if source in own:
+                if target != wallet:
+                    foreign.add(source)
+            elif target == wallet and is_rent(-change(source)):
+                rent += change(source)
     loose = []
     for transfer in transfers:
-        target, lamports = transfer.target, transfer.lamports
+        target, lamports = transfer.target, transfer.raw
         if target in FEE_ACCOUNTS:
             fees += lamports
         elif target in own or change(target) <= 0:

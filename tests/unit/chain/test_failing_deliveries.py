@@ -10,7 +10,7 @@ from threading import current_thread
 from typing import Any
 
 import pytest
-from scripted_chain import name_of, transaction
+from scripted_chain import WALLET, name_of, transaction
 from structlog.testing import capture_logs
 
 from wd_server.chain import deliveries as delivering
@@ -37,6 +37,7 @@ class FailingObserver:
     def __init__(self) -> None:
         self.fails_at: set[str] = set()
         self.signatures: list[str] = []
+        self.gaps: list[str] = []
 
     def follows(self, wallet: str) -> bool:
         return True
@@ -46,7 +47,9 @@ class FailingObserver:
             raise KeyError("a bug of ours")
         self.signatures.append(name_of(transaction.signature))
 
-    def on_gap(self, wallets: Iterable[str]) -> None: ...
+    def on_gap(self, wallets: Iterable[str]) -> None:
+        self.gaps += wallets
+
     def on_lost(self, wallets: Iterable[str]) -> None: ...
 
 
@@ -129,6 +132,20 @@ def test_one_that_fails_once_is_done_at_the_second_try(tmp_path: Path) -> None:
         assert world.quarantine.all() == []
         counts = world.deliveries.statistics()
         assert (counts.transactions, counts.told, counts.unread, counts.repeated) == (2, 2, 0, 0)
+
+    play(tmp_path, scene)
+
+
+def test_of_a_transaction_that_cannot_be_read_its_wallets_are_read_anew(tmp_path: Path) -> None:
+    odd = transaction(7, 0, "odd")
+    odd["meta"]["fee"] = "five"
+
+    async def scene(world: World) -> None:
+        world.observer.follows = lambda wallet: wallet == WALLET  # type: ignore[method-assign]
+        await world.deliveries.take(json.dumps([odd, None, 7, [[]], {"a": {}}]).encode())
+        await world.idle()
+        assert world.observer.signatures == []
+        assert world.observer.gaps == [WALLET]
 
     play(tmp_path, scene)
 

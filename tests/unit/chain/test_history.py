@@ -32,7 +32,11 @@ from wd_server.chain.history import (
     Newest,
 )
 from wd_server.chain.listing import Cursor
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import (
+    ListedTransaction,
+    Transaction,
+    UnreadableTransaction,
+)
 from wd_server.chain.transactions import MODE_SECONDS, NULL_SECONDS, SLICE
 from wd_server.errors import UpstreamError, UpstreamQuota, UpstreamRejected, UpstreamUnavailable
 
@@ -49,7 +53,7 @@ class Read:
     fetched: list[Fetched] = field(default_factory=list)
 
     @property
-    def transactions(self) -> list[Transaction]:
+    def transactions(self) -> list[ListedTransaction]:
         """In the order of the chain: what came ahead of its turn is the end, from there back."""
         steps = [*self.fetched, *reversed(self.newest)]
         return [each for step in steps for each in step.transactions]
@@ -697,23 +701,32 @@ def test_trouble_that_passes_leaves_no_trace_in_the_history(by_page: bool):
 
 
 @BOTH
-def test_a_transaction_that_cannot_be_read_is_left_out_counted_and_logged_once(by_page: bool):
+def test_a_transaction_that_cannot_be_read_stands_in_its_place_and_is_logged_once(by_page: bool):
     async def main():
         async with setup(chain(300), by_page) as s:
             s.chain.transactions[4]["meta"]["fee"] = "five"
             s.chain.transactions[77]["meta"] = None
+            s.chain.transactions[150]["meta"]["innerInstructions"] = "none"
             s.chain.transactions[299]["transaction"]["message"] = 7
-            readable = expected(s.chain.transactions)
-            for odd in ("sig4", "sig77", "sig299"):
-                readable.remove(signed(odd))
             with capture_logs() as logs:
                 for _ in range(2):
-                    assert (await read(s.history)).signatures == readable
-            odd = [
-                name_of(log["signature"]) for log in logs if log["event"].endswith("can't be read")
+                    got = await read(s.history)
+                    assert got.signatures == expected(s.chain.transactions)
+            odd = [each for each in got.transactions if isinstance(each, UnreadableTransaction)]
+            assert [name_of(each.signature) for each in odd] == [
+                "sig4",
+                "sig77",
+                "sig150",
+                "sig299",
             ]
-            assert sorted(odd) == ["sig299", "sig4", "sig77"]
-            assert s.history.statistics().unread == 3
+            assert [each.slot for each in odd] == [101, 125, 150, 199]
+            assert all(each.reason for each in odd)
+            assert [each.balances is not None for each in odd] == [False, False, True, False]
+            told = [log for log in logs if log["event"].endswith("can't be read")]
+            assert sorted(log["signature"] for log in told) == sorted(
+                each.signature for each in odd
+            )
+            assert s.history.statistics().unread == 4
 
     run(main)
 
@@ -722,8 +735,6 @@ def test_a_transaction_that_cannot_be_read_is_left_out_counted_and_logged_once(b
 def test_one_that_does_not_even_say_which_it_is_costs_only_itself(by_page: bool):
     async def main():
         async with setup(chain(30), by_page) as s:
-            readable = expected(s.chain.transactions)
-            readable.remove(signed("sig4"))
             given = s.chain.answer
 
             def odd(request: Any) -> dict[str, Any]:
@@ -735,8 +746,34 @@ def test_one_that_does_not_even_say_which_it_is_costs_only_itself(by_page: bool)
                 return answer
 
             s.chain.answer = odd
-            assert (await read(s.history)).signatures == readable
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            unreadable = [each for each in got.transactions if not isinstance(each, Transaction)]
+            assert [each.signature for each in unreadable] == [signed("sig4")]
             assert s.history.statistics().unread == 1
+
+    run(main)
+
+
+@BOTH
+def test_a_transaction_of_a_version_to_come_costs_only_itself(by_page: bool):
+    """A node refuses every answer that it would be in (error -32015)."""
+
+    async def main():
+        async with setup(chain(300), by_page) as s:
+            given, refused = s.chain.answer, {"code": -32015, "message": "version"}
+
+            def refuse(request: Any) -> dict[str, Any]:
+                answer = given(request)
+                if "encoding" in request["params"][1] and signed("sig4") in str(answer):
+                    return {"jsonrpc": "2.0", "id": request["id"], "error": refused}
+                return answer
+
+            s.chain.answer = refuse
+            got = await read(s.history)
+            assert got.signatures == expected(s.chain.transactions)
+            unreadable = [each for each in got.transactions if not isinstance(each, Transaction)]
+            assert [each.signature for each in unreadable] == [signed("sig4")]
 
     run(main)
 

@@ -2,6 +2,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_chain import signed
 
 from wd_server.chain.listing import ListedSignature
@@ -11,6 +13,7 @@ from wd_server.chain.payloads import (
     LogsNotification,
     Transaction,
     TransactionNotification,
+    without_instructions,
 )
 from wd_server.trading.programs import SOL
 
@@ -231,13 +234,94 @@ def test_lamports_are_those_that_there_can_be(odd: Any) -> None:
     "name", ["preBalances", "postBalances", "preTokenBalances", "postTokenBalances"]
 )
 def test_a_transaction_has_no_more_accounts_than_an_index_can_count(name: str) -> None:
+    def of(count: int) -> Json:
+        item = transaction()
+        if "Token" in name:
+            item["meta"][name] = [balance()] * count
+            return item
+        item["meta"] |= {"preBalances": [1] * count, "postBalances": [1] * count}
+        item["transaction"]["message"]["accountKeys"] = ["a"] * count
+        return item
+
+    assert read(of(256))
+    with pytest.raises(msgspec.ValidationError):
+        read(of(257))
+
+
+def test_a_transaction_has_as_many_accounts_as_balances() -> None:
+    """Otherwise a balance would be nobody's, and a trade made of the others another trade."""
+    for name in ("preBalances", "postBalances"):
+        item = transaction()
+        item["meta"][name] = [1, 2]
+        with pytest.raises(msgspec.ValidationError):
+            read(item)
     item = transaction()
-    each: Any = balance() if "Token" in name else 1
-    item["meta"][name] = [each] * 256
-    assert read(item)
-    item["meta"][name] = [each] * 257
+    item["meta"] |= {"preBalances": [1, 2, 3], "postBalances": [1, 2, 3]}
     with pytest.raises(msgspec.ValidationError):
         read(item)
+    item["meta"]["loadedAddresses"] = {"writable": ["b"], "readonly": ["c"]}
+    assert read(item).addresses == ["a", "b", "c"]
+    item["transaction"]["message"]["accountKeys"] = ["a", "b", "c"]
+    assert read(item).addresses == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("index", [-1, 1, 300, "0", None])
+def test_a_token_balance_is_of_one_of_the_accounts(index: Any) -> None:
+    for name in ("preTokenBalances", "postTokenBalances"):
+        item = transaction()
+        item["meta"][name] = [balance(accountIndex=index)]
+        with pytest.raises(msgspec.ValidationError):
+            read(item)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.sampled_from([2**64, -1]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=5,
+)
+META = ["meta", "innerInstructions"]
+PLACES = [["slot"], ["transaction"], ["transaction", "message"], ["meta"], META, [*META, 0]]
+
+
+@given(st.sampled_from([*PLACES, ["meta", "fee"], ["meta", "preBalances"]]), JSON)
+def test_whatever_stands_in_a_transaction_it_is_read_or_refused(place: list[Any], odd: Any) -> None:
+    item = transaction()
+    item["meta"]["innerInstructions"] = [{"index": 0, "instructions": []}]
+    holder = item
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = odd
+    answer = msgspec.Raw(msgspec.json.encode(item))
+    try:
+        read_whole = msgspec.json.decode(answer, type=Transaction)
+    except UNREADABLE:
+        bare = without_instructions(answer, SIGNATURE)
+        assert (bare is not None) == (place[:2] == META)
+    else:
+        assert read_whole.signature == SIGNATURE
+
+
+@pytest.mark.parametrize("answer", [b"null", b"7", b"[]", b"{}", b'{"meta":null}', b'"x"', b"["])
+def test_of_what_is_no_transaction_no_balances_are_read(answer: bytes) -> None:
+    assert without_instructions(msgspec.Raw(answer), SIGNATURE) is None
+
+
+def test_balances_are_those_of_the_transaction_that_was_asked_for() -> None:
+    answer = msgspec.Raw(msgspec.json.encode(transaction()))
+    assert without_instructions(answer, signed("another")) is None
+    bare = without_instructions(answer, SIGNATURE)
+    assert bare is not None
+    assert bare.meta.post_balances == [8]
+
+
+def test_a_transaction_of_version_1_is_read_as_one() -> None:
+    """It has no tables to look up addresses in, and its own limits in the message."""
+    item = transaction(version=1)
+    item["transaction"]["message"]["config"] = {"computeUnitLimit": 7, "priorityFee": 9}
+    item["transaction"]["message"]["instructions"] = [
+        {"programIdIndex": 0, "accounts": [0], "data": "3Bxs", "stackHeight": 1}
+    ]
+    assert read(item).transaction.message.instructions[0].stack_height == 1
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def notification(name: str, *wallets: str, owner: str | None = None) -> dict[str
             "meta": {
                 "err": None,
                 "fee": 0,
-                "preBalances": [],
-                "postBalances": [],
+                "preBalances": [1] * len(wallets),
+                "postBalances": [1] * len(wallets),
                 "postTokenBalances": [{**balance, "uiTokenAmount": amount}] if owner else [],
             },
         },

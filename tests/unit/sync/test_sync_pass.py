@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import Transaction, UnreadableTransaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Turn
 from wd_server.embedded.journal import SqliteJournal
@@ -210,7 +210,7 @@ def test_a_store_that_fails_ends_the_pass_with_its_error(
 
 
 @pytest.mark.parametrize("ahead", [0, SIZE])
-def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
+def test_a_transaction_whose_parts_contradict_each_other_is_unreadable_and_logged(
     tmp_path: Path, ahead: int
 ) -> None:
     async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
@@ -227,8 +227,46 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
         assert head is not None
         assert head == (head.epoch, len(chain.entries()) + 1, kinds.COMPLETE)
         assert [log["signature"] for log in logs if "task" in log] == [odd.signature]
+        assert sync_pass.transactions == SIZE
 
     on_chain(tmp_path, scene, ahead=ahead)
+
+
+def test_a_transaction_that_cannot_be_read_is_counted_and_keeps_its_place(tmp_path: Path) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
+        odd = chain.transactions[SIZE - 1]
+        unread = UnreadableTransaction(odd.signature, odd.slot, "odd")
+        chain.transactions[SIZE - 1] = unread  # type: ignore[call-overload]
+        head = await sync_pass.execute(lambda: True)
+        stored = await journal.checkpoint(chain.wallet)
+        assert stored is not None
+        book = Book.restored(chain.wallet, "fifo", head.epoch, stored)
+        assert book.counts.transactions == SIZE
+        assert book.cursor == Cursor(odd.slot, odd.signature)
+
+    on_chain(tmp_path, scene)
+
+
+def test_what_is_pushed_and_cannot_be_read_is_left_to_the_history(tmp_path: Path) -> None:
+    async def scene(
+        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
+    ) -> None:
+        head = await sync_pass.execute(lambda: True)
+        odd = copy.deepcopy(chain.transactions[-1])
+        odd.slot += 1
+        odd.transaction.signatures[0] = odd.signature[::-1]
+        assert odd.meta.post_token_balances
+        odd.meta.post_token_balances[0].ui_token_amount.amount = "a lot"
+        with capture_logs():
+            taking = SyncPass(sync_pass._sources, sync_pass._lease, listener, sync_pass.known)
+            assert await taking.take([odd]) == head
+        assert taking.transactions == 0
+        assert taking.known is not None
+        assert taking.known.cursor == Cursor(
+            chain.transactions[-1].slot, chain.transactions[-1].signature
+        )
+
+    on_chain(tmp_path, scene)
 
 
 def test_a_whole_pass_says_a_hundred_percent_before_its_complete(tmp_path: Path) -> None:
