@@ -30,6 +30,11 @@ def decode(text: str) -> bytes:
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
+def encode(raw: bytes) -> str:
+    """The text that stands for `raw`. Takes time that grows with the square of the length."""
+    return "1" * (len(raw) - len(raw.lstrip(b"\0"))) + _written(int.from_bytes(raw, "big"))
+
+
 def _written(number: int) -> str:
     text = ""
     while number:

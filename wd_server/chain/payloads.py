@@ -122,7 +122,8 @@ class Instruction(Struct, rename="camel", gc=False):
 
     `json`: `program_id_index`, and `accounts` as indexes. `jsonParsed` and enhanced objects:
     `program_id`, and `accounts` as addresses; where the RPC knows the program, `parsed` instead
-    of `accounts` and `data`.
+    of `accounts` and `data`. `stack_height`: 1 for the transaction's own, one more with each
+    call; older nodes and enhanced objects don't tell it.
     """
 
     program_id_index: int = -1
@@ -130,6 +131,7 @@ class Instruction(Struct, rename="camel", gc=False):
     accounts: list[int | str] = []
     data: str = ""
     parsed: Raw = Raw()
+    stack_height: int | None = None
 
 
 class InnerInstructions(Struct, gc=False):

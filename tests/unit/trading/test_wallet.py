@@ -42,6 +42,7 @@ def test_whatever_32_bytes_are_is_an_address(data: bytes) -> None:
 @given(st.binary(max_size=64))
 def test_base58_gives_back_what_was_written(data: bytes) -> None:
     assert base58.decode(encoded(data)) == data
+    assert base58.encode(data) == encoded(data)
 
 
 @given(st.sampled_from((31, 33)).flatmap(lambda size: st.binary(min_size=size, max_size=size)))

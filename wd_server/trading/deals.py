@@ -1,0 +1,262 @@
+"""What a wallet exchanged for what: the legs of its trades.
+
+The flow says which of a wallet's assets belong to a trade: those that makers took or gave (see
+`parties`). An asset that makers both gave and took is the middle of a route. What is left over of
+it isn't traded. Where no maker shows, a known trading program says that there was a trade.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from wd_server.trading.effects import Effects
+from wd_server.trading.parties import Parties
+from wd_server.trading.programs import SOL, SOL_DECIMALS, TRADING_KINDS
+
+# Without a maker that took or gave it, less SOL than this (lamports) is no leg of a trade:
+# rounding, dust sent as advertisement.
+DUST: Final = 10_000
+# Without a maker and a known program, less SOL than this (lamports) for tokens is what a claim or
+# a mint costs, not what they are worth.
+CLAIM_FEE_MAX: Final = 50_000_000
+# SOL (lamports) that goes beside a trade of token for token, where no maker took or gave it.
+BESIDE_PAID_MAX: Final = 100_000_000
+BESIDE_BACK_MAX: Final = 10_000_000
+
+NoDeal = Literal["one_sided", "nft", "share", "claim", "round_trip"]
+
+
+class Asset(Struct, frozen=True, gc=False):
+    """What the wallet has more of, or less of if `raw` is less than 0."""
+
+    mint: str
+    raw: int
+    decimals: int
+
+
+class Part(Struct, frozen=True, gc=False):
+    """One trade of a transaction."""
+
+    sold: Asset
+    bought: Asset
+
+
+class Deal(Struct, frozen=True, gc=False):
+    """What a transaction exchanged for the wallet.
+
+    parts: its trades
+    is_split: whether a leg was divided between them by what makers moved, or not at all
+    order: what an order gave for the trade, which the wallet had given into its custody
+    proceeds_sent: SOL (lamports) of the trade that went straight to somebody else
+    """
+
+    parts: tuple[Part, ...]
+    is_split: bool = True
+    order: Asset | None = None
+    proceeds_sent: int = 0
+
+
+def assets_of(effects: Effects) -> list[Asset]:
+    """All that the wallet has more or less of, without rent, fees and payments."""
+    found = [Asset(mint, delta.raw, delta.decimals) for mint, delta in effects.tokens.items()]
+    if effects.sol:
+        found.append(Asset(SOL, effects.sol, SOL_DECIMALS))
+    return found
+
+
+def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
+    """What the transaction exchanged, or why nothing."""
+    parties = effects.parties
+    met = [asset for asset in assets if parties.met(asset.mint, asset.raw)]
+    ends = [asset for asset in met if not parties.is_middle(asset.mint)]
+    if (met and not ends) or _comes_back(effects, assets):
+        return "round_trip"
+    if any(is_share(effects, asset) for asset in assets if asset not in met):
+        return "share"
+    if not _two_sided(ends):
+        ends = met
+    if _two_sided(ends):
+        return "nft" if _is_nft(effects, ends) else _split(parties, ends, met)
+    sent = _sent_on(effects, ends)
+    if sent is not None:
+        return sent
+    return _without_maker(effects, assets, met)
+
+
+def order_filled(effects: Effects, assets: Sequence[Asset]) -> Deal | None:
+    """The fill of the wallet's order: it got one asset, and exactly one owner that is no maker,
+    the order, gave another."""
+    got = [asset for asset in assets if asset.raw > 0]
+    if effects.escrow is None or len(got) != 1 or len(assets) != 1:
+        return None
+    (bought,) = got
+    orders = [
+        Asset(mint, raw, 0)
+        for owner, side in effects.parties.sides.items()
+        if owner not in effects.parties.makers
+        for mint, raw in side.items()
+        if raw < 0 and (mint != SOL or len(side) == 1)
+    ]
+    if len(orders) != 1 or orders[0].mint == bought.mint:
+        return None
+    gave = orders[0]
+    decimals = effects.parties.decimals.get(gave.mint, SOL_DECIMALS)
+    sold = Asset(gave.mint, gave.raw, decimals)
+    return Deal((Part(sold, bought),), order=sold)
+
+
+def is_share(effects: Effects, asset: Asset) -> bool:
+    """Most of what the wallet got was minted for it, or of what it gave was burned, by a pool or
+    a program that isn't known. A trade moves what a pool has."""
+    delta = effects.tokens.get(asset.mint)
+    program = effects.program
+    if delta is None or not (program is None or program.kind == "venue"):
+        return False
+    return 2 * abs(delta.supply) >= abs(delta.raw) and (delta.supply > 0) == (delta.raw > 0)
+
+
+def burned_assets(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
+    """What was burned for nothing: all that the wallet lost, and no program keeps anything."""
+    if effects.program is not None or any(asset.raw > 0 for asset in assets):
+        return []
+    return [
+        asset
+        for asset in assets
+        if asset.mint in effects.tokens
+        and effects.tokens[asset.mint].supply == asset.raw
+        and not (asset.decimals == 0 and asset.raw == -1)
+    ]
+
+
+def _two_sided(assets: Sequence[Asset]) -> bool:
+    return any(asset.raw < 0 for asset in assets) and any(asset.raw > 0 for asset in assets)
+
+
+def _is_known(effects: Effects) -> bool:
+    return effects.program is not None and effects.program.kind in TRADING_KINDS
+
+
+def _is_nft(effects: Effects, assets: Iterable[Asset]) -> bool:
+    """Tokens that can't be divided, without a maker: a single one, or any in an unknown program.
+    A maker that isn't a known program's may be the buyer or seller on a market."""
+    known, parties = _is_known(effects), effects.parties
+    for asset in assets:
+        if asset.decimals == 0:
+            single, met = abs(asset.raw) == 1, parties.met(asset.mint, asset.raw)
+            if (single and not (known and met)) or not (known or met):
+                return True
+    return False
+
+
+def _comes_back(effects: Effects, assets: Sequence[Asset]) -> bool:
+    """Within a trading program tokens came into an account and the wallet gave them away again,
+    and nothing but SOL is left of it."""
+    if not _is_known(effects) or any(asset.mint != SOL for asset in assets):
+        return False
+    into, out_of = set(), set()
+    for flow in effects.flows:
+        if flow.kind == "tokens":
+            if flow.authority == effects.wallet:
+                out_of.add(flow.source)
+            else:
+                into.add(flow.target)
+    return not into.isdisjoint(out_of)
+
+
+def _sent_on(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
+    """A sale whose wrapped SOL account was closed to somebody else."""
+    parties = effects.parties
+    closed = any(
+        flow.kind == "close" and flow.authority == effects.wallet and flow.target != effects.wallet
+        for flow in effects.flows
+    )
+    makers = [parties.sides[owner].get(SOL, 0) for owner in parties.makers]
+    proceeds = -sum([lamports for lamports in makers if lamports < 0])
+    if not closed or not proceeds or len(ends) != 1 or ends[0].raw > 0:
+        return None
+    part = Part(ends[0], Asset(SOL, proceeds, SOL_DECIMALS))
+    return Deal((part,), proceeds_sent=proceeds)
+
+
+def _without_maker(
+    effects: Effects, assets: Sequence[Asset], met: Sequence[Asset]
+) -> Deal | NoDeal:
+    """What a known program exchanged, or an unknown one that moved one asset each way."""
+    tokens = [asset for asset in assets if asset.mint != SOL]
+    legs = [
+        asset
+        for asset in assets
+        if asset.mint != SOL or asset in met or not _is_beside(asset.raw, tokens)
+    ]
+    for is_given in (True, False):
+        side = [asset for asset in met if (asset.raw < 0) == is_given]
+        if side:  # What no maker met on the side on which one did is beside the trade.
+            legs = [asset for asset in legs if asset in side or (asset.raw < 0) != is_given]
+    if not _two_sided(legs):
+        return "one_sided"
+    if _is_nft(effects, legs):
+        return "nft"
+    if _is_known(effects):
+        return _split(effects.parties, legs, met)
+    if len(legs) > 2:
+        return "one_sided"
+    if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
+        return "claim"
+    return _split(effects.parties, legs, met)
+
+
+def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
+    if _two_sided(tokens):
+        return -BESIDE_PAID_MAX <= lamports <= BESIDE_BACK_MAX
+    return abs(lamports) <= DUST
+
+
+def _split(parties: Parties, legs: Sequence[Asset], met: Sequence[Asset]) -> Deal:
+    """Pair what was given with what was got. Where one side has several assets, the other's is
+    divided by what the makers of each took or gave of it, otherwise equally."""
+    given = [asset for asset in legs if asset.raw < 0]
+    got = [asset for asset in legs if asset.raw > 0]
+    if len(given) == len(got) == 1:
+        return Deal((Part(given[0], got[0]),))
+    if len(got) == 1:
+        shares, is_split = _shares(parties, got[0], given)
+        pairs = zip(given, shares, strict=True)
+        return Deal(tuple([Part(one, share) for one, share in pairs]), is_split)
+    if len(given) == 1:
+        shares, is_split = _shares(parties, given[0], got)
+        pairs = zip(shares, got, strict=True)
+        return Deal(tuple([Part(share, one) for share, one in pairs]), is_split)
+    last = min(len(given), len(got)) - 1
+    pairs = zip(given[:last], got[:last], strict=True)
+    rest = _split(parties, [*given[last:], *got[last:]], met)
+    return Deal((*(Part(*pair) for pair in pairs), *rest.parts), is_split=False)
+
+
+def _shares(parties: Parties, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
+    """The part of `whole` that was exchanged for each of the `others`, and whether makers say so.
+    The parts add up to the whole."""
+    weights = []
+    seen: set[str] = set()
+    is_split = True
+    for other in others:
+        makers = set(parties.opposite(other.mint, other.raw)) & parties.makers
+        moved = [parties.sides[maker].get(whole.mint, 0) for maker in makers]
+        weight = sum([abs(raw) for raw in moved if (raw > 0) == (whole.raw < 0)])
+        is_split = is_split and bool(weight) and seen.isdisjoint(makers)
+        seen |= makers
+        weights.append(weight)
+    if not is_split:
+        weights = [1] * len(others)
+    return [Asset(whole.mint, raw, whole.decimals) for raw in divided(whole.raw, weights)], is_split
+
+
+def divided(raw: int, weights: Sequence[int]) -> list[int]:
+    """`raw` in parts that are as large as the weights say and add up to it."""
+    total, passed, before, parts = sum(weights), 0, 0, []
+    for weight in weights:
+        passed += weight
+        until = raw * passed // total
+        parts.append(until - before)
+        before = until
+    return parts
