@@ -70,11 +70,11 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     parties = effects.parties
     met = [asset for asset in assets if parties.met(asset.mint, asset.raw)]
     ends = [asset for asset in met if not parties.is_middle(asset.mint)]
-    if (met and not ends) or _comes_back(effects, assets):
+    if (met and not ends and _took_part(effects)) or _comes_back(effects, assets):
         return "round_trip"
     if any(is_share(effects, asset) for asset in assets if asset not in met):
         return "share"
-    if not _two_sided(ends):
+    if not _two_sided(ends) and _took_part(effects):
         ends = met
     if _two_sided(ends):
         return "nft" if _is_nft(effects, ends) else _split(parties, ends, met)
@@ -113,6 +113,8 @@ def is_share(effects: Effects, asset: Asset) -> bool:
     program = effects.program
     if delta is None or not (program is None or program.kind == "venue"):
         return False
+    if program is None and delta.decimals == 0:
+        return False  # An NFT.
     return 2 * abs(delta.supply) >= abs(delta.raw) and (delta.supply > 0) == (delta.raw > 0)
 
 
@@ -147,6 +149,11 @@ def _is_nft(effects: Effects, assets: Iterable[Asset]) -> bool:
             if (single and not (known and met)) or not (known or met):
                 return True
     return False
+
+
+def _took_part(effects: Effects) -> bool:
+    """Whether the wallet gave tokens, be it wrapped SOL."""
+    return any(flow.kind == "tokens" and flow.authority == effects.wallet for flow in effects.flows)
 
 
 def _comes_back(effects: Effects, assets: Sequence[Asset]) -> bool:

@@ -15,11 +15,13 @@ from wd_server.trading.programs import (
 )
 from wd_server.trading.sol_postings import Payment
 
-# A payment beside a trade is no fee if it is more than this (lamports) and more than the trade's
-# SOL. The flow can't tell a tip from a gift that the same transaction makes; nobody pays more for
-# a trade than it is worth.
+# A payment that the transaction makes by an instruction of its own, beside a trade, is no tip if it
+# is more than this (lamports) and more than the trade's SOL. The flow can't tell a tip from a gift
+# there; but nobody pays more for a trade than it is worth.
 FEE_MAX: Final = 100_000_000
 UNKNOWN_PLACE: Final = "unknown"
+# The place of native stake. Its accounts hold deposit and stake together, so that both are there.
+STAKE: Final = "stake"
 
 
 def sol_posting(kind: PostingKind, lamports: int, counterparty: str = "") -> Posting:
@@ -38,7 +40,10 @@ def costs(effects: Effects) -> Iterator[Posting]:
 def rents(effects: Effects) -> Iterator[Posting]:
     """Deposits. An account that a custodian opened for the wallet gives its deposit back."""
     locked, paid = effects.rent_locked, effects.rent_paid
-    if place_of(effects):
+    place = place_of(effects)
+    if place == STAKE:
+        paid = 0
+    elif place:
         locked, paid = locked + paid, 0
     if locked:
         yield sol_posting("rent_locked" if locked > 0 else "rent_returned", -locked)
@@ -58,9 +63,9 @@ def payment_kind(payment: Payment, turnover: int) -> PostingKind:
         return "tip"
     if payment.target in FEE_ACCOUNTS:
         return "platform_fee"
-    if payment.new or payment.lamports > max(FEE_MAX, turnover):
-        return "sent"
-    return "tip" if payment.outer else "platform_fee"
+    if not payment.outer:
+        return "platform_fee"
+    return "sent" if payment.new or payment.lamports > max(FEE_MAX, turnover) else "tip"
 
 
 def paid_fees(payments: Iterable[Payment], turnover: int, limit: int | None) -> Iterator[Posting]:
@@ -97,27 +102,42 @@ def round_trip(effects: Effects, assets: Sequence[Asset]) -> Iterator[Posting]:
 
 
 def in_custody(effects: Effects, assets: Sequence[Asset], place: str) -> Iterator[Posting]:
-    """What went to a custodian and came back from it."""
-    payments, moved = [], list(assets)
+    """What went to a custodian and came back from it. A pool takes several assets; who takes
+    nothing but SOL beside it takes a fee."""
+    fees, paid_in = [], []
+    pools = [payment for payment in effects.payments if _takes_several(effects, payment.target)]
     for payment in effects.payments:
         target = payment.target
         is_listed = target in TIP_ACCOUNTS or target in FEE_ACCOUNTS
-        if is_listed or (payment.outer and not _is_share_of(effects, target)):
-            payments.append(payment)
+        is_fee = payment not in pools if pools else payment.outer and not payment.new
+        if is_listed or is_fee:
+            fees.append(payment)
         else:
-            moved.append(Asset(SOL, -payment.lamports, SOL_DECIMALS))
-    yield from paid_fees(payments, 0, None)
-    for mint, raw, decimals in _summed(moved):
+            paid_in.append(Asset(SOL, -payment.lamports, SOL_DECIMALS))
+    yield from paid_fees(fees, sum(-asset.raw for asset in paid_in), None)
+    if effects.rent_paid and place_of(effects) == STAKE:
+        paid_in.append(Asset(SOL, -effects.rent_paid, SOL_DECIMALS))
+    swapped = {asset.mint for asset in assets if _was_swapped(effects, asset)}
+    for mint, raw, decimals in _summed([*assets, *paid_in]):
         minted = effects.tokens[mint].supply if mint in effects.tokens else 0
         kind: PostingKind = "custody_out" if raw < 0 else "custody_in"
         if minted and (minted > 0) == (raw > 0) and 2 * abs(minted) >= abs(raw):
             kind = "minted" if raw > 0 else "burned"
-        yield Posting(kind, mint, raw, decimals, place=place)
+        elif mint in swapped:
+            kind = "leftover"
+        yield Posting(kind, mint, raw, decimals, place="" if kind == "leftover" else place)
 
 
-def _is_share_of(effects: Effects, owner: str) -> bool:
+def _takes_several(effects: Effects, owner: str) -> bool:
     side = effects.parties.sides.get(owner, {})
     return len([raw for raw in side.values() if raw > 0]) > 1
+
+
+def _was_swapped(effects: Effects, asset: Asset) -> bool:
+    """Whether it is what a swap on the way to an order or a bridge left over."""
+    kind = effects.program.kind if effects.program is not None else None
+    is_on_the_way = kind == "bridge" or kind == "escrow"
+    return is_on_the_way and asset.raw > 0 and effects.parties.met(asset.mint, asset.raw)
 
 
 def _summed(assets: Iterable[Asset]) -> list[tuple[str, int, int]]:
@@ -142,33 +162,43 @@ def transferred(effects: Effects, assets: Sequence[Asset]) -> Iterator[Posting]:
 
 
 def each_transferred(effects: Effects, assets: Iterable[Asset]) -> Iterator[Posting]:
-    return (_transfer(effects, asset) for asset in assets)
+    for asset in assets:
+        yield from _transfer(effects, asset)
 
 
-def _transfer(effects: Effects, asset: Asset) -> Posting:
+def _transfer(effects: Effects, asset: Asset) -> Iterator[Posting]:
     mint, raw, decimals = asset.mint, asset.raw, asset.decimals
     parties, program = effects.parties, effects.program
     owners = parties.opposite(mint, raw)
     counterparty = owners[0] if len(owners) == 1 else ""
     supply = effects.tokens[mint].supply if mint in effects.tokens else 0
     if not owners and supply and (supply > 0) == (raw > 0):
-        return Posting("minted" if raw > 0 else "burned", mint, raw, decimals)
-    if not owners:
-        return Posting("unexplained", mint, raw, decimals, place="unseen")
-    if program is not None and program.kind == "venue":
+        yield Posting("minted" if raw > 0 else "burned", mint, raw, decimals)
+    elif not owners:
+        yield Posting("unexplained", mint, raw, decimals, place="unseen")
+    elif program is not None and program.kind == "venue":
         kind: PostingKind = "custody_out" if raw < 0 else "custody_in"
-        return Posting(kind, mint, raw, decimals, counterparty, program.name)
-    if raw < 0:
-        return Posting("sent", mint, raw, decimals, counterparty)
-    kind = "reward" if effects.paid and _was_called_for(effects, mint) else "received"
-    return Posting(kind, mint, raw, decimals, counterparty)
+        yield Posting(kind, mint, raw, decimals, counterparty, program.name)
+    elif raw < 0:
+        taken = [(owner, parties.sides[owner][mint]) for owner in owners]
+        if sum([units for _, units in taken]) != -raw:
+            taken = [(counterparty, -raw)]
+        for owner, units in taken:
+            yield Posting("sent", mint, -units, decimals, owner)
+    else:
+        kind = "reward" if _is_claimed(effects, asset) else "received"
+        yield Posting(kind, mint, raw, decimals, counterparty)
 
 
-def _was_called_for(effects: Effects, mint: str) -> bool:
-    """Whether a program gave it in a transaction that the wallet itself made."""
-    return any(
-        flow.kind == "tokens" and not flow.outer and flow.authority != effects.wallet
-        for flow in effects.flows
+def _is_claimed(effects: Effects, asset: Asset) -> bool:
+    """Whether a program gave it in a transaction that the wallet made and gave nothing in."""
+    return (
+        effects.paid
+        and asset.decimals > 0
+        and any(flow.kind == "tokens" and not flow.outer for flow in effects.flows)
+        and not any(other.raw < 0 for other in effects.tokens.values())
+        and not effects.payments
+        and effects.sol >= 0
     )
 
 

@@ -93,7 +93,8 @@ def _exchanges(
     sides: dict[str, dict[str, int]], balances: Balances, flows: Iterable[Flow]
 ) -> dict[str, dict[str, int]]:
     """What each maker gave and took. A curve that is made in the same transaction gave some of
-    what was minted into its account. Others who trade the same way as the wallet make nothing."""
+    what was minted into its account. Others who trade with the wallet's maker the same way as
+    the wallet are no makers."""
     changes = balances.changes
     minted: dict[str, dict[str, int]] = {}
     for flow in flows:
@@ -101,22 +102,29 @@ def _exchanges(
             made = minted.setdefault(changes.owners[flow.target], {})
             mint = changes.mints[flow.target]
             made[mint] = made.get(mint, 0) + flow.raw
-    own = changes.sides.get(balances.wallet, {}) | {SOL: balances.lamports}
     found = {}
     for owner, side in sides.items():
         if owner in minted:
             made = minted[owner]
             side = {mint: raw - made.get(mint, 0) for mint, raw in side.items()}
         values = side.values()
-        if min(values) < 0 < max(values) and not _is_fellow(own, side):
+        if min(values) < 0 < max(values):
             found[owner] = side
+    own = changes.sides.get(balances.wallet, {}) | {SOL: balances.lamports}
+    fellows = [owner for owner, side in found.items() if _agreement(own, side) > 0]
+    if fellows and any(_agreement(own, side) < 0 for side in found.values()):
+        for owner in fellows:
+            del found[owner]
     return found
 
 
-def _is_fellow(own: dict[str, int], side: dict[str, int]) -> bool:
-    """Whether a side gave and took the same assets as the wallet's `own`."""
-    shared = [raw * own[mint] for mint, raw in side.items() if raw and own.get(mint)]
-    return len(shared) > 1 and min(shared) > 0
+def _agreement(own: dict[str, int], side: dict[str, int]) -> int:
+    """1 if a side gave and took at least two assets that the wallet gave and took as well, -1 if
+    it took and gave them the other way round, 0 otherwise."""
+    shared = [raw * own[mint] > 0 for mint, raw in side.items() if raw and own.get(mint)]
+    if len(shared) < 2 or any(shared) != all(shared):
+        return 0
+    return 1 if shared[0] else -1
 
 
 def _route(

@@ -21,6 +21,9 @@ RENT_PER_BYTE: Final = (6_960, 6_333, 5_080, 2_575, 1_322, 696)
 # Bytes that an account pays for beside its data, and the most data of one that a program opens.
 RENT_BYTES_MIN: Final = 128
 RENT_BYTES_MAX: Final = 10_240 + RENT_BYTES_MIN
+# Lamports that such an account takes at the highest rate. A larger one, of up to 10 MB, is opened
+# by the transaction itself and is rent if the rates say so; otherwise it holds what was paid in.
+RENT_MAX: Final = RENT_BYTES_MAX * RENT_PER_BYTE[0]
 
 Call = tuple[int, str]
 """Where a flow happened: number of the transaction's own instruction, and the caller."""
@@ -31,7 +34,7 @@ class Payment(Struct, frozen=True, gc=False):
 
     target: the owner that got them
     lamports: how many
-    outer: whether the transaction's own instruction gave them
+    outer: whether the transaction's own instruction gave them, or nobody says
     new: whether the target had nothing before
     """
 
@@ -141,15 +144,17 @@ class _Reading:
 
     def returned(self, left: int) -> int:
         """What came back from other accounts, where that can be in what is `left`. A program
-        gives an account's lamports back without an instruction."""
-        natives, owners = self._balances.natives, self._balances.changes.owners
-        gains = set(natives.values())
+        gives an account's lamports back without an instruction: to the wallet if it made the
+        transaction, if its tokens moved, or if nothing else came."""
+        balances, natives = self._balances, self._balances.natives
+        owners, gains = balances.changes.owners, set(natives.values())
+        takes_part = balances.payer == balances.wallet or bool(balances.changes.own)
         total = sum(self._returned.values())
         for address in self._balances.emptied - self._senders - owners.keys():
             lamports = -natives.get(address, 0)
             if address in self._returned or lamports in gains or total + lamports > left:
                 continue
-            if is_rent(lamports):
+            if is_rent(lamports) and (takes_part or total + lamports == left):
                 total += lamports
         return total
 
@@ -182,7 +187,19 @@ class _Reading:
             if flow.source != self._balances.wallet:
                 self._foreign += flow.raw
         elif flow.source == self._balances.wallet:
+            self._paid_in(flow)
+
+    def _paid_in(self, flow: Flow) -> None:
+        """Lamports for an account that is opened."""
+        if flow.raw <= RENT_MAX or any(flow.raw % rate == 0 for rate in RENT_PER_BYTE):
             self._deposit(flow.target, flow.raw)
+        else:
+            lamports = min(flow.raw, max(0, self._balances.natives.get(flow.target, 0)))
+            self._pay(flow, Payment(flow.target, lamports, flow.outer, new=True))
+
+    def _pay(self, flow: Flow, payment: Payment) -> None:
+        if payment.lamports:
+            self._loose.append((payment, (flow.index, flow.caller)))
 
     def _deposit(self, target: str, lamports: int) -> None:
         if self._gained(target) > 0:
@@ -214,11 +231,11 @@ class _Reading:
                 self._settled.add(call)
             self._priced.setdefault(owner, []).append(flow)
         elif target in self._opened:
-            self._deposit(target, flow.raw)
+            self._paid_in(flow)
         else:
             new = target in self._balances.opened
-            payment = Payment(owner, min(flow.raw, gained), flow.outer, new)
-            self._loose.append((payment, call))
+            is_outer = flow.outer or not flow.caller
+            self._pay(flow, Payment(owner, min(flow.raw, gained), is_outer, new))
 
     def _gave_tokens(self, flow: Flow) -> None:
         changes, call = self._balances.changes, (flow.index, flow.caller)
@@ -233,7 +250,7 @@ class _Reading:
                 if owner not in self._parties.sharers:
                     self._settled.add(call)
             elif owner != self._balances.wallet:
-                self._loose.append((Payment(owner, flow.raw, False), call))
+                self._pay(flow, Payment(owner, flow.raw, outer=False))
 
 
 def _largest(payments: list[tuple[Payment, Call]]) -> tuple[Payment, Call]:
