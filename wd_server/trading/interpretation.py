@@ -152,7 +152,8 @@ def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
 
 def _raw_trades(effects: Effects, deal: Deal, fees: Sequence[Posting]) -> tuple[RawTrade, ...]:
     program = effects.escrow if deal.order is not None else effects.program
-    is_sure = program is not None and effects.exact and deal.is_split
+    is_known = program is not None or not deal.parts[0].bought.raw
+    is_sure = is_known and effects.exact and deal.is_split
     return tuple(
         [
             _raw_trade(
