@@ -63,9 +63,11 @@ def payment_kind(payment: Payment, turnover: int) -> PostingKind:
         return "tip"
     if payment.target in FEE_ACCOUNTS:
         return "platform_fee"
-    if not payment.outer:
+    if payment.caller:
         return "platform_fee"
-    return "sent" if payment.new or payment.lamports > max(FEE_MAX, turnover) else "tip"
+    if payment.new or payment.lamports > max(FEE_MAX, turnover):
+        return "sent"
+    return "tip" if payment.outer else "platform_fee"
 
 
 def paid_fees(payments: Iterable[Payment], turnover: int, limit: int | None) -> Iterator[Posting]:
@@ -109,7 +111,7 @@ def in_custody(effects: Effects, assets: Sequence[Asset], place: str) -> Iterato
     for payment in effects.payments:
         target = payment.target
         is_listed = target in TIP_ACCOUNTS or target in FEE_ACCOUNTS
-        is_fee = payment not in pools if pools else payment.outer and not payment.new
+        is_fee = payment not in pools if pools else not payment.caller and not payment.new
         if is_listed or is_fee:
             fees.append(payment)
         else:

@@ -34,13 +34,15 @@ class Payment(Struct, frozen=True, gc=False):
 
     target: the owner that got them
     lamports: how many
-    outer: whether the transaction's own instruction gave them, or nobody says
+    outer: whether the transaction's own instruction gave them
+    caller: the program inside which they were given, empty if outer or nobody says
     new: whether the target had nothing before
     """
 
     target: str
     lamports: int
     outer: bool
+    caller: str = ""
     new: bool = False
 
 
@@ -195,7 +197,7 @@ class _Reading:
             self._deposit(flow.target, flow.raw)
         else:
             lamports = min(flow.raw, max(0, self._balances.natives.get(flow.target, 0)))
-            self._pay(flow, Payment(flow.target, lamports, flow.outer, new=True))
+            self._pay(flow, Payment(flow.target, lamports, flow.outer, flow.caller, new=True))
 
     def _pay(self, flow: Flow, payment: Payment) -> None:
         if payment.lamports:
@@ -234,8 +236,8 @@ class _Reading:
             self._paid_in(flow)
         else:
             new = target in self._balances.opened
-            is_outer = flow.outer or not flow.caller
-            self._pay(flow, Payment(owner, min(flow.raw, gained), is_outer, new))
+            lamports = min(flow.raw, gained)
+            self._pay(flow, Payment(owner, lamports, flow.outer, flow.caller, new))
 
     def _gave_tokens(self, flow: Flow) -> None:
         changes, call = self._balances.changes, (flow.index, flow.caller)
@@ -250,7 +252,7 @@ class _Reading:
                 if owner not in self._parties.sharers:
                     self._settled.add(call)
             elif owner != self._balances.wallet:
-                self._pay(flow, Payment(owner, flow.raw, outer=False))
+                self._pay(flow, Payment(owner, flow.raw, flow.outer, flow.caller))
 
 
 def _largest(payments: list[tuple[Payment, Call]]) -> tuple[Payment, Call]:
