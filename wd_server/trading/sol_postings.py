@@ -147,10 +147,10 @@ class _Reading:
     def returned(self, left: int) -> int:
         """What came back from other accounts, where that can be in what is `left`. A program
         gives an account's lamports back without an instruction: to the wallet if it made the
-        transaction, if its tokens moved, or if nothing else came."""
+        transaction, if its tokens moved or other deposits came, or if nothing else came."""
         balances, natives = self._balances, self._balances.natives
         owners, gains = balances.changes.owners, set(natives.values())
-        takes_part = balances.payer == balances.wallet or bool(balances.changes.own)
+        takes_part = balances.payer == balances.wallet or balances.changes.own or self._returned
         total = sum(self._returned.values())
         for address in self._balances.emptied - self._senders - owners.keys():
             lamports = -natives.get(address, 0)
