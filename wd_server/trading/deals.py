@@ -5,7 +5,7 @@ The flow says which of a wallet's assets belong to a trade: those that makers to
 it isn't traded. Where no maker shows, a known trading program says that there was a trade.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -47,14 +47,21 @@ class Deal(Struct, frozen=True, gc=False):
 
     parts: its trades
     is_split: whether a leg was divided between them by what makers moved, or not at all
-    order: what an order gave for the trade, which the wallet had given into its custody
-    proceeds_sent: SOL (lamports) of the trade that went straight to somebody else
+    is_order: whether an order gave what was sold, which the wallet had given into its custody
+    is_sent_on: whether the SOL of the trade went straight to somebody else
+    is_deposited: whether a pool keeps for the wallet all that the trade leaves
     """
 
     parts: tuple[Part, ...]
     is_split: bool = True
-    order: Asset | None = None
-    proceeds_sent: int = 0
+    is_order: bool = False
+    is_sent_on: bool = False
+    is_deposited: bool = False
+
+    def legs(self) -> Iterator[Asset]:
+        for part in self.parts:
+            yield part.sold
+            yield part.bought
 
 
 def assets_of(effects: Effects) -> list[Asset]:
@@ -77,7 +84,10 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     if not _two_sided(ends) and _took_part(effects):
         ends = met
     if _two_sided(ends):
-        return "nft" if _is_nft(effects, ends) else _split(parties, ends, met)
+        if _is_nft(effects, ends):
+            return "nft"
+        spent = [one for one in met if one not in ends and one.raw < 0 and one.mint != SOL]
+        return _split_spent(parties, ends, spent)
     sent = _sent_on(effects, ends)
     if sent is not None:
         return sent
@@ -103,7 +113,37 @@ def order_filled(effects: Effects, assets: Sequence[Asset]) -> Deal | None:
     gave = orders[0]
     decimals = effects.parties.decimals.get(gave.mint, SOL_DECIMALS)
     sold = Asset(gave.mint, gave.raw, decimals)
-    return Deal((Part(sold, bought),), order=sold)
+    return Deal((Part(sold, bought),), is_order=True)
+
+
+def swap_of_deposit(effects: Effects) -> Deal | None:
+    """The swap of a transaction that swaps first and then deposits what it has into a pool: what
+    the wallet gave and got in calls that minted nothing for it."""
+    mine = set(effects.own)
+    for flow in effects.flows:
+        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet:
+            mine.add(flow.source)
+    calls: dict[tuple[int, str], dict[str, int]] = {}
+    minting = set()
+    for flow in effects.flows:
+        call = flow.index, flow.caller
+        if flow.kind == "mint" and flow.target in mine:
+            minting.add(call)
+        elif flow.kind == "tokens" and (flow.source in mine) != (flow.target in mine):
+            mint = effects.mints.get(flow.source) or effects.mints.get(flow.target, "")
+            sign = -1 if flow.source in mine else 1
+            side = calls.setdefault(call, {})
+            side[mint] = side.get(mint, 0) + sign * flow.raw
+    swaps = [side for call, side in calls.items() if call not in minting and _is_swap(side)]
+    if len(swaps) != 1:
+        return None
+    legs = [Asset(mint, raw, effects.parties.decimals[mint]) for mint, raw in swaps[0].items()]
+    given, got = sorted(legs, key=lambda leg: leg.raw)
+    return Deal((Part(given, got),), is_deposited=True)
+
+
+def _is_swap(side: dict[str, int]) -> bool:
+    return len(side) == 2 and min(side.values()) < 0 < max(side.values()) and "" not in side
 
 
 def is_share(effects: Effects, asset: Asset) -> bool:
@@ -183,7 +223,7 @@ def _sent_on(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
     if not closed or not proceeds or len(ends) != 1 or ends[0].raw > 0:
         return None
     part = Part(ends[0], Asset(SOL, proceeds, SOL_DECIMALS))
-    return Deal((part,), proceeds_sent=proceeds)
+    return Deal((part,), is_sent_on=True)
 
 
 def _without_maker(
@@ -205,12 +245,12 @@ def _without_maker(
     if _is_nft(effects, legs):
         return "nft"
     if _is_known(effects):
-        return _split(effects.parties, legs, met)
+        return _split(effects.parties, legs)
     if len(legs) > 2:
         return "one_sided"
     if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
         return "claim"
-    return _split(effects.parties, legs, met)
+    return _split(effects.parties, legs)
 
 
 def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
@@ -219,7 +259,25 @@ def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
     return abs(lamports) <= DUST
 
 
-def _split(parties: Parties, legs: Sequence[Asset], met: Sequence[Asset]) -> Deal:
+def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
+    """Of the middle of a route the wallet `spent` some that it had before. It is given for as
+    much of what was got as it is of all that makers took of it."""
+    got = [asset for asset in legs if asset.raw > 0]
+    if len(got) != 1 or not spent:
+        return _split(parties, legs)
+    whole, rest, parts = got[0], got[0].raw, []
+    for asset in spent:
+        taken = [max(0, parties.sides[maker].get(asset.mint, 0)) for maker in parties.makers]
+        share = whole.raw * -asset.raw // max(sum(taken), -asset.raw)
+        if 0 < share < rest:
+            parts.append(Part(asset, Asset(whole.mint, share, whole.decimals)))
+            rest -= share
+    left = Asset(whole.mint, rest, whole.decimals)
+    deal = _split(parties, [*(asset for asset in legs if asset.raw < 0), left])
+    return Deal((*deal.parts, *parts), deal.is_split)
+
+
+def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
     """Pair what was given with what was got. Where one side has several assets, the other's is
     divided by what the makers of each took or gave of it, otherwise equally."""
     given = [asset for asset in legs if asset.raw < 0]
@@ -236,7 +294,7 @@ def _split(parties: Parties, legs: Sequence[Asset], met: Sequence[Asset]) -> Dea
         return Deal(tuple([Part(share, one) for share, one in pairs]), is_split)
     last = min(len(given), len(got)) - 1
     pairs = zip(given[:last], got[:last], strict=True)
-    rest = _split(parties, [*given[last:], *got[last:]], met)
+    rest = _split(parties, [*given[last:], *got[last:]])
     return Deal((*(Part(*pair) for pair in pairs), *rest.parts), is_split=False)
 
 

@@ -4,7 +4,7 @@ Balances decide: `meta.pre*` and `meta.post*`. Flows, who gave what to whom, onl
 are read only where something is to be explained. Integers throughout.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -46,6 +46,8 @@ class Effects(Struct, frozen=True, gc=False):
     tokens: every other mint of which the wallet has more or less than before
     parties: everybody else
     flows: who gave what to whom
+    own: the wallet's token accounts
+    mints: the mint of everybody's token accounts
     program: the outermost program known, None if there is none or nothing moved
     escrow: the first program that keeps orders, likewise
     exact: no number is a float's
@@ -67,6 +69,8 @@ class Effects(Struct, frozen=True, gc=False):
     tokens: dict[str, TokenDelta]
     parties: Parties = Parties()
     flows: Sequence[Flow] = ()
+    own: Collection[str] = ()
+    mints: Mapping[str, str] = {}
     program: Program | None = None
     escrow: Program | None = None
     exact: bool = True
@@ -172,6 +176,8 @@ def assembled(
         tokens=tokens,
         parties=explanation.parties,
         flows=explanation.flows,
+        own=balances.changes.own,
+        mints=balances.changes.mints,
         program=explanation.program,
         escrow=explanation.escrow,
         exact=exact,

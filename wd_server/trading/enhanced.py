@@ -20,7 +20,7 @@ from wd_server.trading.programs import (
     STABLE_DECIMALS,
     STABLE_MINTS,
 )
-from wd_server.trading.sol_postings import is_rent
+from wd_server.trading.rent import is_rent
 
 # Mints that end so have 6 decimals: Pump.fun makes them.
 PUMP_SUFFIX: Final = "pump"

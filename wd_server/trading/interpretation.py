@@ -26,6 +26,7 @@ from wd_server.trading.deals import (
     burned_assets,
     deal_of,
     order_filled,
+    swap_of_deposit,
 )
 from wd_server.trading.effects import Effects
 from wd_server.trading.movements import sol_posting
@@ -68,7 +69,7 @@ def interpret(effects: Effects) -> Interpretation:
         return _no_trade(effects, "one_sided", ())
     found: Deal | NoDeal = order_filled(effects, assets) or deal_of(effects, assets)
     place = movements.place_of(effects)
-    if place and found != "round_trip" and not (isinstance(found, Deal) and found.order):
+    if place and found != "round_trip" and not (isinstance(found, Deal) and found.is_order):
         assert effects.program is not None
         custody = movements.in_custody(effects, assets, place)
         return _no_trade(effects, cast(Reason, effects.program.kind), custody)
@@ -80,6 +81,9 @@ def interpret(effects: Effects) -> Interpretation:
     if burned:
         return _burns(effects, assets, burned)
     if found == "share":
+        swap = swap_of_deposit(effects)
+        if swap is not None:
+            return _trades(effects, assets, swap)
         custody = movements.in_custody(effects, assets, movements.share_place(effects))
         return _no_trade(effects, found, custody)
     return _no_trade(effects, found, movements.transferred(effects, assets))
@@ -112,38 +116,48 @@ def _unexplained(effects: Effects, place: str) -> Iterator[Posting]:
 
 
 def _trades(effects: Effects, assets: Sequence[Asset], deal: Deal) -> Interpretation:
-    """The trades of a deal. Where SOL is no leg, what little of it went counts as a fee."""
-    traded = {asset.mint for part in deal.parts for asset in (part.sold, part.bought)}
-    turnover, limit = _turnover(effects, deal), None
-    beside = [asset for asset in assets if asset.mint not in traded]
-    if SOL not in traded:
-        # Through SOL: what a hop paid out of that SOL never was the wallet's.
-        paid = sum([payment.lamports for payment in effects.payments])
-        limit = max(0, paid - effects.sol)
-        beside = [asset for asset in beside if asset.mint != SOL]
-        rest = effects.sol - paid + min(paid, limit)
-        if rest:
-            beside.append(Asset(SOL, rest, SOL_DECIMALS))
-    fees = [
-        *movements.paid_fees(effects.payments, turnover, limit),
-        *movements.beside_trade(effects, beside),
-    ]
-    postings = [*movements.costs(effects), *movements.rents(effects), *fees]
-    if deal.order is not None:
-        order, place = deal.order, effects.escrow.name if effects.escrow else ""
-        postings.append(Posting("custody_in", order.mint, -order.raw, order.decimals, place=place))
-    if deal.proceeds_sent:
-        counterparty = effects.parties.counterparty(SOL, -deal.proceeds_sent)
-        postings.append(sol_posting("sent", -deal.proceeds_sent, counterparty))
+    beside = list(_beside(effects, _rest(assets, deal), deal))
+    postings = [*movements.costs(effects), *movements.rents(effects), *beside]
     for number, part in enumerate(deal.parts):
         postings += [_leg("sold", part.sold, number), _leg("bought", part.bought, number)]
-    return Interpretation(_raw_trades(effects, deal, fees), None, tuple(postings))
+    return Interpretation(_raw_trades(effects, deal, beside), None, tuple(postings))
 
 
-def _turnover(effects: Effects, deal: Deal) -> int:
-    """SOL that was traded."""
-    legs = [asset for part in deal.parts for asset in (part.sold, part.bought)]
-    return sum([abs(asset.raw) for asset in legs if asset.mint == SOL])
+def _rest(assets: Sequence[Asset], deal: Deal) -> list[Asset]:
+    """What the legs leave of each asset, or took more of it than the wallet has less."""
+    sums = {asset.mint: asset.raw for asset in assets}
+    decimals = {asset.mint: asset.decimals for asset in assets}
+    for leg in deal.legs():
+        sums[leg.mint] = sums.get(leg.mint, 0) - leg.raw
+        decimals[leg.mint] = leg.decimals
+    return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
+
+
+def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Posting]:
+    """Postings beside the legs of a trade. Where SOL is no leg, what little of it went is a fee;
+    where it was the middle of the route, what a hop paid out of it never was the wallet's."""
+    if deal.is_deposited:
+        yield from movements.in_custody(effects, rest, movements.share_place(effects))
+        return
+    turnover, limit = 0, None
+    for leg in deal.legs():
+        turnover += abs(leg.raw) if leg.mint == SOL else 0
+    if not turnover:
+        paid = sum([payment.lamports for payment in effects.payments])
+        limit = max(0, paid - effects.sol)
+        sol = effects.sol - max(0, paid - limit)
+        rest = [asset for asset in rest if asset.mint != SOL]
+        rest += [Asset(SOL, sol, SOL_DECIMALS)] if sol else []
+    yield from movements.paid_fees(effects.payments, turnover, limit)
+    for asset in rest:
+        if deal.is_order and asset.raw > 0 and asset.mint == deal.parts[0].sold.mint:
+            assert effects.escrow is not None
+            place = effects.escrow.name
+            yield Posting("custody_in", asset.mint, asset.raw, asset.decimals, place=place)
+        elif deal.is_sent_on and asset.mint == SOL:
+            yield sol_posting("sent", asset.raw, effects.parties.counterparty(SOL, asset.raw))
+        else:
+            yield movements.beside_trade(effects, asset)
 
 
 def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
@@ -151,7 +165,7 @@ def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
 
 
 def _raw_trades(effects: Effects, deal: Deal, fees: Sequence[Posting]) -> tuple[RawTrade, ...]:
-    program = effects.escrow if deal.order is not None else effects.program
+    program = effects.escrow if deal.is_order else effects.program
     is_known = program is not None or not deal.parts[0].bought.raw
     is_sure = is_known and effects.exact and deal.is_split
     return tuple(

@@ -82,17 +82,15 @@ def paid_fees(payments: Iterable[Payment], turnover: int, limit: int | None) -> 
             yield sol_posting(kind, -lamports, payment.target if kind == "sent" else "")
 
 
-def beside_trade(effects: Effects, assets: Iterable[Asset]) -> Iterator[Posting]:
+def beside_trade(effects: Effects, asset: Asset) -> Posting:
     """What else the wallet has more or less of."""
-    parties = effects.parties
-    for mint, raw, decimals in ((one.mint, one.raw, one.decimals) for one in assets):
-        counterparty = parties.counterparty(mint, raw)
-        if mint == SOL:
-            yield sol_posting("platform_fee" if raw < 0 else "received", raw)
-        elif parties.is_middle(mint) and raw > 0:
-            yield Posting("leftover", mint, raw, decimals)
-        else:
-            yield Posting("sent" if raw < 0 else "reward", mint, raw, decimals, counterparty)
+    mint, raw, parties = asset.mint, asset.raw, effects.parties
+    if mint == SOL:
+        return sol_posting("platform_fee" if raw < 0 else "received", raw)
+    if parties.is_middle(mint) and raw > 0:
+        return Posting("leftover", mint, raw, asset.decimals)
+    kind: PostingKind = "sent" if raw < 0 else "reward"
+    return Posting(kind, mint, raw, asset.decimals, parties.counterparty(mint, raw))
 
 
 def round_trip(effects: Effects, assets: Sequence[Asset]) -> Iterator[Posting]:

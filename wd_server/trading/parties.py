@@ -20,6 +20,7 @@ from msgspec import Struct
 from wd_server.trading.balances import Balances
 from wd_server.trading.instructions import Flow
 from wd_server.trading.programs import SOL
+from wd_server.trading.rent import is_rent
 
 
 class Parties(Struct, frozen=True, gc=False):
@@ -69,6 +70,8 @@ def parties_of(balances: Balances, flows: Sequence[Flow]) -> Parties:
         owner = changes.owners.get(address)
         if owner is None:
             owner = address
+            if address in balances.emptied and address in changes.sides and is_rent(-lamports):
+                continue  # An order that was closed: its deposit.
         elif address in balances.opened or address in balances.emptied:
             continue  # Beside wrapped SOL, rent.
         elif changes.mints[address] == SOL:

@@ -14,16 +14,7 @@ from wd_server.trading.balances import Balances
 from wd_server.trading.instructions import Flow, FlowKind
 from wd_server.trading.parties import Parties
 from wd_server.trading.programs import SOL
-
-# Lamports a byte that an account's rent exemption took at some time (SIMD-0437). Only a hint where
-# nothing shows that an account was opened or closed.
-RENT_PER_BYTE: Final = (6_960, 6_333, 5_080, 2_575, 1_322, 696)
-# Bytes that an account pays for beside its data, and the most data of one that a program opens.
-RENT_BYTES_MIN: Final = 128
-RENT_BYTES_MAX: Final = 10_240 + RENT_BYTES_MIN
-# Lamports that such an account takes at the highest rate. A larger one, of up to 10 MB, is opened
-# by the transaction itself and is rent if the rates say so; otherwise it holds what was paid in.
-RENT_MAX: Final = RENT_BYTES_MAX * RENT_PER_BYTE[0]
+from wd_server.trading.rent import is_rent, may_be_rent
 
 Call = tuple[int, str]
 """Where a flow happened: number of the transaction's own instruction, and the caller."""
@@ -64,14 +55,6 @@ class SolPostings(Struct, frozen=True, gc=False):
         return self.rent_locked + self.rent_paid + paid
 
 
-def is_rent(lamports: int) -> bool:
-    """Exactly what some account's rent exemption takes at one of the rates."""
-    return any(
-        lamports % rate == 0 and RENT_BYTES_MIN <= lamports // rate <= RENT_BYTES_MAX
-        for rate in RENT_PER_BYTE
-    )
-
-
 def assumed_postings(balances: Balances) -> SolPostings:
     """Without looking at instructions: who pays the fee pays the rent and gets it back."""
     paid = balances.payer == balances.wallet
@@ -81,18 +64,18 @@ def assumed_postings(balances: Balances) -> SolPostings:
 
 def attributed_postings(balances: Balances, parties: Parties, flows: Sequence[Flow]) -> SolPostings:
     """What the `flows` say the wallet paid beside a trade."""
-    reading = _Reading(balances, parties, flows)
-    locked, paid = reading.locked(), reading.paid()
+    sol = _SolFlows(balances, parties, flows)
+    locked, paid = sol.locked(), sol.paid()
     left = balances.lamports + balances.network_fee + locked + paid
-    returned = reading.returned(left)
-    return SolPostings(locked, paid - returned, reading.payments(left - returned))
+    returned = sol.returned(left)
+    return SolPostings(locked, paid - returned, sol.payments(left - returned))
 
 
 # What tells that an account belongs to a program afterwards.
 _OPENING: Final = frozenset[FlowKind](("create", "allocate", "assign", "open"))
 
 
-class _Reading:
+class _SolFlows:
     """Sorts the flows of SOL from and to the wallet.
 
     _opened: accounts that the transaction opened for a program
@@ -193,7 +176,7 @@ class _Reading:
 
     def _paid_in(self, flow: Flow) -> None:
         """Lamports for an account that is opened."""
-        if flow.raw <= RENT_MAX or any(flow.raw % rate == 0 for rate in RENT_PER_BYTE):
+        if may_be_rent(flow.raw):
             self._deposit(flow.target, flow.raw)
         else:
             lamports = min(flow.raw, max(0, self._balances.natives.get(flow.target, 0)))
