@@ -79,7 +79,8 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     ends = [asset for asset in met if not parties.is_middle(asset.mint)]
     if (met and not ends and _took_part(effects)) or _comes_back(effects, assets):
         return "round_trip"
-    if any(is_share(effects, asset) for asset in assets if asset not in met):
+    unmet = [asset for asset in assets if asset not in met]
+    if any(_is_share(effects, asset, beside_trade=_two_sided(ends)) for asset in unmet):
         return "share"
     if not _two_sided(ends) and _took_part(effects):
         ends = met
@@ -146,15 +147,16 @@ def _is_swap(side: dict[str, int]) -> bool:
     return len(side) == 2 and min(side.values()) < 0 < max(side.values()) and "" not in side
 
 
-def is_share(effects: Effects, asset: Asset) -> bool:
+def _is_share(effects: Effects, asset: Asset, *, beside_trade: bool) -> bool:
     """Most of what the wallet got was minted for it, or of what it gave was burned, by a pool or
-    a program that isn't known. A trade moves what a pool has."""
+    a program that isn't known. A trade moves what a pool has. A router may mint what it sells,
+    but not `beside_trade`."""
     delta = effects.tokens.get(asset.mint)
     program = effects.program
-    if delta is None or not (program is None or program.kind == "venue"):
-        return False
-    if program is None and delta.decimals == 0:
+    if delta is None or (program is None and delta.decimals == 0):
         return False  # An NFT.
+    if not (beside_trade or program is None or program.kind == "venue"):
+        return False
     return 2 * abs(delta.supply) >= abs(delta.raw) and (delta.supply > 0) == (delta.raw > 0)
 
 

@@ -15,6 +15,7 @@ STAKE = "Stake11111111111111111111111111111111111111"
 STAKE_POOL = "SPoo1Ku8WFXoNDMHPsrGSTSG1Y47rzgn41SLUNakuHy"
 DLMM = "LBUZKhRxPF3XUpBCjp4YzTKgLccjZhTSDM9YuVaPwxo"
 JUPITER = "JUP6LkbZbjS1jKKwapdHNy74zcZ3tLUZoi5QNyVTaV4"
+PUMP_FUN = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
 KEEPER, ORDER = "Keeper", "Order"
 # A token account's deposit at 5,080 lamports a byte.
 RENT_2026 = 293 * 5_080
@@ -54,6 +55,30 @@ def keepers(chain: Chain) -> None:
     chain.pre = {KEEPER: 10**10} | chain.pre
     chain.post = {KEEPER: 10**10 - FEE} | chain.post
     chain.lamports(WALLET, 10**9, 10**9)
+
+
+def test_the_fill_of_a_purchase_takes_the_orders_sol_without_its_deposit() -> None:
+    chain = Chain()
+    keepers(chain)
+    chain.token("OrderSol", SOL, ORDER, 10**9, None)
+    chain.lamports("OrderSol", 10**9 + RENT, 0)
+    chain.lamports(ORDER, 2_902_320, 0)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 + 10**9)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT + 10**9)
+    chain.token("PoolX", X, POOL, 10**9, 10**9 - 500)
+    chain.token("MyX", X, WALLET, 0, 500)
+    chain.post[WALLET] += RENT + 2_902_320
+    chain.call(LIMIT, [KEEPER, ORDER, WALLET])
+    chain.call(TOKEN, ["OrderSol", WALLET, ORDER], b"\x09", inner=True)
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("buy", 10**9, 500)
+    assert moved(found) == {
+        ("custody_in", SOL, 10**9),
+        ("sold", SOL, -(10**9)),
+        ("bought", X, 500),
+        ("rent_returned", SOL, RENT + 2_902_320),
+    }
 
 
 def test_the_fill_of_an_order_is_a_sale_of_its_owner_who_signed_nothing() -> None:
@@ -233,6 +258,86 @@ def test_an_airdrop_to_many_has_a_posting_for_each() -> None:
         (FRIEND, -300),
         ("Other", -200),
     }
+
+
+def test_liquidity_that_was_swapped_for_first_is_no_purchase_of_what_is_left() -> None:
+    """10 SOL: 5 buy 500 X, and 4.9 with 499 X go into the pool, of which 0.1 SOL is unused."""
+    chain = Chain()
+    chain.post[WALLET] -= 99 * 10**8
+    chain.token("MyX", X, WALLET, 0, 1)
+    chain.token("MyLp", Y, WALLET, 0, 70)
+    chain.token("PoolX", X, POOL, 10**6, 10**6 - 1)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 + 99 * 10**8)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT + 99 * 10**8)
+    chain.call(JUPITER, [WALLET])
+    transfer(chain, "Temp", "PoolSol", WALLET, 5 * 10**9)
+    transfer(chain, "PoolX", "MyX", POOL, 500)
+    chain.call(RAYDIUM, [WALLET])
+    transfer(chain, "Temp", "PoolSol", WALLET, 49 * 10**8)
+    transfer(chain, "MyX", "PoolX", WALLET, 499)
+    chain.call(TOKEN, ["Lp", "MyLp", POOL], struct.pack("<BQ", 7, 70), inner=True)
+    item = chain.json()
+    calls = item["meta"]["innerInstructions"][0]["instructions"]
+    item["meta"]["innerInstructions"] = [
+        {"index": 0, "instructions": calls[:2]},
+        {"index": 1, "instructions": calls[2:]},
+    ]
+    found = interpret(effects_of(read(item), WALLET))
+    assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [(5 * 10**9, 500)]
+    assert moved(found) == {
+        ("sold", SOL, -5 * 10**9),
+        ("bought", X, 500),
+        ("custody_out", SOL, -49 * 10**8),
+        ("custody_out", X, -499),
+        ("minted", Y, 70),
+    }
+
+
+def test_what_was_spent_of_a_routes_middle_is_a_sale_of_it() -> None:
+    """SOL buys 97 X, and 100 X, of which the wallet had 3, buy 1,000 Y."""
+    chain = Chain()
+    chain.post[WALLET] -= 10**9
+    chain.token("OneSol", SOL, "One", 10**12, 10**12 + 10**9)
+    chain.lamports("OneSol", 10**12 + RENT, 10**12 + RENT + 10**9)
+    chain.token("OneX", X, "One", 1_000, 903)
+    chain.token("TwoX", X, "Two", 1_000, 1_100)
+    chain.token("TwoY", Y, "Two", 5_000, 4_000)
+    chain.token("MyX", X, WALLET, 3, 0)
+    chain.token("MyY", Y, WALLET, 0, 1_000)
+    chain.call(JUPITER, [WALLET])
+    found = meaning(chain)
+    assert [(one.sold.mint, one.sold.raw, one.bought.raw) for one in found.trades] == [
+        (SOL, 10**9, 970),
+        (X, 3, 30),
+    ]
+
+
+def test_a_creator_who_buys_pays_the_curve_and_the_deposits_apart() -> None:
+    chain = Chain()
+    chain.lamports("Curve", 0, 10**9 + 1_231_920 + 250_560)
+    chain.post[WALLET] -= 10**9 + 1_231_920 + 250_560
+    chain.token("CurveX", X, "Curve", None, 900)
+    chain.token("MyX", X, WALLET, 0, 100)
+    create = struct.pack("<IQQ", 0, 1_231_920, 49) + b"\x06" * 32
+    chain.call(PUMP_FUN, [WALLET])
+    chain.call(SYSTEM, [WALLET, "Curve"], create, inner=True)
+    chain.call(TOKEN, ["Mint", "CurveX", "Authority"], struct.pack("<BQ", 7, 1_000), inner=True)
+    chain.call(PUMP_FUN, [WALLET])
+    top_up = struct.pack("<IQ", 2, 250_560)
+    chain.call(SYSTEM, [WALLET, "Curve"], top_up, inner=True)
+    chain.call(PUMP_FUN, [WALLET])
+    transfer(chain, "CurveX", "MyX", "Curve", 100)
+    chain.call(SYSTEM, [WALLET, "Curve"], struct.pack("<IQ", 2, 10**9), inner=True)
+    item = chain.json()
+    calls = item["meta"]["innerInstructions"][0]["instructions"]
+    item["meta"]["innerInstructions"] = [
+        {"index": 0, "instructions": calls[:2]},
+        {"index": 1, "instructions": calls[2:3]},
+        {"index": 2, "instructions": calls[3:]},
+    ]
+    found = interpret(effects_of(read(item), WALLET))
+    assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [(10**9, 100)]
+    assert posting(found, "rent_paid").raw == -(1_231_920 + 250_560)
 
 
 def test_every_custodian_has_one_name_and_one_kind() -> None:
