@@ -281,7 +281,8 @@ def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]
 
 def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
     """Pair what was given with what was got. Where one side has several assets, the other's is
-    divided by what the makers of each took or gave of it, otherwise equally."""
+    divided by what the makers of each took or gave of it, otherwise equally. An asset for which
+    nothing is left is beside the trades."""
     given = [asset for asset in legs if asset.raw < 0]
     got = [asset for asset in legs if asset.raw > 0]
     if len(given) == len(got) == 1:
@@ -289,11 +290,11 @@ def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
     if len(got) == 1:
         shares, is_split = _shares(parties, got[0], given)
         pairs = zip(given, shares, strict=True)
-        return Deal(tuple([Part(one, share) for one, share in pairs]), is_split)
+        return Deal(tuple([Part(one, share) for one, share in pairs if share.raw]), is_split)
     if len(given) == 1:
         shares, is_split = _shares(parties, given[0], got)
         pairs = zip(shares, got, strict=True)
-        return Deal(tuple([Part(share, one) for share, one in pairs]), is_split)
+        return Deal(tuple([Part(share, one) for share, one in pairs if share.raw]), is_split)
     last = min(len(given), len(got)) - 1
     pairs = zip(given[:last], got[:last], strict=True)
     rest = _split(parties, [*given[last:], *got[last:]])
