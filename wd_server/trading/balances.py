@@ -1,102 +1,100 @@
-"""What one wallet's balances say about a transaction, before anything is attributed_postings."""
-
-from collections.abc import Callable
-from typing import Final
+"""What a transaction did to everybody's balances, as one wallet sees them."""
 
 from msgspec import Struct
 
-from wd_server.trading.programs import FEE_ACCOUNTS, SOL
-
-# A change this many times smaller than what passed through another account is what a route left
-# over, not something that was traded.
-LEFTOVER_PART: Final = 100
+from wd_server.trading.programs import SOL
 
 
 class TokenDelta(Struct, frozen=True, gc=False):
     """What happened to one mint, in its smallest unit.
 
-    `raw`: the wallet's change. `supply`: the sum over all accounts of the transaction, so what
-    was minted, or less than 0 what was burned or withheld. `largest`: the largest change, without
-    its sign, of another owner's account.
+    raw: the wallet's change
+    decimals: of the mint
+    supply: the sum over all accounts, so what was minted, or less than 0 what was burned or
+        withheld
     """
 
     raw: int
     decimals: int
     supply: int = 0
-    largest: int = 0
-
-    @property
-    def is_leftover(self) -> bool:
-        return not self.supply and abs(self.raw) * LEFTOVER_PART <= self.largest
 
 
 class TokenChanges(Struct, gc=False):
-    """Sums up the token accounts of a transaction, as `wallet` sees them.
+    """Sums up the token accounts of a transaction.
 
-    `own`: the wallet's accounts, and how much wrapped SOL each gained. `token_accounts`:
-    everybody's; `fee_tokens`: those of them that hold wrapped SOL for somebody who takes fees.
+    wallet: whose accounts are `own`
+    own: the wallet's accounts, and how much wrapped SOL each gained
+    owners: everybody's accounts, and whose each is; itself where nobody says
+    mints: the mint of each account
+    accounts: what each account gained
+    sides: what each owner gained, by mint
+    decimals: of each mint
     """
 
     wallet: str
     own: dict[str, int] = {}
-    token_accounts: set[str] = set()
-    fee_tokens: set[str] = set()
-    _raws: dict[str, int] = {}
-    _decimals: dict[str, int] = {}
-    _others: dict[str, int] = {}
-    _mints: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    mints: dict[str, str] = {}
+    accounts: dict[str, int] = {}
+    sides: dict[str, dict[str, int]] = {}
+    decimals: dict[str, int] = {}
 
     def add(self, address: str, mint: str, owner: str | None, raw: int, decimals: int) -> None:
         """The token account `address` gained `raw`, or lost it if that is less than 0."""
-        self.token_accounts.add(address)
+        owner = owner or address
+        self.owners[address] = owner
+        self.mints[address] = mint
+        self.accounts[address] = self.accounts.get(address, 0) + raw
+        side = self.sides.get(owner)
+        if side is None:
+            side = self.sides[owner] = {}
+        side[mint] = side.get(mint, 0) + raw
+        self.decimals[mint] = decimals
         if owner == self.wallet:
-            if mint == SOL:
-                self.own[address] = self.own.get(address, 0) + raw
-            else:
-                self.own.setdefault(address, 0)
-                self._raws[mint] = self._raws.get(mint, 0) + raw
-                self._decimals[mint] = decimals
-        elif mint != SOL:
-            self._others[address] = self._others.get(address, 0) + raw
-            self._mints[address] = mint
-        elif owner in FEE_ACCOUNTS:
-            self.fee_tokens.add(address)
+            self.own[address] = self.own.get(address, 0) + (raw if mint == SOL else 0)
 
     def tokens(self) -> dict[str, TokenDelta]:
         """What the wallet has more or less of, by mint, without wrapped SOL."""
-        supplies = {mint: raw for mint, raw in self._raws.items() if raw}
-        largest = dict.fromkeys(supplies, 0)
-        for address, mint in self._mints.items():
-            if mint in supplies:
-                change = self._others[address]
-                supplies[mint] += change
-                largest[mint] = max(largest[mint], abs(change))
-        return {
-            mint: TokenDelta(self._raws[mint], self._decimals[mint], supply, largest[mint])
-            for mint, supply in supplies.items()
-        }
+        found = {}
+        sides = self.sides.values()
+        for mint, raw in self.sides.get(self.wallet, {}).items():
+            if raw and mint != SOL:
+                supply = sum([side.get(mint, 0) for side in sides])
+                found[mint] = TokenDelta(raw, self.decimals[mint], supply)
+        return found
 
 
 class Balances(Struct, gc=False):
-    """Lamports, seen from `wallet`.
+    """Changes of balances. Amounts of SOL are in lamports.
 
-    `paid`: it is the fee payer. `native`, `wrapped`: changes of its SOL. `own`: its token
-    accounts, and how much more or less each holds beside wrapped SOL. `change` gives any
-    account's change, 0 for one that isn't there. `crossed`: tokens went out and other tokens came
-    in. `token_accounts` and `fee_tokens` as in TokenChanges.
+    wallet: who looks at them
+    payer: who paid the network fee
+    network_fee: base and priority fee, 0 unless the wallet paid it
+    base_fee: the part of it that its signatures cost
+    natives: change of each account whose lamports changed
+    opened: accounts that had no lamports before, where that is known
+    emptied: accounts that have none afterwards, likewise
+    changes: of token accounts
     """
 
     wallet: str
-    paid: bool
-    native: int
-    wrapped: int
+    payer: str
     network_fee: int
-    own: dict[str, int]
-    change: Callable[[str], int]
-    crossed: bool = False
-    token_accounts: set[str] = set()
-    fee_tokens: set[str] = set()
+    base_fee: int
+    natives: dict[str, int]
+    opened: set[str]
+    emptied: set[str]
+    changes: TokenChanges
 
-    def is_settled(self, address: str) -> bool:
-        """What opening `address` cost is known from its balance, or came back."""
-        return address in self.own or self.change(address) <= 0
+    @property
+    def lamports(self) -> int:
+        """The wallet's native and wrapped SOL together."""
+        return self.natives.get(self.wallet, 0) + sum(self.changes.own.values())
+
+    def own_rent(self) -> dict[str, int]:
+        """How many more lamports each of the wallet's token accounts has beside wrapped SOL."""
+        natives = self.natives
+        return {
+            address: natives.get(address, 0) - wrapped
+            for address, wrapped in self.changes.own.items()
+        }

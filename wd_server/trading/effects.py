@@ -1,10 +1,10 @@
 """What a transaction did to one wallet's balances.
 
-Balances decide: `meta.pre*` and `meta.post*`. Instructions only tell apart what left the wallet
-beside a trade, and are read only where there may be one. Integers throughout.
+Balances decide: `meta.pre*` and `meta.post*`. Flows, who gave what to whom, only explain them, and
+are read only where something is to be explained. Integers throughout.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -13,43 +13,76 @@ from wd_server.chain.payloads import Transaction
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.instructions import READ_PROGRAMS, Flow, calls_of, flows_of
 from wd_server.trading.owners import owners_of
+from wd_server.trading.parties import Parties, parties_of
 from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
-from wd_server.trading.sol_postings import assumed_postings, attributed_postings
+from wd_server.trading.sol_postings import (
+    Payment,
+    SolPostings,
+    assumed_postings,
+    attributed_postings,
+)
 
-# Less SOL than this (lamports) is no leg of a trade: rounding, dust sent as advertisement.
-DUST: Final = 10_000
+# Lamports that each signature of a transaction costs.
+SIGNATURE_FEE: Final = 5_000
 
 
 class Effects(Struct, frozen=True, gc=False):
-    """One transaction, seen from one wallet. Amounts of SOL are in lamports, times unix seconds.
+    """One transaction, seen from one wallet. Amounts of SOL are in lamports.
 
-    `lamports` is the change of the wallet's SOL, native and wrapped together, and
-    `lamports == sol - network_fee - fees - rent - sent`, where
+    `lamports == sol - network_fee - rent_locked - rent_paid - sum of payments`.
 
-    - `network_fee`: base and priority fee, 0 unless this wallet paid it;
-    - `fees`: tips, and what bots, front ends and venues took in SOL from the wallet;
-    - `rent`: what opened accounts cost; less than 0 when closed ones gave it back;
-    - `sent`: paid to somebody else beside a trade;
-    - `sol`: the rest, gross of all these: what was traded, or just moved.
-
-    Where the balances can't be a trade's, `fees` and `sent` are 0 and in `sol`. `tokens` has every
-    other mint of which the wallet has more or less than before. `program` is the outermost one
-    known, None if there is none or nothing can be a trade. `exact`: no number is a float's.
+    signature, slot: of the transaction
+    timestamp: its time in unix seconds
+    failed: whether only its fee was taken
+    wallet: who looks at it
+    paid: whether the wallet is the fee payer
+    lamports: change of the wallet's SOL, native and wrapped together
+    network_fee: base and priority fee, 0 unless this wallet paid it
+    base_fee: the part of it that its signatures cost
+    rent_locked: what opening the wallet's own accounts cost; less than 0 for what came back
+    rent_paid: the same of other accounts
+    payments: what it gave to who gave nothing for it: fees, tips, gifts
+    sol: the rest, gross of all these: what was traded, or just moved
+    tokens: every other mint of which the wallet has more or less than before
+    parties: everybody else
+    flows: who gave what to whom
+    own: the wallet's token accounts
+    mints: the mint of everybody's token accounts
+    program: the outermost program known, None if there is none or nothing moved
+    escrow: the first program that keeps orders, likewise
+    exact: no number is a float's
     """
 
     signature: str
     slot: int
     timestamp: int
     failed: bool
+    wallet: str
+    paid: bool
     lamports: int
     network_fee: int
-    fees: int
-    rent: int
-    sent: int
+    base_fee: int
+    rent_locked: int
+    rent_paid: int
+    payments: tuple[Payment, ...]
     sol: int
     tokens: dict[str, TokenDelta]
+    parties: Parties = Parties()
+    flows: Sequence[Flow] = ()
+    own: Collection[str] = ()
+    mints: Mapping[str, str] = {}
     program: Program | None = None
+    escrow: Program | None = None
     exact: bool = True
+
+
+class Explanation(Struct, frozen=True, gc=False):
+    """What explains a wallet's changes. The fields are those of Effects."""
+
+    parties: Parties = Parties()
+    flows: Sequence[Flow] = ()
+    program: Program | None = None
+    escrow: Program | None = None
 
 
 def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> Effects:
@@ -59,55 +92,26 @@ def effects_of(transaction: Transaction, wallet: str, received_at: int = 0) -> E
     """
     meta = transaction.meta
     keys = transaction.addresses
-    change = _changes(keys, meta.pre_balances, meta.post_balances)
-    changes = _token_changes(wallet, keys, transaction)
-    own = {}
-    for address, sol in changes.own.items():
-        own[address] = change(address) - sol
-    paid = bool(keys) and keys[0] == wallet
-    balances = Balances(
-        wallet=wallet,
-        paid=paid,
-        native=change(wallet),
-        wrapped=sum(changes.own.values()),
-        network_fee=meta.fee if paid else 0,
-        own=own,
-        change=change,
-        token_accounts=changes.token_accounts,
-        fee_tokens=changes.fee_tokens,
-    )
-    tokens = changes.tokens()
-    flows = program = None
-    if meta.err is None and may_be_trade(balances, tokens):
-        balances.crossed = is_crossed(tokens)
-        program, flows = _read_calls(transaction, keys)
+    balances = _balances(transaction, keys, wallet)
+    tokens = balances.changes.tokens()
+    explanation = None
+    if meta.err is None and has_moved(balances, tokens):
+        programs, flows = _read_calls(transaction, keys)
+        explanation = explained(balances, flows, programs)
     return assembled(
         balances,
         tokens,
-        flows,
+        explanation,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if transaction.block_time is None else transaction.block_time,
         failed=meta.err is not None,
-        program=program,
     )
 
 
-def may_be_trade(balances: Balances, tokens: dict[str, TokenDelta]) -> bool:
-    """Something went out and something may have come in. Setting fees apart only adds SOL."""
-    for delta in tokens.values():
-        if delta.raw < 0:
-            return True
-    held = balances.native + balances.wrapped + balances.network_fee
-    return bool(tokens) and held + sum(balances.own.values()) < -DUST
-
-
-def is_crossed(tokens: dict[str, TokenDelta]) -> bool:
-    """Tokens went out and other tokens came in, leftovers aside."""
-    if len(tokens) < 2:
-        return False
-    signs = {delta.raw > 0 for delta in tokens.values() if not delta.is_leftover}
-    return len(signs) > 1
+def has_moved(balances: Balances, tokens: dict[str, TokenDelta]) -> bool:
+    """Whether more than the network fee did."""
+    return bool(tokens or balances.changes.own) or balances.lamports + balances.network_fee != 0
 
 
 def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
@@ -129,48 +133,107 @@ def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
     return outer or inner
 
 
+def explained(
+    balances: Balances, flows: Sequence[Flow], programs: Sequence[tuple[Program, bool]]
+) -> Explanation:
+    escrows = (program for program, _ in programs if program.kind == "escrow")
+    return Explanation(parties_of(balances, flows), flows, outermost(programs), next(escrows, None))
+
+
 def assembled(
     balances: Balances,
     tokens: dict[str, TokenDelta],
-    flows: Iterable[Flow] | None,
+    explanation: Explanation | None,
     *,
     signature: str,
     slot: int,
     timestamp: int,
     failed: bool,
-    program: Program | None,
     exact: bool = True,
 ) -> Effects:
-    """Effects from what was read; `flows` None: nobody looked at them."""
-    paid = assumed_postings(balances) if flows is None else attributed_postings(balances, flows)
-    lamports = balances.native + balances.wrapped
-    apart = balances.network_fee + paid.fees + paid.rent + paid.sent
+    """Effects from what was read; `explanation` None: nobody looked for one."""
+    apart = SolPostings() if failed else _apart(balances, explanation)
+    explanation = explanation or Explanation()
     return Effects(
         signature=signature,
         slot=slot,
         timestamp=timestamp,
         failed=failed,
-        lamports=lamports,
+        wallet=balances.wallet,
+        paid=balances.payer == balances.wallet,
+        lamports=balances.lamports,
         network_fee=balances.network_fee,
-        fees=paid.fees,
-        rent=paid.rent,
-        sent=paid.sent,
-        sol=lamports + apart,
+        base_fee=balances.base_fee,
+        rent_locked=apart.rent_locked,
+        rent_paid=apart.rent_paid,
+        payments=apart.payments,
+        sol=balances.lamports + balances.network_fee + apart.total,
         tokens=tokens,
-        program=program,
+        parties=explanation.parties,
+        flows=explanation.flows,
+        own=balances.changes.own,
+        mints=balances.changes.mints,
+        program=explanation.program,
+        escrow=explanation.escrow,
         exact=exact,
     )
 
 
-def _changes(keys: list[str], pre: list[int], post: list[int]) -> Callable[[str], int]:
-    def change(address: str) -> int:
-        try:
-            at = keys.index(address)
-            return post[at] - pre[at]
-        except (ValueError, IndexError):
-            return 0
+def _apart(balances: Balances, explanation: Explanation | None) -> SolPostings:
+    if explanation is None:
+        return assumed_postings(balances)
+    return attributed_postings(balances, explanation.parties, explanation.flows)
 
-    return change
+
+def balances_of(
+    wallet: str,
+    payer: str,
+    fee: int,
+    natives: dict[str, int],
+    changes: TokenChanges,
+    signatures: int = 1,
+) -> Balances:
+    """Balances of which `natives` don't have the network fee set apart yet."""
+    if payer == wallet:
+        own_fee = fee
+    else:
+        own_fee = 0
+        natives[payer] = natives.get(payer, 0) + fee
+    base_fee = min(own_fee, signatures * SIGNATURE_FEE)
+    return Balances(wallet, payer, own_fee, base_fee, natives, set(), set(), changes)
+
+
+def _balances(transaction: Transaction, keys: list[str], wallet: str) -> Balances:
+    meta, signatures = transaction.meta, transaction.transaction.signatures
+    natives = {}
+    opened, emptied = set(), set()
+    for address, pre, post in zip(keys, meta.pre_balances, meta.post_balances, strict=False):
+        if pre != post:
+            natives[address] = post - pre
+            if not pre:
+                opened.add(address)
+            elif not post:
+                emptied.add(address)
+    changes = _token_changes(wallet, keys, transaction)
+    payer = keys[0] if keys else ""
+    balances = balances_of(wallet, payer, meta.fee, natives, changes, len(signatures))
+    balances.opened, balances.emptied = opened, emptied
+    return balances
+
+
+def _read_calls(
+    transaction: Transaction, keys: list[str]
+) -> tuple[list[tuple[Program, bool]], list[Flow]]:
+    """Which programs the transaction calls, and what its instructions moved."""
+    programs: list[tuple[Program, bool]] = []
+    flows: list[Flow] = []
+    for call in calls_of(transaction, keys):
+        program = PROGRAMS.get(call.program)
+        if program is not None:
+            programs.append((program, call.outer))
+        elif call.program in READ_PROGRAMS:
+            flows += flows_of(call, keys)
+    return programs, flows
 
 
 def _token_changes(wallet: str, keys: list[str], transaction: Transaction) -> TokenChanges:
@@ -187,16 +250,3 @@ def _token_changes(wallet: str, keys: list[str], transaction: Transaction) -> To
                     owner = (owners.before if sign < 0 else owners.after).get(keys[at])
                 add(keys[at], balance.mint, owner, sign * int(amount.amount), amount.decimals)
     return changes
-
-
-def _read_calls(transaction: Transaction, keys: list[str]) -> tuple[Program | None, list[Flow]]:
-    """What the transaction is for, and what its instructions moved."""
-    programs: list[tuple[Program, bool]] = []
-    flows: list[Flow] = []
-    for call in calls_of(transaction, keys):
-        program = PROGRAMS.get(call.program)
-        if program is not None:
-            programs.append((program, call.outer))
-        elif call.program in READ_PROGRAMS:
-            flows += flows_of(call, keys)
-    return outermost(programs), flows

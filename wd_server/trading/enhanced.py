@@ -8,33 +8,28 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from wd_server.chain.payloads import EnhancedTransaction, Instruction
-from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
-from wd_server.trading.effects import (
-    Effects,
-    assembled,
-    is_crossed,
-    may_be_trade,
-    outermost,
-)
+from wd_server.chain.payloads import EnhancedTransaction, Instruction, NativeTransfer
+from wd_server.trading.balances import Balances, TokenChanges
+from wd_server.trading.effects import Effects, assembled, balances_of, explained, has_moved
 from wd_server.trading.instructions import Flow, FlowKind, ProgramCall, flows_of
 from wd_server.trading.programs import (
-    FEE_ACCOUNTS,
     PROGRAMS,
     SOL,
     SOL_DECIMALS,
     SOURCES,
     STABLE_DECIMALS,
     STABLE_MINTS,
-    Program,
 )
-from wd_server.trading.sol_postings import is_rent
+from wd_server.trading.rent import is_rent
 
 # Mints that end so have 6 decimals: Pump.fun makes them.
 PUMP_SUFFIX: Final = "pump"
 PUMP_DECIMALS: Final = 6
 # A float may print more digits than a mint has decimals: what is beyond is its rounding.
 PRINTED_MAX: Final = 18
+
+Held = tuple[str, str]
+"""An owner and a mint."""
 
 
 def effects_of_enhanced(
@@ -47,94 +42,105 @@ def effects_of_enhanced(
     transfers count; their amounts are floats, so `exact` is False.
     """
     exact = bool(transaction.account_data)
-    if exact:
-        balances, tokens = _from_accounts(transaction, wallet)
-    else:
-        balances, tokens = _from_transfers(transaction, wallet)
+    balances = (
+        _from_accounts(transaction, wallet) if exact else _from_transfers(transaction, wallet)
+    )
+    tokens = balances.changes.tokens()
     failed = transaction.transaction_error is not None
-    flows: list[Flow] | None = None
-    program = None
-    if not failed and may_be_trade(balances, tokens):
-        balances.crossed = is_crossed(tokens)
+    explanation = None
+    if not failed and has_moved(balances, tokens):
         calls = list(_calls(transaction))
-        program = outermost(_programs(calls)) or SOURCES.get(transaction.source)
-        flows = list(_flows(transaction, calls, balances))
+        programs = [(PROGRAMS[one.program], one.outer) for one in calls if one.program in PROGRAMS]
+        if not programs and transaction.source in SOURCES:
+            programs.append((SOURCES[transaction.source], True))
+        explanation = explained(
+            balances, list(_flows(transaction, calls, balances.changes)), programs
+        )
     timestamp = transaction.timestamp
     return assembled(
         balances,
         tokens,
-        flows,
+        explanation,
         signature=transaction.signature,
         slot=transaction.slot,
         timestamp=received_at if timestamp is None else timestamp,
         failed=failed,
-        program=program,
         exact=exact,
     )
 
 
-def _from_accounts(
-    transaction: EnhancedTransaction, wallet: str
-) -> tuple[Balances, dict[str, TokenDelta]]:
+def _from_accounts(transaction: EnhancedTransaction, wallet: str) -> Balances:
+    """Parties whose accounts were cut off have what the transfers say."""
     accounts = transaction.account_data or []
     natives = {account.account: account.native_balance_change for account in accounts}
+    known = frozenset(natives)
     payer = transaction.fee_payer or accounts[0].account
     fee = max(0, -sum(natives.values())) if transaction.fee is None else transaction.fee
     changes = TokenChanges(wallet)
+    listed: set[Held] = {(wallet, SOL)}
     for account in accounts:
         for held in account.token_balance_changes or ():
-            amount = held.raw_token_amount
-            raw = int(amount.token_amount)
-            changes.add(held.token_account, held.mint, held.user_account, raw, amount.decimals)
-    balances = Balances(
-        wallet=wallet,
-        paid=payer == wallet,
-        native=natives.get(wallet, 0),
-        wrapped=sum(changes.own.values()),
-        network_fee=fee if payer == wallet else 0,
-        own={address: natives.get(address, 0) - sol for address, sol in changes.own.items()},
-        change=lambda address: natives.get(address, 0),
-        token_accounts=changes.token_accounts,
-        fee_tokens=changes.fee_tokens,
-    )
-    return balances, changes.tokens()
+            amount, owner = held.raw_token_amount, held.user_account
+            listed.add((owner or "", held.mint))
+            changes.add(
+                held.token_account, held.mint, owner, int(amount.token_amount), amount.decimals
+            )
+    for moved in transaction.native_transfers or ():
+        for party, sign in _moved(moved):
+            if party not in known:
+                natives[party] = natives.get(party, 0) + sign * moved.amount
+    for (party, mint), (raw, decimals) in _transferred(transaction).items():
+        if party != wallet and (party, mint) not in listed:
+            changes.add(_account(party, mint), mint, party, raw, decimals)
+    return balances_of(wallet, payer, fee, natives, changes)
 
 
-def _from_transfers(
-    transaction: EnhancedTransaction, wallet: str
-) -> tuple[Balances, dict[str, TokenDelta]]:
+def _from_transfers(transaction: EnhancedTransaction, wallet: str) -> Balances:
     """Wrapped SOL that was transferred is the same value as the native transfer that unwrapped
-    it: native ones count only where no wrapped ones are."""
-    amounts: dict[str, Decimal] = {}
+    it: native ones count only where the wallet has no wrapped ones."""
+    changes = TokenChanges(wallet)
+    natives: dict[str, int] = {}
+    transferred = _transferred(transaction)
+    for (party, mint), (raw, decimals) in transferred.items():
+        account = _account(party, mint)
+        changes.add(account, mint, party, raw, decimals)
+        if mint == SOL:
+            natives[account] = raw
+    if (wallet, SOL) not in transferred:
+        for moved in transaction.native_transfers or ():
+            for party, sign in _moved(moved):
+                natives[party] = natives.get(party, 0) + sign * moved.amount
+    payer, fee = transaction.fee_payer or "", transaction.fee or 0
+    natives[payer] = natives.get(payer, 0) - fee
+    return balances_of(wallet, payer, fee, natives, changes)
+
+
+def _account(party: str, mint: str) -> str:
+    """Stands for all accounts of a party for a mint, where their addresses aren't known."""
+    return f"{party} {mint}"
+
+
+def _moved(transfer: NativeTransfer) -> list[tuple[str, int]]:
+    """Who gained by a transfer and who lost, with a sign."""
+    parties = (transfer.from_user_account, -1), (transfer.to_user_account, 1)
+    return [(party, sign) for party, sign in parties if party]
+
+
+def _transferred(transaction: EnhancedTransaction) -> dict[Held, tuple[int, int]]:
+    """What the transfers of tokens changed in sum, with the decimals."""
     digits: dict[str, int] = {}
+    amounts: dict[Held, Decimal] = {}
     for transfer in transaction.token_transfers or ():
         mint, amount = transfer.mint, transfer.token_amount
         digits[mint] = max(digits.get(mint, 0), _digits(amount))
         for party, sign in ((transfer.from_user_account, -1), (transfer.to_user_account, 1)):
-            if party == wallet:
-                amounts[mint] = amounts.get(mint, Decimal(0)) + sign * amount
-    raws = {
-        mint: (int(amount.scaleb(decimals)), decimals)
-        for mint, amount in amounts.items()
-        for decimals in (_decimals(mint, digits[mint]),)
+            if party:
+                amounts[party, mint] = amounts.get((party, mint), Decimal(0)) + sign * amount
+    return {
+        held: (int(amount.scaleb(decimals)), decimals)
+        for held, amount in amounts.items()
+        for decimals in (_decimals(held[1], digits[held[1]]),)
     }
-    native = 0
-    if SOL not in raws:
-        for moved in transaction.native_transfers or ():
-            native += moved.amount * (moved.to_user_account == wallet)
-            native -= moved.amount * (moved.from_user_account == wallet)
-    paid = transaction.fee_payer == wallet
-    fee = (transaction.fee or 0) if paid else 0
-    balances = Balances(
-        wallet=wallet,
-        paid=paid,
-        native=native - fee,
-        wrapped=raws.pop(SOL, (0, 0))[0],
-        network_fee=fee,
-        own={},
-        change=lambda _: 0,
-    )
-    return balances, {mint: TokenDelta(*both) for mint, both in raws.items() if both[0]}
 
 
 def _digits(amount: Decimal) -> int:
@@ -164,14 +170,8 @@ def _calls(transaction: EnhancedTransaction) -> Iterator[ProgramCall]:
             yield ProgramCall(inner.program_id or "", inner, False, index, program)
 
 
-def _programs(calls: list[ProgramCall]) -> Iterator[tuple[Program, bool]]:
-    for call in calls:
-        if call.program in PROGRAMS:
-            yield PROGRAMS[call.program], call.outer
-
-
 def _flows(
-    transaction: EnhancedTransaction, calls: list[ProgramCall], balances: Balances
+    transaction: EnhancedTransaction, calls: list[ProgramCall], changes: TokenChanges
 ) -> Iterator[Flow]:
     """From the instructions where they are whole, otherwise from the transfers."""
     if any(call.instruction.data for call in calls):
@@ -182,9 +182,18 @@ def _flows(
         source, target = moved.from_user_account or "", moved.to_user_account or ""
         kind: FlowKind = "create" if is_rent(moved.amount) else "transfer"
         yield Flow(kind, source, target, moved.amount, source)
+    known = {
+        (held.user_account, held.mint): held.token_account
+        for account in transaction.account_data or ()
+        for held in account.token_balance_changes or ()
+    }
     for transfer in transaction.token_transfers or ():
-        target = transfer.to_user_account or ""
-        if transfer.mint == SOL and target in FEE_ACCOUNTS:
-            balances.fee_tokens.add(target)
-            lamports = int(transfer.token_amount.scaleb(SOL_DECIMALS))
-            yield Flow("tokens", "", target, lamports, transfer.from_user_account or "", SOL)
+        source, target = [
+            known.get((party, transfer.mint)) or _account(party or "", transfer.mint)
+            for party in (transfer.from_user_account, transfer.to_user_account)
+        ]
+        decimals = changes.decimals.get(transfer.mint, 0)
+        raw = int(transfer.token_amount.scaleb(decimals))
+        given, taken = transfer.from_user_account or "", transfer.to_user_account or ""
+        kind = "mint" if not given else "burn" if not taken else "tokens"
+        yield Flow(kind, source, target, raw, given, transfer.mint)

@@ -1,39 +1,52 @@
-"""Whether a transaction was a trade for a wallet, and which."""
+"""What a transaction meant for a wallet: its trades, and postings of all that moved.
 
-from typing import Final, Literal, cast
+Balances decide, flows explain. Each asset of the wallet's that changed goes one of these ways:
+
+    belongs to a trade (see `deals`)        sold, bought
+    paid to the chain, a builder, a venue   network_fee, priority_fee, tip, platform_fee
+    deposit for an account                  rent_locked, rent_returned, rent_paid
+    kept by a program for the wallet        custody_out, custody_in, minted, burned
+    burned for nothing                      burned, and a trade that realizes the loss
+    from or to somebody                     sent, received, reward
+    nothing shows why                       unexplained
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast
 
 from msgspec import Struct
 
-from wd_server.trading.effects import DUST, Effects
+from wd_server.trading import movements
+from wd_server.trading.deals import (
+    Asset,
+    Deal,
+    NoDeal,
+    Part,
+    assets_of,
+    burned_assets,
+    deal_of,
+    order_filled,
+    swap_of_deposit,
+)
+from wd_server.trading.effects import Effects
+from wd_server.trading.movements import sol_posting
 from wd_server.trading.postings import Posting, PostingKind
-from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS, TRADING_KINDS
-from wd_server.trading.sol_postings import UNLISTED_FEE_MAX
+from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS
 from wd_server.trading.trade import Action, Leg, RawTrade
-
-# Without a known venue, less SOL than this (lamports) for tokens is what a claim or a mint costs,
-# not what they are worth.
-CLAIM_FEE_MAX: Final = 50_000_000
-# SOL (lamports) that comes back beside a trade of token for token: rent of a program's account.
-REFUND_MAX: Final = 10_000_000
 
 Reason = Literal[
     "failed",  # only the network fee moved
     "unreadable",  # what the upstream gave is no transaction that there can be
-    "one_sided",  # a transfer, an airdrop, a burn, an arbitrage that ends in what it began with
+    "one_sided",  # a transfer, an airdrop, a claim for nothing
+    "round_trip",  # it ends in what it began with: an arbitrage, a volume bot
     "lending",  # deposit, withdrawal, loan, repayment
-    "escrow",  # an order or a bridge that will trade later, or gives back
+    "escrow",  # an order that will trade later, or gives back
     "staking",  # native or liquid
+    "bridge",  # to or from another chain
     "nft",  # minted, bought, sold
     "share",  # a part of a pool, stake pool or vault was minted or burned
-    "several_assets",  # more than two, and none a leftover
     "claim",  # tokens for a small fee, no venue known
 ]
-
-
-class _AssetChange(Struct, frozen=True, gc=False):
-    mint: str
-    raw: int
-    decimals: int
 
 
 class Interpretation(Struct, frozen=True, array_like=True, gc=False):
@@ -50,34 +63,31 @@ class Interpretation(Struct, frozen=True, array_like=True, gc=False):
 
 
 def interpret(effects: Effects) -> Interpretation:
-    """One trade at most: what the wallet gave on the whole for what it got on the whole.
-
-    Between SOL and a stable coin the stable coin is what is bought or sold. Between two other
-    tokens, or two stable coins, the action is a swap. Where SOL is no leg, what little of it went
-    counts as a fee.
-    """
-    given, got = _assets(effects)
-    reason = _obstacle(effects, given, got)
-    if reason is not None:
-        return Interpretation((), reason, _movements(effects))
-    sold, bought = given[0], got[0]
-    platform_fee = effects.fees
-    if SOL not in (sold.mint, bought.mint):
-        platform_fee -= min(0, effects.sol)
-    program = effects.program
-    trade = RawTrade(
-        signature=effects.signature,
-        slot=effects.slot,
-        timestamp=effects.timestamp,
-        action=action_of(sold.mint, bought.mint),
-        sold=Leg(sold.mint, -sold.raw, sold.decimals),
-        bought=Leg(bought.mint, bought.raw, bought.decimals),
-        network_fee=effects.network_fee,
-        dex=program.name if program else "unknown",
-        confidence="high" if program and effects.exact else "low",
-        platform_fee=platform_fee,
-    )
-    return Interpretation((trade,), None, _beside(effects, sold, bought))
+    if effects.failed:
+        return _no_trade(effects, "failed", _unexplained(effects, "failed"))
+    assets = assets_of(effects)
+    if not assets and not effects.payments and not effects.flows:
+        return _no_trade(effects, "one_sided", ())
+    found: Deal | NoDeal = order_filled(effects, assets) or deal_of(effects, assets)
+    place = movements.place_of(effects)
+    if place and found != "round_trip" and not (isinstance(found, Deal) and found.is_order):
+        assert effects.program is not None
+        custody = movements.in_custody(effects, assets, place)
+        return _no_trade(effects, cast(Reason, effects.program.kind), custody)
+    if isinstance(found, Deal):
+        return _trades(effects, assets, found)
+    if found == "round_trip":
+        return _no_trade(effects, found, movements.round_trip(effects, assets))
+    burned = burned_assets(effects, assets)
+    if burned:
+        return _burns(effects, assets, burned)
+    if found == "share":
+        swap = swap_of_deposit(effects)
+        if swap is not None:
+            return _trades(effects, assets, swap)
+        custody = movements.in_custody(effects, assets, movements.share_place(effects))
+        return _no_trade(effects, found, custody)
+    return _no_trade(effects, found, movements.transferred(effects, assets))
 
 
 def action_of(sold: str, bought: str) -> Action:
@@ -92,101 +102,132 @@ def _quote_rank(mint: str) -> int:
     return 2 if mint == SOL else 1 if mint in STABLE_MINTS else 0
 
 
-def _assets(effects: Effects) -> tuple[list[_AssetChange], list[_AssetChange]]:
-    """What the wallet has less of and what it has more of, without dust, leftovers of a route,
-    and the SOL that goes beside a trade of token for token."""
-    deltas = effects.tokens
-    sol = effects.sol
-    if len(deltas) > 1:
-        deltas = {mint: delta for mint, delta in deltas.items() if not delta.is_leftover}
-    given: list[_AssetChange] = []
-    got: list[_AssetChange] = []
-    for mint, delta in deltas.items():
-        (given if delta.raw < 0 else got).append(_AssetChange(mint, delta.raw, delta.decimals))
-    if abs(sol) > DUST:
-        beside = given and got and -UNLISTED_FEE_MAX <= sol <= REFUND_MAX
-        if not beside:
-            (given if sol < 0 else got).append(_AssetChange(SOL, sol, SOL_DECIMALS))
-    return given, got
+def _no_trade(
+    effects: Effects, reason: Reason, postings: Sequence[Posting] | Iterator[Posting]
+) -> Interpretation:
+    costs = movements.costs(effects)
+    rents = movements.rents(effects)
+    return Interpretation((), reason, (*costs, *rents, *postings))
 
 
-def _obstacle(
-    effects: Effects, given: list[_AssetChange], got: list[_AssetChange]
-) -> Reason | None:
-    """Why these assets are no trade."""
-    program = effects.program
-    if effects.failed:
-        return "failed"
-    if program is not None and program.kind not in TRADING_KINDS:
-        return cast(Reason, program.kind)
-    if not given or not got:
-        return "one_sided"
-    assets = given + got
-    for asset in assets:
-        if asset.decimals == 0 and (not program or abs(asset.raw) == 1):
-            return "nft"
-    if program is None or program.kind == "venue":
-        for asset in assets:
-            if _is_share(effects, asset):
-                return "share"
-    if len(assets) > 2:
-        return "several_assets"
-    if not program:
-        for asset in assets:
-            if asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0:
-                return "claim"
-    return None
+def _unexplained(effects: Effects, place: str) -> Iterator[Posting]:
+    """Balances that a failed transaction changed all the same."""
+    for asset in assets_of(effects):
+        yield Posting("unexplained", asset.mint, asset.raw, asset.decimals, place=place)
 
 
-def _is_share(effects: Effects, asset: _AssetChange) -> bool:
-    """Most of what the wallet got was minted for it, or of what it gave was burned. A trade
-    moves what a pool has."""
-    delta = effects.tokens.get(asset.mint)
-    return (
-        delta is not None
-        and 2 * abs(delta.supply) >= abs(delta.raw)
-        and ((delta.supply > 0) == (delta.raw > 0))
+def _trades(effects: Effects, assets: Sequence[Asset], deal: Deal) -> Interpretation:
+    beside = list(_beside(effects, _rest(assets, deal), deal))
+    postings = [*movements.costs(effects), *movements.rents(effects), *beside]
+    for number, part in enumerate(deal.parts):
+        postings += [_leg("sold", part.sold, number), _leg("bought", part.bought, number)]
+    return Interpretation(_raw_trades(effects, deal, beside), None, tuple(postings))
+
+
+def _rest(assets: Sequence[Asset], deal: Deal) -> list[Asset]:
+    """What the legs leave of each asset, or took more of it than the wallet has less."""
+    sums = {asset.mint: asset.raw for asset in assets}
+    decimals = {asset.mint: asset.decimals for asset in assets}
+    for leg in deal.legs():
+        sums[leg.mint] = sums.get(leg.mint, 0) - leg.raw
+        decimals[leg.mint] = leg.decimals
+    return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
+
+
+def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Posting]:
+    """Postings beside the legs of a trade. Where SOL is no leg, what little of it went is a fee;
+    where it was the middle of the route, what a hop paid out of it never was the wallet's."""
+    if deal.is_deposited:
+        yield from movements.in_custody(effects, rest, movements.share_place(effects))
+        return
+    turnover, limit = 0, None
+    for leg in deal.legs():
+        turnover += abs(leg.raw) if leg.mint == SOL else 0
+    if not turnover:
+        paid = sum([payment.lamports for payment in effects.payments])
+        limit = max(0, paid - effects.sol)
+        sol = effects.sol - max(0, paid - limit)
+        rest = [asset for asset in rest if asset.mint != SOL]
+        rest += [Asset(SOL, sol, SOL_DECIMALS)] if sol else []
+    yield from movements.paid_fees(effects.payments, turnover, limit)
+    for asset in rest:
+        if deal.is_order and asset.raw > 0 and asset.mint == deal.parts[0].sold.mint:
+            assert effects.escrow is not None
+            place = effects.escrow.name
+            yield Posting("custody_in", asset.mint, asset.raw, asset.decimals, place=place)
+        elif deal.is_sent_on and asset.mint == SOL:
+            yield sol_posting("sent", asset.raw, effects.parties.counterparty(SOL, asset.raw))
+        else:
+            yield movements.beside_trade(effects, asset)
+
+
+def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
+    return Posting(kind, asset.mint, asset.raw, asset.decimals, part=part)
+
+
+def _raw_trades(effects: Effects, deal: Deal, fees: Sequence[Posting]) -> tuple[RawTrade, ...]:
+    program = effects.escrow if deal.is_order else effects.program
+    is_known = program is not None or not deal.parts[0].bought.raw
+    is_sure = is_known and effects.exact and deal.is_split
+    return tuple(
+        [
+            _raw_trade(
+                effects,
+                part,
+                fees if number == 0 else None,
+                number,
+                len(deal.parts),
+                dex=program.name if program else "unknown",
+                sure=is_sure,
+            )
+            for number, part in enumerate(deal.parts)
+        ]
     )
 
 
-def _beside(effects: Effects, sold: _AssetChange, bought: _AssetChange) -> tuple[Posting, ...]:
-    """Postings of a trade and of what moved beside it."""
-    postings = _costs(effects)
-    postings.append(Posting("sold", sold.mint, sold.raw, sold.decimals))
-    postings.append(Posting("bought", bought.mint, bought.raw, bought.decimals))
-    legs = (sold.mint, bought.mint)
-    if SOL not in legs and effects.sol:
-        kind: PostingKind = "platform_fee" if effects.sol < 0 else "received"
-        postings.append(Posting(kind, SOL, effects.sol, SOL_DECIMALS))
-    for mint, delta in effects.tokens.items():
-        if mint not in legs:
-            kind = "sent" if delta.raw < 0 else "leftover"
-            postings.append(Posting(kind, mint, delta.raw, delta.decimals))
-    return tuple(postings)
-
-
-def _movements(effects: Effects) -> tuple[Posting, ...]:
-    """Postings of what is no trade."""
-    program = effects.program
-    place = program.name if program is not None and program.kind not in TRADING_KINDS else ""
-    out: PostingKind = "custody_out" if place else "sent"
-    back: PostingKind = "custody_in" if place else "received"
-    postings = _costs(effects)
-    moved = [(mint, delta.raw, delta.decimals) for mint, delta in effects.tokens.items()]
-    if effects.sol:
-        moved.append((SOL, effects.sol, SOL_DECIMALS))
-    for mint, raw, decimals in moved:
-        postings.append(Posting(out if raw < 0 else back, mint, raw, decimals, place=place))
-    return tuple(postings)
-
-
-def _costs(effects: Effects) -> list[Posting]:
-    """SOL that was set apart."""
-    rent: PostingKind = "rent_locked" if effects.rent > 0 else "rent_returned"
-    apart: tuple[tuple[PostingKind, int], ...] = (
-        ("network_fee", effects.network_fee),
-        ("platform_fee", effects.fees),
-        (rent, effects.rent),
-        ("sent", effects.sent),
+def _raw_trade(
+    effects: Effects,
+    part: Part,
+    fees: Sequence[Posting] | None,
+    number: int,
+    parts: int,
+    *,
+    dex: str,
+    sure: bool,
+) -> RawTrade:
+    sold, bought = part.sold, part.bought
+    is_burn = bought.mint == SOL and not bought.raw
+    return RawTrade(
+        signature=effects.signature,
+        slot=effects.slot,
+        timestamp=effects.timestamp,
+        action="burn" if is_burn else action_of(sold.mint, bought.mint),
+        sold=Leg(sold.mint, -sold.raw, sold.decimals),
+        bought=Leg(bought.mint, bought.raw, bought.decimals),
+        network_fee=0 if fees is None else effects.network_fee,
+        dex=dex,
+        confidence="high" if sure else "low",
+        tip=_sum(fees, "tip"),
+        platform_fee=_sum(fees, "platform_fee"),
+        part=number,
+        parts=parts,
     )
-    return [Posting(kind, SOL, -raw, SOL_DECIMALS) for kind, raw in apart if raw]
+
+
+def _sum(postings: Sequence[Posting] | None, kind: PostingKind) -> int:
+    return -sum([posting.raw for posting in postings or () if posting.kind == kind])
+
+
+def _burns(effects: Effects, assets: Sequence[Asset], burned: Sequence[Asset]) -> Interpretation:
+    """Burns for nothing, which realize the loss of what they cost."""
+    others = [asset for asset in assets if asset not in burned]
+    fees = [
+        *movements.paid_fees(effects.payments, 0, None),
+        *movements.each_transferred(effects, others),
+    ]
+    nothing = Asset(SOL, 0, SOL_DECIMALS)
+    deal = Deal(tuple([Part(asset, nothing) for asset in burned]))
+    postings = [*movements.costs(effects), *movements.rents(effects), *fees]
+    for number, asset in enumerate(burned):
+        postings.append(_leg("burned", asset, number))
+    return Interpretation(_raw_trades(effects, deal, fees), None, tuple(postings))

@@ -30,7 +30,7 @@ STABLE_MINTS: Final = frozenset(
 )
 STABLE_DECIMALS: Final = 6
 
-Kind = Literal["router", "launchpad", "venue", "lending", "escrow", "staking"]
+Kind = Literal["router", "launchpad", "venue", "lending", "escrow", "staking", "bridge"]
 TRADING_KINDS: Final = frozenset[Kind](("router", "launchpad", "venue"))
 
 
@@ -122,7 +122,11 @@ PROGRAM_ADDRESSES: Final[Mapping[Kind, Mapping[str, Sequence[str]]]] = {
             "jup3YeL8QhtSx1e253b2FDvsMNC87fDrgQZivbrndc9",
             "jupeiUmn818Jg1ekPURTpr4mFo29p46vygyykFJ3wZC",
         ),
-        "kamino": ("KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD",),
+        "kamino": (
+            "KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD",
+            "KvauGMspG5k6rtzrqqn7WNn3oZdyKqLKwK2XWQ8FLjd",  # vaults
+            "6LtLpnUFNByNXLyCoK9wA2MykKAmQNZKBdY8s47dehDc",  # liquidity
+        ),
         "marginfi": ("MFv2hWf31Z9kbCa1snEPYctwafyhdvnV7FZnsebVacA",),
         "save": ("So1endDq2YkqhipRh3WViPa8hdiSpxWy6z3Z6tMCpAo",),
         "drift": ("dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH",),
@@ -134,12 +138,38 @@ PROGRAM_ADDRESSES: Final[Mapping[Kind, Mapping[str, Sequence[str]]]] = {
             "j1o2qRpjcyUwEvwtcfhEQefh773ZgjxcVRry7LDqg5X",
         ),
         "jupiter_va": ("VALaaymxQh2mNy2trH9jUqHT1mTow76wpTcGmSWSwJe",),
-        "mayan": ("src5qyZHqTqecJV4aY6Cb6zDZLMDzrDKKezs22MPHr4",),
+        "jupiter_lock": ("LocpQgucEQHbqNABEYvBvwoxCPsSbG91A1QaQhQQqjn",),
+        "raydium_lock": ("LockrWmn6K5twhz3y9w1dQERbmgSaRkfnTeTKbpofwE",),
+        "streamflow": ("strmRqUCoQUgGUan5YhzUZa6KqdzwX5L6FpUxfmKg5m",),
     },
     "staking": {
         "stake": ("Stake11111111111111111111111111111111111111",),
-        "stake_pool": ("SPoo1Ku8WFXoNDMHPsrGSTSG1Y47rzgn41SLUNakuHy",),
+        "stake_pool": (
+            "SPoo1Ku8WFXoNDMHPsrGSTSG1Y47rzgn41SLUNakuHy",
+            "SP12tWFxD9oJsVWNavTTBZvMbA6gkAmxtVgxdqvyvhY",  # Sanctum, one validator each
+            "SPMBzsVUuoHA4Jm6KunbsotaahvVikZs1JyTW6iJvbn",  # Sanctum, many
+        ),
         "marinade": ("MarBmsSgKXdrN1egZf5sqe1TMai9K1rChYNDJgjq7aD",),
+    },
+    "bridge": {
+        "cctp": (
+            "CCTPmbSD7gX1bxKPAmg77w8oFzNFpaQiQUWD43TKaecd",
+            "CCTPiPYPc6AsJuwueEnWgSgucamXDZwBd53dQ11YiKX3",
+            "CCTPV2Sm4AdWt5296sk4P66VBZ7bEhcARwFaaS9YPbeC",
+            "CCTPV2vPZJS2u2BBsUoscuikbYjnpFmbFsvVuJdgUMQe",
+        ),
+        "debridge": (
+            "src5qyZHqTqecJV4aY6Cb6zDZLMDzrDKKezs22MPHr4",
+            "dst5MGcFPoBeREFAA5E3tU5ij8m5uVYwkzkSAbsLbNo",
+        ),
+        "mayan": (
+            "BLZRi6frs4X4DNLw56V4EXai1b6QVESN1BhHBTYM9VcY",
+            "FC4eXxkyrMPTjiYUpp4EAnkmwMbQyZ6NDCh1kfLn6vsf",
+        ),
+        "wormhole": (
+            "worm2ZoG2kUd4vFXhvjh93UUH596ayRfgQ2MgjNMTth",
+            "wormDTUJ6AWPNvk59vGQbDvGJmqbDTdgWgAqcLBCgUb",
+        ),
     },
 }
 PROGRAMS: Final = {
@@ -162,11 +192,11 @@ SOURCES: Final = {
     "LIFINITY": Program("lifinity", "venue"),
 }
 
-# Who takes tips and fees. Providers of tips are many and change; a small transfer that the wallet
-# makes beside its swap is one without being listed here.
-FEE_ACCOUNTS: Final = frozenset(
+# Who takes tips and fees: hints, where the flow leaves open which of them a payment is. Their
+# takers are many and change; a payment beside a trade is one without being listed here.
+TIP_ACCOUNTS: Final = frozenset(
     {
-        "96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5",  # Jito tips, 8 accounts
+        "96gYZGLnJYVFmbjzopPSU6QiEV5fGqZNyN9nmNhvrZU5",  # Jito, 8 accounts
         "HFqU5x63VTqvQss8hp11i4wVV8bD44PvwucfZ2bU7gRe",
         "Cw8CFyM9FkoMi7K7Crf6HNQqf4uEMzpKw6QNghXLvLkY",
         "ADaUMid9yfUytqMBgopwjb2DTLSokTSzL1zt6iGPaS49",
@@ -174,6 +204,10 @@ FEE_ACCOUNTS: Final = frozenset(
         "ADuUkR4vqLUMWXxW9gh6D6L8pMSawimctcNZ5pGwDcEt",
         "DttWaMuVvTiduZRnguLF7jNxTgiMBZ1hyAumKUiL2KRL",
         "3AVi9Tg9Uo68tJfuvoKvqKNWKkC5wPdSSdeBnizKZ6jT",
+    }
+)
+FEE_ACCOUNTS: Final = frozenset(
+    {
         "AVUCZyuT35YSuj4RH7fwiyPu82Djn2Hfg7y2ND2XcnZH",  # Photon
         "9yMwSPk9mrXSN7yDHUuZurAh1sjbJsfpUqjZ7SvVtdco",  # Trojan
         "9yj3zvLS3fDMqi1F8zhkaWfq8TZpZWHe6cz1Sgt7djXf",  # Phantom

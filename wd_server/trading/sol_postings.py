@@ -1,99 +1,242 @@
-"""The SOL that a wallet paid beside a trade, summed up by kind: fees, rent, payments."""
+"""The SOL that a wallet paid beside what it traded, told apart by flow: rent and payments.
 
-from collections.abc import Iterable
+Lamports that opened an account are rent, whatever their number: the rate per byte changes. What
+went to a maker is the price. The rest went to somebody who gave nothing for it; whether that is a
+fee or a payment depends on whether there was a trade, which isn't decided here.
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from wd_server.trading.balances import Balances
-from wd_server.trading.instructions import Flow
-from wd_server.trading.programs import FEE_ACCOUNTS
+from wd_server.trading.instructions import Flow, FlowKind
+from wd_server.trading.parties import Parties
+from wd_server.trading.programs import SOL
+from wd_server.trading.rent import is_rent, may_be_rent
 
-# Up to this (lamports), or this part of the trade's SOL, a transfer that the wallet makes beside
-# its trade to an account that isn't listed is a tip or a bot's fee; above it the wallet paid
-# somebody. Tips seen: 0.00001 to 0.06 SOL; bots take 0.5 to 1 %.
-UNLISTED_FEE_MAX: Final = 100_000_000
-UNLISTED_FEE_PART: Final = 50
+Call = tuple[int, str]
+"""Where a flow happened: number of the transaction's own instruction, and the caller."""
 
-# Rent exemption: 3,480 lamports a byte and year, two years, 128 bytes beside the data.
-RENT_PER_BYTE: Final = 6_960
-RENT_MIN: Final = 128 * RENT_PER_BYTE
+
+class Payment(Struct, frozen=True, gc=False):
+    """Lamports that the wallet gave to who gave nothing for it.
+
+    target: the owner that got them
+    lamports: how many
+    outer: whether the transaction's own instruction gave them
+    caller: the program inside which they were given, empty if outer or nobody says
+    new: whether the target had nothing before
+    """
+
+    target: str
+    lamports: int
+    outer: bool
+    caller: str = ""
+    new: bool = False
 
 
 class SolPostings(Struct, frozen=True, gc=False):
-    """Lamports by kind of posting. `Effects` explains the three kinds."""
+    """In lamports.
 
-    fees: int
-    rent: int
-    sent: int
+    rent_locked: deposits for the wallet's own token accounts; less than 0 for what came back
+    rent_paid: the same for other accounts
+    payments: to whom the wallet gave SOL beside a trade
+    """
 
+    rent_locked: int = 0
+    rent_paid: int = 0
+    payments: tuple[Payment, ...] = ()
 
-def is_rent(lamports: int) -> bool:
-    """Exactly what some account's rent exemption takes. No round number of SOL is."""
-    return lamports >= RENT_MIN and lamports % RENT_PER_BYTE == 0
+    @property
+    def total(self) -> int:
+        paid = sum([payment.lamports for payment in self.payments])
+        return self.rent_locked + self.rent_paid + paid
 
 
 def assumed_postings(balances: Balances) -> SolPostings:
     """Without looking at instructions: who pays the fee pays the rent and gets it back."""
-    own = balances.own.values()
-    return SolPostings(0, sum(rent for rent in own if rent < 0 or balances.paid), 0)
+    paid = balances.payer == balances.wallet
+    rents = balances.own_rent().values()
+    return SolPostings(sum([rent for rent in rents if rent < 0 or paid]))
 
 
-def attributed_postings(balances: Balances, flows: Iterable[Flow]) -> SolPostings:
+def attributed_postings(balances: Balances, parties: Parties, flows: Sequence[Flow]) -> SolPostings:
     """What the `flows` say the wallet paid beside a trade."""
-    wallet, own, change = balances.wallet, balances.own, balances.change
-    fees = rent = 0
-    transfers: list[Flow] = []
-    allocated, foreign = set(), set()
-    for flow in flows:
-        kind, source, target = flow.kind, flow.source, flow.target
-        if kind == "transfer":
-            if source == wallet:
-                transfers.append(flow)
-        elif kind == "tokens":
-            if flow.authority == wallet and target in balances.fee_tokens:
-                fees += flow.raw
-        elif kind == "allocate":
-            allocated.add(target)
-        elif kind == "create":
-            if target in own:
-                if source != wallet:
-                    foreign.add(target)
-            elif source == wallet and change(target) > 0:
-                rent += flow.raw
-        elif kind == "close":
-            if source in own:
-                if target != wallet:
-                    foreign.add(source)
-            elif target == wallet and is_rent(-change(source)):
-                rent += change(source)
-    loose = []
-    for transfer in transfers:
-        target, lamports = transfer.target, transfer.raw
-        if target in FEE_ACCOUNTS:
-            fees += lamports
-        elif target in own or change(target) <= 0:
-            continue  # Wrapped, or passed on.
-        elif target in allocated:
-            rent += lamports
-        elif transfer.outer and target not in balances.token_accounts:
-            loose.append(lamports)
-    rent += sum(own.values()) - sum([own[address] for address in foreign])
-    return _weighed(balances, fees, rent, loose)
+    sol = _SolFlows(balances, parties, flows)
+    locked, paid = sol.locked(), sol.paid()
+    left = balances.lamports + balances.network_fee + locked + paid
+    returned = sol.returned(left)
+    return SolPostings(locked, paid - returned, sol.payments(left - returned))
 
 
-def _weighed(balances: Balances, fees: int, rent: int, loose: list[int]) -> SolPostings:
-    """Tell fees from payments, and both from what a trade's middle paid."""
-    left = balances.native + balances.wrapped + balances.network_fee + rent
-    limit = max(UNLISTED_FEE_MAX, abs(left + fees + sum(loose)) // UNLISTED_FEE_PART)
-    sent = 0
-    for lamports in loose:
-        if lamports <= limit:
-            fees += lamports
+# What tells that an account belongs to a program afterwards.
+_OPENING: Final = frozenset[FlowKind](("create", "allocate", "assign", "open"))
+
+
+class _SolFlows:
+    """Sorts the flows of SOL from and to the wallet.
+
+    _opened: accounts that the transaction opened for a program
+    _foreign: lamports of others that opened the wallet's accounts, less what it closed to others
+    _deposits: lamports that the wallet paid for opening each account of somebody else
+    _returned: lamports that came back when an account of somebody else was closed
+    _priced: by native account of a maker: transfers of the wallet to it
+    _loose: payments to owners that are no makers, and the call of each
+    _settled: calls in which a maker took SOL of the wallet
+    _gave: calls in which somebody else gave tokens
+    _givers: by owner: numbers of the transaction's own instructions in which it gave tokens
+    _senders: accounts that transferred lamports by themselves
+    """
+
+    def __init__(self, balances: Balances, parties: Parties, flows: Sequence[Flow]) -> None:
+        self._balances, self._parties = balances, parties
+        self._opened = {flow.target for flow in flows if flow.kind in _OPENING}
+        self._foreign = 0
+        self._deposits: dict[str, int] = {}
+        self._returned: dict[str, int] = {}
+        self._priced: dict[str, list[Flow]] = {}
+        self._loose: list[tuple[Payment, Call]] = []
+        self._settled: set[Call] = set()
+        self._gave: set[Call] = set()
+        self._givers: dict[str, set[int]] = {}
+        self._senders: set[str] = set()
+        for flow in flows:
+            kind = flow.kind
+            if kind == "transfer":
+                self._transferred(flow)
+            elif kind == "tokens":
+                self._gave_tokens(flow)
+            elif kind == "create":
+                self._created(flow)
+            elif kind in ("close", "excess"):
+                self._closed(flow)
+
+    def locked(self) -> int:
+        """Deposits for the wallet's own token accounts."""
+        return sum(self._balances.own_rent().values()) - self._foreign
+
+    def paid(self) -> int:
+        """Deposits for other accounts, never more than each has gained. Lamports that went to a
+        maker's own account beside the instruction in which it gave something made it larger."""
+        for maker, transfers in self._priced.items():
+            indexes = self._givers.get(maker)
+            for flow in transfers:
+                if indexes and flow.index not in indexes:
+                    self._deposit(maker, flow.raw)
+        return sum([min(self._gained(target), raw) for target, raw in self._deposits.items()])
+
+    def returned(self, left: int) -> int:
+        """What came back from other accounts, where that can be in what is `left`. A program
+        gives an account's lamports back without an instruction: to the wallet if it made the
+        transaction, if its tokens moved or other deposits came, or if nothing else came."""
+        balances, natives = self._balances, self._balances.natives
+        owners, gains = balances.changes.owners, set(natives.values())
+        takes_part = balances.payer == balances.wallet or balances.changes.own or self._returned
+        total = sum(self._returned.values())
+        for address in self._balances.emptied - self._senders - owners.keys():
+            lamports = -natives.get(address, 0)
+            if address in self._returned or lamports in gains or total + lamports > left:
+                continue
+            if is_rent(lamports) and (takes_part or total + lamports == left):
+                total += lamports
+        return total
+
+    def payments(self, left: int) -> tuple[Payment, ...]:
+        """All but those to a pool of which each vault has another owner: in a call in which
+        somebody gave and no maker took SOL, the largest is the price. Where the wallet gained
+        tokens and nothing else of its SOL is `left` as their price, the largest is it, too."""
+        loose = list(self._loose)
+        calls = {call for payment, call in loose if not payment.outer}
+        for call in (calls - self._settled) & self._gave:
+            loose.remove(_largest([one for one in loose if one[1] == call]))
+        spent = sum([payment.lamports for payment, _ in loose])
+        inner = [one for one in loose if not one[0].outer]
+        if inner and not self._settled and left + spent >= 0 and self._only_gains():
+            loose.remove(_largest(inner))
+        return tuple([payment for payment, _ in loose])
+
+    def _only_gains(self) -> bool:
+        tokens = self._balances.changes.tokens()
+        return bool(tokens) and all(delta.raw > 0 for delta in tokens.values())
+
+    def _gained(self, address: str) -> int:
+        """Lamports beside wrapped SOL."""
+        changes = self._balances.changes
+        wrapped = changes.accounts[address] if changes.mints.get(address) == SOL else 0
+        return self._balances.natives.get(address, 0) - wrapped
+
+    def _created(self, flow: Flow) -> None:
+        if flow.target in self._balances.changes.own:
+            if flow.source != self._balances.wallet:
+                self._foreign += flow.raw
+        elif flow.source == self._balances.wallet:
+            self._paid_in(flow)
+
+    def _paid_in(self, flow: Flow) -> None:
+        """Lamports for an account that is opened."""
+        if may_be_rent(flow.raw):
+            self._deposit(flow.target, flow.raw)
         else:
-            sent += lamports
-    if balances.crossed:
-        # Token for token through SOL: what a hop paid out of that SOL never was the wallet's.
-        fees = min(fees, max(0, -left))
-        sent = min(sent, max(0, -left - fees))
-    return SolPostings(fees, rent, sent)
+            lamports = min(flow.raw, max(0, self._balances.natives.get(flow.target, 0)))
+            self._pay(flow, Payment(flow.target, lamports, flow.outer, flow.caller, new=True))
+
+    def _pay(self, flow: Flow, payment: Payment) -> None:
+        if payment.lamports:
+            self._loose.append((payment, (flow.index, flow.caller)))
+
+    def _deposit(self, target: str, lamports: int) -> None:
+        if self._gained(target) > 0:
+            self._deposits[target] = self._deposits.get(target, 0) + lamports
+
+    def _closed(self, flow: Flow) -> None:
+        lamports, changes = -self._gained(flow.source), self._balances.changes
+        is_back = flow.target == self._balances.wallet
+        if flow.source in changes.own:
+            if not is_back:
+                self._foreign -= max(0, lamports)
+        elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
+            self._returned[flow.source] = lamports
+
+    def _transferred(self, flow: Flow) -> None:
+        target, wallet = flow.target, self._balances.wallet
+        changes = self._balances.changes
+        self._senders.add(flow.source)
+        if flow.source != wallet:
+            if target in changes.own and target in self._opened:
+                self._foreign += flow.raw
+            return
+        gained = self._balances.natives.get(target, 0)
+        if target in changes.own or gained <= 0:
+            return  # Wrapped, or passed on.
+        owner, call = changes.owners.get(target, target), (flow.index, flow.caller)
+        if owner in self._parties.makers and (owner == target or target not in self._opened):
+            if owner not in self._parties.sharers:
+                self._settled.add(call)
+            self._priced.setdefault(owner, []).append(flow)
+        elif target in self._opened:
+            self._paid_in(flow)
+        else:
+            new = target in self._balances.opened
+            lamports = min(flow.raw, gained)
+            self._pay(flow, Payment(owner, lamports, flow.outer, flow.caller, new))
+
+    def _gave_tokens(self, flow: Flow) -> None:
+        changes, call = self._balances.changes, (flow.index, flow.caller)
+        if flow.authority != self._balances.wallet:
+            if changes.mints.get(flow.source) != SOL:
+                self._gave.add(call)
+            owner = changes.owners.get(flow.source, flow.authority)
+            self._givers.setdefault(owner, set()).add(flow.index)
+        elif changes.mints.get(flow.target) == SOL and changes.accounts[flow.target] > 0:
+            owner = changes.owners[flow.target]
+            if owner in self._parties.makers:
+                if owner not in self._parties.sharers:
+                    self._settled.add(call)
+            elif owner != self._balances.wallet:
+                self._pay(flow, Payment(owner, flow.raw, flow.outer, flow.caller))
+
+
+def _largest(payments: list[tuple[Payment, Call]]) -> tuple[Payment, Call]:
+    return max(payments, key=lambda one: one[0].lamports)

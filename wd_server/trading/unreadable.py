@@ -32,4 +32,4 @@ def interpret_unreadable(transaction: UnreadableTransaction, wallet: str) -> Int
         for mint, raw, decimals in moved
         if raw
     ]
-    return Interpretation((), "unreadable", (*postings, *UNKNOWN.postings))
+    return Interpretation((), "unreadable", tuple(postings))

@@ -225,7 +225,8 @@ def test_a_transaction_whose_parts_contradict_each_other_is_unreadable_and_logge
         chain.transactions = whole[:17] + whole[18:]
         head = await journal.head(chain.wallet)
         assert head is not None
-        assert head == (head.epoch, len(chain.entries()) + 1, kinds.COMPLETE)
+        # Beside those of the others, a movement says that it is there.
+        assert head[:3] == (head.epoch, len(chain.entries()) + 2, kinds.COMPLETE)
         assert [log["signature"] for log in logs if "task" in log] == [odd.signature]
         assert sync_pass.transactions == SIZE
 

@@ -1,6 +1,7 @@
 import struct
 import time
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from test_wallet import encoded
 
 from wd_server.chain.payloads import EnhancedTransaction, Transaction
+from wd_server.trading.balances import TokenDelta
 from wd_server.trading.effects import Effects, effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import interpret
+from wd_server.trading.postings import balance_changes
 from wd_server.trading.programs import SOL, SYSTEM, TOKEN
 
 Json = dict[str, Any]
@@ -25,6 +28,49 @@ PHANTOM = "9yj3zvLS3fDMqi1F8zhkaWfq8TZpZWHe6cz1Sgt7djXf"
 RAYDIUM = "675kPX9MHTjS2zt1qfr1NYHuzeLXfQM9H24wFSUt1Mp8"
 RENT = 2_039_280
 FEE = 5_000
+
+
+class Parts(NamedTuple):
+    """What postings say of a wallet's SOL, in lamports. `sol` is what was traded or moved."""
+
+    network_fee: int
+    fees: int
+    rent: int
+    sent: int
+    sol: int
+    effects: Effects
+
+    @classmethod
+    def of(cls, effects: Effects) -> Self:
+        kinds: Counter[str] = Counter()
+        for posting in interpret(effects).postings:
+            if posting.mint == SOL:
+                kinds[posting.kind] -= posting.raw
+        network, fees = kinds["network_fee"] + kinds["priority_fee"], kinds["tip"]
+        fees += kinds["platform_fee"]
+        rent = kinds["rent_locked"] + kinds["rent_returned"] + kinds["rent_paid"]
+        apart = network + fees + rent + kinds["sent"]
+        return cls(network, fees, rent, kinds["sent"], effects.lamports + apart, effects)
+
+    @property
+    def tokens(self) -> dict[str, TokenDelta]:
+        return self.effects.tokens
+
+    @property
+    def timestamp(self) -> int:
+        return self.effects.timestamp
+
+    @property
+    def exact(self) -> bool:
+        return self.effects.exact
+
+    @property
+    def failed(self) -> bool:
+        return self.effects.failed
+
+    @property
+    def lamports(self) -> int:
+        return self.effects.lamports
 
 
 class Chain:
@@ -114,6 +160,9 @@ class Chain:
     def effects(self, wallet: str = WALLET) -> Effects:
         return effects_of(read(self.json()), wallet)
 
+    def parts(self, wallet: str = WALLET) -> Parts:
+        return Parts.of(self.effects(wallet))
+
 
 def read(item: Json) -> Transaction:
     return msgspec.json.decode(msgspec.json.encode(item), type=Transaction)
@@ -132,7 +181,7 @@ def bought(lamports: int = 10**9) -> Chain:
 
 
 def test_a_plain_buy_is_the_pools_gain() -> None:
-    effects = bought().effects()
+    effects = bought().parts()
     assert effects.sol == -(10**9)
     assert (effects.network_fee, effects.fees, effects.rent, effects.sent) == (FEE, 0, 0, 0)
     assert {mint: delta.raw for mint, delta in effects.tokens.items()} == {X: 500}
@@ -142,7 +191,7 @@ def test_wrapped_and_native_sol_are_one() -> None:
     chain = bought(0)
     chain.token("MySol", SOL, WALLET, 3 * 10**9, 2 * 10**9)
     chain.lamports("MySol", 3 * 10**9 + RENT, 2 * 10**9 + RENT)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.sol, effects.rent, SOL in effects.tokens) == (-(10**9), 0, False)
 
 
@@ -151,28 +200,28 @@ def test_tips_and_fees_are_set_apart_whoever_takes_them() -> None:
     chain.pay(JITO, 10_000_000)
     chain.pay(TIP, 60_000_000)
     chain.pay(PHANTOM, 8_500_000, inner=True)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.fees, effects.sol) == (78_500_000, -(10**9))
 
 
 def test_what_a_program_pays_to_a_stranger_is_the_trades_price() -> None:
     chain = bought(0)
     chain.pay("Curve", 10**9, inner=True)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.fees, effects.sol) == (0, -(10**9))
 
 
 def test_a_large_payment_beside_a_trade_is_not_its_price_and_no_fee() -> None:
     chain = bought()
     chain.pay(FRIEND, 4 * 10**9)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.fees, effects.sent, effects.sol) == (0, 4 * 10**9, -(10**9))
 
 
 def test_a_bots_percent_of_a_large_trade_is_a_fee() -> None:
     chain = bought(9 * 10**9)
     chain.pay("Bot", 150_000_000)
-    assert chain.effects().fees == 150_000_000
+    assert chain.parts().fees == 150_000_000
 
 
 def test_rent_of_an_account_opened_is_apart() -> None:
@@ -184,7 +233,7 @@ def test_rent_of_an_account_opened_is_apart() -> None:
     chain.post[WALLET] -= RENT
     create = struct.pack("<IQQ", 0, RENT, 165) + b"\x06" * 32
     chain.call(SYSTEM, [WALLET, "MyX"], create, inner=True)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.rent, effects.sol) == (RENT, -(10**9))
 
 
@@ -194,7 +243,7 @@ def test_rent_that_somebody_else_paid_is_not_the_wallets() -> None:
     chain.lamports(FRIEND, 10**9, 10**9 - RENT)
     create = struct.pack("<IQQ", 0, RENT, 165) + b"\x06" * 32
     chain.call(SYSTEM, [FRIEND, "MyY"], create)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.rent, effects.sol) == (0, -(10**9))
 
 
@@ -204,7 +253,7 @@ def test_rent_of_a_programs_account_is_apart() -> None:
     chain.post[WALLET] -= 1_844_400
     create = struct.pack("<IQQ", 0, 1_844_400, 137) + b"\x06" * 32
     chain.call(SYSTEM, [WALLET, "Volume"], create, inner=True)
-    assert (chain.effects().rent, chain.effects().sol) == (1_844_400, -(10**9))
+    assert (chain.parts().rent, chain.parts().sol) == (1_844_400, -(10**9))
 
 
 def test_rent_of_an_account_opened_with_a_seed_is_apart() -> None:
@@ -215,7 +264,7 @@ def test_rent_of_an_account_opened_with_a_seed_is_apart() -> None:
         "<I32sQ5sQQ32s", 3, b"\x06" * 32, 5, b"seed!", 1_844_400, 137, b"\x07" * 32
     )
     chain.call(SYSTEM, [WALLET, "Seeded"], create)
-    assert (chain.effects().rent, chain.effects().sol) == (1_844_400, -(10**9))
+    assert (chain.parts().rent, chain.parts().sol) == (1_844_400, -(10**9))
 
 
 def test_rent_of_a_programs_account_that_comes_back_is_apart() -> None:
@@ -224,13 +273,13 @@ def test_rent_of_a_programs_account_that_comes_back_is_apart() -> None:
         chain.lamports("Order", held, 0)
         chain.post[WALLET] += held
         chain.call(TOKEN, ["Order", WALLET, POOL], b"\x09")
-        assert chain.effects().rent == rent
+        assert chain.parts().rent == rent
 
 
 def test_sol_sent_to_a_token_account_is_no_tip() -> None:
     chain = bought(0)
     chain.pay("PoolSol", 50_000_000)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.fees, effects.sol) == (0, -50_000_000)
 
 
@@ -259,12 +308,12 @@ def sold_all(refund_to: str) -> Chain:
 
 
 def test_rent_that_comes_back_is_no_proceeds() -> None:
-    effects = sold_all(WALLET).effects()
+    effects = sold_all(WALLET).parts()
     assert (effects.rent, effects.sol) == (-RENT, 10**9)
 
 
 def test_rent_that_went_to_somebody_else_did_not_come_back() -> None:
-    effects = sold_all(FRIEND).effects()
+    effects = sold_all(FRIEND).parts()
     assert (effects.rent, effects.sol) == (0, 10**9)
 
 
@@ -275,7 +324,7 @@ def test_a_fee_in_wrapped_sol_is_apart_where_the_wallet_paid_it() -> None:
         chain.post[WALLET] -= 8_500_000
         data = struct.pack("<BQ", 3, 8_500_000)
         chain.call(TOKEN, ["Temp", "FeeSol", authority], data, inner=True)
-        assert chain.effects().fees == fees
+        assert chain.parts().fees == fees
 
 
 def test_a_hop_that_pays_from_the_middle_takes_nothing_from_the_wallet() -> None:
@@ -284,7 +333,7 @@ def test_a_hop_that_pays_from_the_middle_takes_nothing_from_the_wallet() -> None
     chain.token("PoolY", Y, POOL, 0, 700)
     chain.post[WALLET] += 8_500_000
     chain.pay(PHANTOM, 8_500_000, inner=True)
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.fees, effects.sol) == (0, 0)
 
 
@@ -297,12 +346,12 @@ def test_only_the_payer_paid_the_network_fee() -> None:
 def test_a_failed_transaction_moved_its_fee() -> None:
     chain = Chain()
     chain.err = {"InstructionError": [0, {"Custom": 1}]}
-    effects = chain.effects()
+    effects = chain.parts()
     assert (effects.failed, effects.network_fee, effects.sol) == (True, FEE, 0)
 
 
 def test_a_stranger_has_no_effects() -> None:
-    effects = bought().effects("Nobody")
+    effects = bought().parts("Nobody")
     assert (effects.lamports, effects.sol, effects.tokens) == (0, 0, {})
 
 
@@ -351,7 +400,7 @@ def test_null_arrays_are_empty_ones() -> None:
     item = bought().json()
     for name in ("preTokenBalances", "postTokenBalances", "innerInstructions", "loadedAddresses"):
         item["meta"][name] = None
-    effects = effects_of(read(item), WALLET)
+    effects = Parts.of(effects_of(read(item), WALLET))
     assert (effects.sol, effects.tokens) == (-(10**9), {})
 
 
@@ -390,10 +439,10 @@ def test_hostile_instructions_and_numbers_break_nothing(
     item["transaction"]["message"]["instructions"] = instructions
     item["meta"]["innerInstructions"] = [{"index": 9, "instructions": instructions}]
     item["meta"]["postBalances"][0] = lamports
-    effects = effects_of(read(item), WALLET)
+    effects = Parts.of(effects_of(read(item), WALLET))
     apart = effects.network_fee + effects.fees + effects.rent + effects.sent
     assert effects.lamports == effects.sol - apart
-    interpret(effects)
+    assert balance_changes(interpret(effects.effects).postings).get(SOL, 0) == effects.lamports
 
 
 @given(
@@ -410,12 +459,11 @@ def test_a_buy_costs_what_the_pool_got_whatever_else_was_paid(
     if opens:
         chain.token("MyZ", Z, WALLET, None, 0)
         chain.post[WALLET] -= RENT
-    effects = chain.effects()
+    effects = chain.parts()
     assert effects.sol == -lamports
     assert effects.fees == sum(tip for _, tip in tips)
     assert effects.rent == RENT * opens
-    trade = interpret(effects).trades[0]
-    assert trade is not None
+    trade = interpret(effects.effects).trades[0]
     assert (trade.sold.raw, trade.bought.raw) == (lamports, 500)
 
 
@@ -447,7 +495,7 @@ def test_an_enhanced_object_without_payer_and_fee_has_them_in_its_accounts() -> 
         account("PoolX", 0, (POOL, X, -500)),
         account("Curve", 10**9),
     ]
-    effects = effects_of_enhanced(enhanced(accountData=accounts), WALLET, 42)
+    effects = Parts.of(effects_of_enhanced(enhanced(accountData=accounts), WALLET, 42))
     assert (effects.network_fee, effects.sol, effects.timestamp) == (FEE, -(10**9), 42)
 
 
@@ -463,8 +511,10 @@ def test_transfers_of_an_enhanced_object_tell_fees_and_rent_apart() -> None:
         {"amount": 1_844_400, "fromUserAccount": WALLET, "toUserAccount": "Volume"},
         {"amount": 10_000_000, "fromUserAccount": WALLET, "toUserAccount": JITO},
     ]
-    effects = effects_of_enhanced(
-        enhanced(accountData=accounts, nativeTransfers=paid, fee=FEE, feePayer=WALLET), WALLET
+    effects = Parts.of(
+        effects_of_enhanced(
+            enhanced(accountData=accounts, nativeTransfers=paid, fee=FEE, feePayer=WALLET), WALLET
+        )
     )
     assert (effects.rent, effects.fees, effects.sol) == (1_844_400, 10_000_000, -(10**9))
 
@@ -475,8 +525,10 @@ def test_transfers_stand_in_for_missing_accounts_and_count_wrapped_sol_once() ->
         {"mint": SOL, "tokenAmount": 1.5, "fromUserAccount": POOL, "toUserAccount": WALLET},
     ]
     unwrapped = [{"amount": 1_500_000_000, "fromUserAccount": "Temp", "toUserAccount": WALLET}]
-    effects = effects_of_enhanced(
-        enhanced(tokenTransfers=transfers, nativeTransfers=unwrapped, timestamp=9), WALLET
+    effects = Parts.of(
+        effects_of_enhanced(
+            enhanced(tokenTransfers=transfers, nativeTransfers=unwrapped, timestamp=9), WALLET
+        )
     )
     assert (effects.sol, effects.exact, effects.timestamp) == (1_500_000_000, False, 9)
     assert effects.tokens[X].raw == -12_345_678
@@ -486,8 +538,11 @@ def test_transfers_stand_in_for_missing_accounts_and_count_wrapped_sol_once() ->
 def test_native_transfers_are_the_sol_of_a_curve() -> None:
     transfers = [{"mint": PUMP, "tokenAmount": 5, "toUserAccount": WALLET}]
     paid = [{"amount": 10**9, "fromUserAccount": WALLET, "toUserAccount": "Curve"}]
-    effects = effects_of_enhanced(
-        enhanced(tokenTransfers=transfers, nativeTransfers=paid, feePayer=WALLET, fee=FEE), WALLET
+    effects = Parts.of(
+        effects_of_enhanced(
+            enhanced(tokenTransfers=transfers, nativeTransfers=paid, feePayer=WALLET, fee=FEE),
+            WALLET,
+        )
     )
     assert (effects.sol, effects.tokens[PUMP].raw) == (-(10**9), 5_000_000)
 
@@ -511,8 +566,10 @@ def test_of_a_transfer_as_many_digits_count_as_a_float_has(
 
 def test_null_lists_and_parties_of_an_enhanced_object_are_nobodys() -> None:
     transfers = [{"mint": X, "tokenAmount": 1, "fromUserAccount": None, "toUserAccount": ""}]
-    effects = effects_of_enhanced(
-        enhanced(tokenTransfers=transfers, nativeTransfers=None, accountData=None), WALLET
+    effects = Parts.of(
+        effects_of_enhanced(
+            enhanced(tokenTransfers=transfers, nativeTransfers=None, accountData=None), WALLET
+        )
     )
     assert (effects.sol, effects.tokens) == (0, {})
 
@@ -520,5 +577,7 @@ def test_null_lists_and_parties_of_an_enhanced_object_are_nobodys() -> None:
 def test_a_failed_enhanced_transaction_is_failed() -> None:
     accounts = [account(WALLET, -FEE)]
     error = {"InstructionError": [2, {"Custom": 6001}]}
-    effects = effects_of_enhanced(enhanced(accountData=accounts, transactionError=error), WALLET)
+    effects = Parts.of(
+        effects_of_enhanced(enhanced(accountData=accounts, transactionError=error), WALLET)
+    )
     assert (effects.failed, effects.network_fee, effects.sol) == (True, FEE, 0)

@@ -9,7 +9,7 @@ from wd_server.chain.payloads import UnreadableTransaction, without_instructions
 from wd_server.sync.interpreted import interpret_transaction
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.postings import Posting, balance_changes
-from wd_server.trading.programs import SOL
+from wd_server.trading.programs import SOL, SOL_DECIMALS
 from wd_server.trading.unreadable import interpret_unreadable
 
 Json = dict[str, Any]
@@ -64,10 +64,12 @@ def test_who_paid_no_fee_and_moved_nothing_has_no_posting() -> None:
     assert interpret_unreadable(unreadable(answer()), STRANGER).postings == ()
 
 
-def test_where_balances_cannot_be_read_nothing_is_posted() -> None:
+def test_where_balances_cannot_be_read_an_unknown_amount_is_unexplained() -> None:
     item = answer()
     item["meta"]["preBalances"] = None
-    assert interpret_unreadable(unreadable(item), WALLET) == Interpretation((), "unreadable", ())
+    posting = Posting("unexplained", SOL, 0, SOL_DECIMALS, place="unreadable")
+    expected = Interpretation((), "unreadable", (posting,))
+    assert interpret_unreadable(unreadable(item), WALLET) == expected
 
 
 def test_a_failed_transaction_is_failed_whatever_it_tried() -> None:
