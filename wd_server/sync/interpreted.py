@@ -25,7 +25,8 @@ STAMP_SECONDS = 10
 
 class InterpretedTransaction(Struct, array_like=True, gc=False):
     """Which transaction, whether it failed, and what it meant for the wallet. `index`: its place
-    in the block, where that is known. `stamped`: its time is that of its receipt."""
+    in the block, where that is known. `stamped`: its time is that of its receipt. `timestamp`: unix
+    seconds."""
 
     slot: int
     signature: str
@@ -33,6 +34,7 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     interpretation: Interpretation
     index: int | None = None
     stamped: bool = False
+    timestamp: int = 0
 
     @property
     def trades(self) -> tuple[RawTrade, ...]:
@@ -59,7 +61,7 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
         trades = tuple(msgspec.structs.replace(trade, timestamp=time) for trade in self.trades)
         interpretation = msgspec.structs.replace(self.interpretation, trades=trades)
         return InterpretedTransaction(
-            self.slot, self.signature, self.failed, interpretation, self.index
+            self.slot, self.signature, self.failed, interpretation, self.index, timestamp=time
         )
 
 
@@ -74,7 +76,13 @@ def interpret_transaction(
         index, stamped = transaction.transaction_index, transaction.block_time is None
     interpretation = interpret(effects)
     return InterpretedTransaction(
-        effects.slot, effects.signature, effects.failed, interpretation, index, stamped
+        effects.slot,
+        effects.signature,
+        effects.failed,
+        interpretation,
+        index,
+        stamped,
+        effects.timestamp,
     )
 
 
