@@ -52,7 +52,7 @@ from wd_server.trading.custody import (
 )
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.lots import CostBasis, OpenPosition, total_of
-from wd_server.trading.orders import fill_of
+from wd_server.trading.orders import fill_of, may_be_fill
 from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Value, face_value, sol_leg
 from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS
@@ -156,7 +156,7 @@ class Ledger:
     ) -> Interpretation:
         """What only the state of custody can tell: an order that closes and gives another asset
         back than went in was filled. Call it before `record`."""
-        if interpretation.trades:
+        if not may_be_fill(interpretation):
             return interpretation
         return fill_of(interpretation, self._custody, signature, slot, timestamp)
 
