@@ -678,19 +678,18 @@ class Ledger:
     def _count(self, interpretation: Interpretation) -> list[Posting]:
         """Put postings of SOL on their lines. Returns those that move tokens or custody."""
         totals, moved, legs = self._totals, [], []
-        failed = interpretation.reason == "failed"
-        burns = any(trade.action == "burn" for trade in interpretation.trades)
+        trades, failed = interpretation.trades, interpretation.reason == "failed"
         for posting in interpretation.postings:
             kind = posting.kind
-            if kind in ("sold", "bought") or (kind == "burned" and burns and not posting.place):
-                legs.append(posting)
-            elif not posting.raw:
-                continue
+            if kind == "sold" or kind == "bought":
+                if not trades:
+                    legs.append(posting)
             elif posting.mint != SOL or kind in CUSTODY_KINDS:
-                moved.append(posting)
+                if not _is_leg_of_burn(posting, trades):
+                    moved.append(posting)
             else:
                 totals.count_sol(kind, posting.raw, failed)
-        if legs and not interpretation.trades:
+        if legs:
             self._round_trip(legs)
         return moved
 
@@ -719,6 +718,14 @@ class Ledger:
 
 
 _UNREADABLE = "The stored state of this wallet can't be read here; it has to be analysed anew."
+
+
+def _is_leg_of_burn(posting: Posting, trades: Sequence[RawTrade]) -> bool:
+    return (
+        posting.kind == "burned"
+        and not posting.place
+        and any(trade.action == "burn" for trade in trades)
+    )
 
 
 def _by_conversion(

@@ -263,6 +263,19 @@ def test_a_liquid_staking_token_that_is_unstaked_realizes_what_comes_beyond_its_
 
 
 @both_bases
+def test_a_share_that_gives_back_less_than_it_cost_realizes_the_loss(
+    basis: CostBasisMethod,
+) -> None:
+    wallet = Wallet(basis)
+    wallet.buy(SHARE, 900, 10 * ONE)
+    wallet.move(
+        post("burned", SHARE, -900, "marinade"), post("custody_in", SOL, sol("9.9"), "marinade")
+    )
+    assert wallet.summary.realized_pnl_sol == Decimal("-0.1")
+    assert wallet.ledger.positions() == []
+
+
+@both_bases
 def test_what_was_bought_and_pooled_at_once_comes_out_with_its_cost_and_is_sold_at_once(
     basis: CostBasisMethod,
 ) -> None:
@@ -434,6 +447,15 @@ def test_a_pool_of_units_without_a_price_stays_without_one_however_it_is_rounded
         value = Value(ONE, 100 * 10**9)
         outcome = wallet.trade("sell", leg(A, units), leg(SOL, ONE), value=value)
         assert outcome.pnl_nanousd is None
+
+
+def test_a_swap_passes_on_that_a_unit_has_no_price_even_if_it_is_less_than_one() -> None:
+    wallet = Wallet("average")
+    wallet.buy(A, 1, ONE)
+    wallet.trade("buy", leg(SOL, ONE), leg(A, 97), value=Value(ONE, 100 * 10**9))
+    wallet.trade("swap", leg(A, 98), leg(B, 5), value=Value(None, None))
+    outcome = wallet.trade("sell", leg(B, 5), leg(SOL, 3 * ONE), value=Value(3 * ONE, 300 * 10**9))
+    assert (outcome.pnl_lamports, outcome.pnl_nanousd) == (ONE, None)
 
 
 @both_bases
