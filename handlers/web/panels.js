@@ -81,7 +81,7 @@ export function showTotals(list, when, watch, unit) {
     ...added(FEES, summary, (value) => value !== undefined && value !== null),
     [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
     ["Trades", whole(summary.trades), "", counts(summary)],
-    ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
+    ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit"],
     [`Without known cost, ${name}`, money(summary[`unmatched_${unit}`], unit), "", known(summary)],
     ...added(SELDOM, summary, (value) => Boolean(value)),
   ];
