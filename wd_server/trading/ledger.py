@@ -234,10 +234,10 @@ class Ledger:
         )
 
     def summary(self) -> Summary:
-        tokens = self._positions.keys() | (
-            mint for place in self._custody.values() for mint in place.lots
-        )
-        return self._totals.summary(self._cost_basis, len(tokens))
+        kept = {mint for place in self._custody.values() for mint in place.lots}
+        if any(place.lamports > 0 for place in self._custody.values()):
+            kept.add(SOL)
+        return self._totals.summary(self._cost_basis, len(self._positions.keys() | kept))
 
     def held(self) -> list[str]:
         """Mints of what the wallet has itself; those that cost most come last."""

@@ -492,7 +492,7 @@ def test_custody_stays_visible_where_nothing_is_held() -> None:
     assert (token.mint, token.held, token.amount) == (A, False, Decimal(0))
     assert token.in_custody == kept
     assert (money.mint, money.held, money.in_custody) == (SOL, False, staked)
-    assert wallet.summary.open_positions == 1
+    assert wallet.summary.open_positions == 2
     assert position_of(A, OpenPosition(6, 0, [])).in_custody == ()
 
 
