@@ -296,7 +296,9 @@ def test_an_analysed_wallet_has_summary_and_positions(
     assert (report["wallet"], report["status"], report["truncated"]) == (wallet, "complete", False)
     assert report["summary"]["trades"] == len(trades)
     assert report["summary"]["open_positions"] == len(report["positions"]) > 0
-    assert all(int(position["amount_raw"]) > 0 for position in report["positions"])
+    for position in report["positions"]:
+        assert position["held"] == (int(position["amount_raw"]) > 0)
+        assert position["held"] or position["in_custody"]
 
 
 def test_a_wallet_being_analysed_is_202_with_its_progress(chain: Simulator, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "they were bought with.",
         "tokens_won": "Of these, those whose sales together made a profit in that currency.",
         "win_rate": "`tokens_won` over `tokens_sold`, 0 to 1; null without a sale.",
-        "open_positions": "Tokens that the wallet has, or that programs keep for it.",
+        "open_positions": "Tokens that the wallet has, or that programs keep for it; SOL counts as "
+        "one where programs keep some.",
         "first_trade_at": "Unix seconds; null without a trade.",
         "last_trade_at": "Unix seconds; null without a trade.",
     },

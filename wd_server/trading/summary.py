@@ -52,8 +52,8 @@ class Summary(Struct, frozen=True, gc=False, kw_only=True):
     `tokens_sold`: tokens but stable coins with a sale whose result is known in the currency they
     were bought with, `tokens_won` those of them whose sales together made a profit in it, and
     `win_rate` the second over the first. Rates are 0 to 1, None without anything to divide by.
-    Times are unix seconds. The fields with a default are those that a node of before 2.0 doesn't
-    send to others.
+    Times are unix seconds. Fields with a default are missing in what nodes of earlier
+    releases tell others.
     """
 
     cost_basis: CostBasisMethod

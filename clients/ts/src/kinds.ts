@@ -295,7 +295,8 @@ export interface Summary {
   tokens_won: number;
   /** `tokens_won` over `tokens_sold`, 0 to 1; null without a sale. */
   win_rate: number | null;
-  /** Tokens that the wallet has, or that programs keep for it. */
+  /** Tokens that the wallet has, or that programs keep for it; SOL counts as one where programs
+   * keep some. */
   open_positions: number;
   /** Unix seconds; null without a trade. */
   first_trade_at: number | null;

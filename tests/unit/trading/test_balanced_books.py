@@ -460,6 +460,7 @@ def test_the_lines_add_up_to_what_the_wallet_has_more_of_to_the_lamport(
         assert raw(ledger.summary().sol_change()) == change
     positions = ledger.positions()
     summary = ledger.summary()
+    assert summary.open_positions == len(positions)
     assert raw(summary.open_cost_sol) == sum(raw(each.cost_sol) for each in positions)
     in_custody = [kept for each in positions for kept in each.in_custody]
     if raw(summary.custody_cost_sol) >= 0 and not _has_loan(history):
