@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from bench.machine import CLIENT_CORE, SERVER_CORE
 from bench.row import Row, at_least, at_most
+from bench.source import ROOT, checkout
 from tests.eventsource import EventSource
 from tests.processes import Server, Simulator, server, simulator
 
@@ -24,6 +25,11 @@ ROUNDS = 9
 # The requests a second of the largest plan would be the limit before the processor is.
 LARGEST_PLAN = "professional"
 CPU_TARGET = 20_000
+
+# The last commit whose transactions had no postings: their cost is measured beside it, in turns.
+BEFORE_POSTINGS = "69f44c3"
+COMPARED_ROUNDS = 5
+COMPARED_TARGET = 0.85
 
 # A common plan, its requests a second, and milliseconds to the upstream and back.
 PLAN, LIMIT, LATENCY = "developer", 50, 120
@@ -50,7 +56,7 @@ class Limited(NamedTuple):
 
 
 def measure() -> list[Row]:
-    rows = _by_the_processor()
+    rows = [*_by_the_processor(), _compared()]
     for method, refusal in METHODS.items():
         runs = [_limited(refusal) for _ in range(LIMITED_ROUNDS)]
         best = min(runs, key=lambda run: run.ratio)
@@ -99,6 +105,26 @@ def _by_the_processor() -> list[Row]:
     ]
 
 
+def _compared() -> Row:
+    """With the commit before, each run of one beside a run of the other."""
+    before, now = [], []
+    with _chain() as sim, checkout(BEFORE_POSTINGS) as folder:
+        for _ in range(COMPARED_ROUNDS):
+            for rates, root in ((before, folder), (now, ROOT)):
+                with _server(sim, LARGEST_PLAN, root) as srv:
+                    spent = srv.cpu_seconds()
+                    _analysed(srv, sim)
+                    rates.append(SIZE / (srv.cpu_seconds() - spent))
+    ratio = median(now) / median(before)
+    return at_least(
+        f"the same beside {BEFORE_POSTINGS}, which had no postings",
+        ratio,
+        COMPARED_TARGET,
+        f"{median(now):,.0f} and {median(before):,.0f} transactions/s: {ratio:.2f} x",
+        " x",
+    )
+
+
 def _limited(refusal: tuple[str, ...]) -> Limited:
     """A run against the limit, of a server that has yet to learn which methods there are."""
     with (
@@ -131,10 +157,12 @@ def _chain(*arguments: str) -> Iterator[Simulator]:
 
 
 @contextmanager
-def _server(sim: Simulator, plan: str) -> Iterator[Server]:
+def _server(sim: Simulator, plan: str, root: Path = ROOT) -> Iterator[Server]:
+    """`root`: the checkout whose server it is."""
+    program = root / "bin" / "wd-server"
     with (
         tempfile.TemporaryDirectory() as folder,
-        server(Path(folder), sim.url, UPSTREAM_PLAN=plan) as srv,
+        server(Path(folder), sim.url, program=program, UPSTREAM_PLAN=plan, PYTHONPATH=root) as srv,
     ):
         assert srv.process is not None
         for thread in os.listdir(f"/proc/{srv.process.pid}/task"):

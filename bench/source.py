@@ -8,8 +8,10 @@ import ast
 import io
 import subprocess
 import tarfile
+import tempfile
 import tokenize
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
@@ -139,11 +141,28 @@ def working_tree(root: Path) -> Texts:
 
 def revision(root: Path, name: str) -> Texts:
     """The Python files as they were. Raises ValueError for what git doesn't know."""
+    return unpacked(_archive(root, name))
+
+
+@contextmanager
+def checkout(name: str) -> Iterator[Path]:
+    """All files of a revision, in a folder for the time of the `with` block. Raises ValueError for
+    what git doesn't know."""
+    archive = _archive(ROOT, name)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tarfile.open(fileobj=io.BytesIO(archive)) as opened,
+    ):
+        opened.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def _archive(root: Path, name: str) -> bytes:
     command = ["git", "-C", str(root), "archive", "--format=tar", name]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise ValueError(f"git has no revision {name}: {done.stderr.decode().strip()}")
-    return unpacked(done.stdout)
+    return done.stdout
 
 
 def unpacked(archive: bytes) -> Texts:

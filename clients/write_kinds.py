@@ -6,7 +6,7 @@ in the tree: dataclasses for Python, interfaces for TypeScript, and what the pag
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
@@ -187,6 +187,8 @@ def python_type(hint: Any) -> str:
     (hint,) = found
     if get_origin(hint) is Literal:
         return "str"
+    if get_origin(hint) is Mapping:
+        return f"dict[str, {python_type(get_args(hint)[1])}]"
     if get_args(hint):
         return f"tuple[{python_type(get_args(hint)[0])}, ...]"
     return "None" if hint is NoneType else NAMES.get(hint.__name__, hint.__name__)
@@ -258,6 +260,8 @@ def ts_type(hint: Any) -> str:
         words = get_args(hint)
         named = [name for name, those in WORDS.items() if those == words]
         return named[0] if named else _union(words)
+    if get_origin(hint) is Mapping:
+        return f"Record<string, {ts_type(get_args(hint)[1])}>"
     if get_args(hint):
         return f"{ts_type(get_args(hint)[0])}[]"
     return TS_TYPES.get(hint) or _ts_name(hint)

@@ -7,8 +7,9 @@ The report of a wallet is `wd_server.sync.report.WalletReport`, and the health d
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from wd_server.events.event import Movement
 from wd_server.trading.trade import Trade
 
 Count = Annotated[int, Meta(ge=0)]
@@ -34,6 +35,7 @@ class Links(Struct):
     stream: str
     wallet: str
     trades: str
+    movements: str
     several: str
     streams: str
     token: str
@@ -74,6 +76,25 @@ class TradePage(Struct):
         Meta(
             description="Signatures of trades that count no more: take those of earlier pages "
             "back, then add these `trades`."
+        ),
+    ]
+    next: Annotated[str | None, Meta(description="`after` of the next page; null at the end.")]
+    movements: Annotated[
+        Sequence[Movement] | UnsetType,
+        Meta(description="As in a page of movements; missing without `include=movements`."),
+    ] = UNSET
+
+
+class MovementPage(Struct):
+    """`movements` holds `msgspec.Raw`: they are sent as they are stored."""
+
+    wallet: Annotated[str, Meta(description="The address.")]
+    movements: Annotated[
+        Sequence[Movement],
+        Meta(
+            description="In the order in which they were stored. One stands in the place of those "
+            "before it that have its `signature`, also on earlier pages; with the reason "
+            "`retracted` it only takes them back."
         ),
     ]
     next: Annotated[str | None, Meta(description="`after` of the next page; null at the end.")]

@@ -11,6 +11,7 @@ from handlers.answers import (
     Delivered,
     Home,
     Liveness,
+    MovementPage,
     OpenApi,
     OwnStreams,
     Problem,
@@ -20,6 +21,7 @@ from handlers.answers import (
 )
 from handlers.parameters import (
     ADDRESS,
+    INCLUDE,
     PAGE,
     STREAM,
     STREAM_ID,
@@ -170,6 +172,15 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         "/v4/wallet/{address}/trades",
         "Trades as pages, oldest first",
         _json(TradePage),
+        (ADDRESS, *PAGE, INCLUDE),
+        refusals=(404, 410),
+        guarded=True,
+    ),
+    Endpoint(
+        "get",
+        "/v4/wallet/{address}/movements",
+        "What transactions without a trade moved, as pages in the order of storage",
+        _json(MovementPage),
         (ADDRESS, *PAGE),
         refusals=(404, 410),
         guarded=True,

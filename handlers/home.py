@@ -22,6 +22,7 @@ LINKS: Final = Links(
     stream="/v4/wallet/{address}/stream",
     wallet="/v4/wallet/{address}",
     trades="/v4/wallet/{address}/trades",
+    movements="/v4/wallet/{address}/movements",
     several="/v4/stream?wallet={address}&wallet={address}",
     streams="/v4/streams",
     token="/v4/auth/token",

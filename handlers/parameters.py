@@ -185,6 +185,14 @@ LAST_EVENT_ID: Final[InQuery[str | None]] = InQuery(
 FOLLOW: Final = InQuery(
     "follow", "Stay open after the history for new trades.", Switch(), True, default=False
 )
+INCLUDE: Final[InQuery[Literal["movements"] | None]] = InQuery(
+    "include",
+    "`movement` events, too: what transactions without a trade moved. Of the filters, those of "
+    "tokens and times apply to them.",
+    Choice(Literal["movements"]),
+    "movements",
+    default=None,
+)
 BATCH: Final[InQuery[int | None]] = InQuery(
     "batch",
     "`trades` events of up to so many instead of one `trade` each.",
@@ -193,7 +201,7 @@ BATCH: Final[InQuery[int | None]] = InQuery(
     default=None,
 )
 MINT: Final[InQuery[str | None]] = InQuery(
-    "mint", "Only trades of this token.", Mint(), _MINT_OF_SOL, default=None
+    "mint", "Only trades and movements of this token.", Mint(), _MINT_OF_SOL, default=None
 )
 SIDE: Final[InQuery[Action | None]] = InQuery(
     "side", "Only trades of this kind.", Choice(Action), "sell", default=None
@@ -207,7 +215,7 @@ MIN_USD: Final[InQuery[Decimal | None]] = InQuery(
 )
 SINCE: Final[InQuery[int | None]] = InQuery(
     "since",
-    "Only trades from this time on, in unix seconds.",
+    "Only trades and movements from this time on, in unix seconds.",
     WholeNumber(0, SINCE_MAX),
     1_735_689_600,
     default=None,
@@ -239,12 +247,12 @@ AFTER: Final = InQuery(
     "after", "The `next` of the page before.", WalletEventId(), _AN_ID, default=None
 )
 LIMIT: Final = InQuery(
-    "limit", "Trades in a page.", WholeNumber(1, PAGE_MAX), 500, default=PAGE_DEFAULT
+    "limit", "Entries in a page, at most.", WholeNumber(1, PAGE_MAX), 500, default=PAGE_DEFAULT
 )
 # What every stream takes, and what pages of trades take.
 STREAM: Final[Sequence[Parameter[object]]] = (
-    *(FOLLOW, BATCH, MINT, SIDE, MIN_USD, SINCE, SKIP_PRICING, HEARTBEAT, LAST_EVENT_ID, ERRORS),
-    POSITION,
+    *(FOLLOW, INCLUDE, BATCH, MINT, SIDE, MIN_USD, SINCE, SKIP_PRICING, HEARTBEAT),
+    *(LAST_EVENT_ID, ERRORS, POSITION),
 )
 PAGE: Final[Sequence[Parameter[object]]] = (AFTER, LIMIT)
 
@@ -316,6 +324,7 @@ def stream_query(query: Mapping[str, str], batch: int) -> StreamQuery:
         batch=batch if asked is None else asked,
         skip_pricing=SKIP_PRICING.read(query),
         filter=NO_FILTER if trade_filter == NO_FILTER else trade_filter,
+        movements=INCLUDE.read(query) is not None,
     )
     return StreamQuery(view, HEARTBEAT.read(query))
 

@@ -9,6 +9,7 @@ from wd_server.errors import WalletDoctorError
 from wd_server.streaming.bundle import Bundle
 from wd_server.streaming.bundle_id import Bookmarks, Seal
 from wd_server.streaming.channel import Channel, UnreadableId
+from wd_server.streaming.view import View
 
 
 class SeveralHandler(StreamingHandler):
@@ -24,7 +25,7 @@ class SeveralHandler(StreamingHandler):
             bookmarks = self._bookmarks(query, seal)
             channels = await registry.channels(wallets)
             try:
-                if not view.follow and _has_everything(channels, bookmarks):
+                if not view.follow and _has_everything(channels, view, bookmarks):
                     self.send_nothing_new()
                     return
                 held = await self._count(channels, bookmarks)
@@ -98,10 +99,14 @@ class SeveralHandler(StreamingHandler):
         return Seal(self.services.authenticator.signing_keys, subject)
 
 
-def _has_everything(channels: list[Channel], bookmarks: Bookmarks | UnreadableId | None) -> bool:
-    """The client saw every wallet's `complete`."""
-    return isinstance(bookmarks, Bookmarks) and all(
-        channel.finished
-        and bookmarks.position(channel.wallet, channel.epoch) == (channel.epoch, channel.head)
-        for channel in channels
+def _has_everything(
+    channels: list[Channel], view: View, bookmarks: Bookmarks | UnreadableId | None
+) -> bool:
+    """The client saw every wallet's `complete`, and what it wants of what follows."""
+    if not isinstance(bookmarks, Bookmarks):
+        return False
+    positions = [bookmarks.position(each.wallet, each.epoch) for each in channels]
+    return all(
+        position is not None and channel.has_ended(view, position)
+        for channel, position in zip(channels, positions, strict=True)
     )

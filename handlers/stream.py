@@ -4,6 +4,7 @@ from handlers.admission import StreamingHandler
 from handlers.parameters import ADDRESS, ERRORS, POSITION, last_id, stream_query
 from wd_server.events.ids import EventId
 from wd_server.streaming.channel import Channel, UnreadableId
+from wd_server.streaming.view import View
 
 
 class StreamHandler(StreamingHandler):
@@ -18,7 +19,7 @@ class StreamHandler(StreamingHandler):
         with await self.take_slot((wallet,)) as slot:
             channel = await registry.channel(wallet)
             try:
-                if not view.follow and _has_everything(channel, last):
+                if not view.follow and _has_everything(channel, view, last):
                     self.send_nothing_new()
                     return
                 if await self.has_to_be_read(channel, last):
@@ -35,6 +36,6 @@ class StreamHandler(StreamingHandler):
         self.send_head()
 
 
-def _has_everything(channel: Channel, last: EventId | UnreadableId | None) -> bool:
-    """The client saw the wallet's `complete`."""
-    return channel.finished and last == (channel.epoch, channel.head)
+def _has_everything(channel: Channel, view: View, last: EventId | UnreadableId | None) -> bool:
+    """The client saw the wallet's `complete`, and what it wants of what follows."""
+    return isinstance(last, EventId) and channel.has_ended(view, last)

@@ -1,22 +1,25 @@
 """A wallet as JSON: what its journal holds, for those who don't stream."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Container, Sequence
+from typing import NamedTuple, cast
 
 import msgspec
+from msgspec import UNSET
 from tornado.web import HTTPError
 
-from handlers.answers import TradePage
+from handlers.answers import MovementPage, TradePage
 from handlers.base import GuardedHandler
-from handlers.parameters import ADDRESS, page_query
+from handlers.parameters import ADDRESS, INCLUDE, page_query
 from wd_server.errors import UnknownWallet
 from wd_server.events import kinds
+from wd_server.events.event import Movement
 from wd_server.events.ids import EventId
-from wd_server.journal.base import Entry, Head
+from wd_server.journal.base import Entry
 from wd_server.sync.checkpoint import retracted_in
 from wd_server.trading.trade import Trade
 
-# Bytes of stored events one answer may carry: 1,000 trades are about 900 KB.
+# Bytes of stored events that one answer reads, also those that it doesn't show: 1,000 trades are
+# about 900 KB.
 PAGE_BYTES = 2 * 1024 * 1024
 
 
@@ -41,55 +44,85 @@ class _Retracted(msgspec.Struct):
 _retracted = msgspec.json.Decoder(_Retracted)
 
 
-class TradesHandler(GuardedHandler):
-    """The stored trades, oldest first; `next` is the `after` of the next page, null at the end.
-    `retracted`: signatures of trades that earlier pages had and that count no more."""
+class EntriesPage(NamedTuple):
+    """Stored entries of one journal. `following`: the `after` of the next page, None at the end."""
 
-    async def get(self, text: str) -> None:
-        wallet = ADDRESS.parse(text)
-        self.check_wallets((wallet,))
+    entries: list[Entry]
+    following: str | None
+
+    def payloads(self, kind: str, without: Container[int] = ()) -> list[msgspec.Raw]:
+        """As they are stored, but those with these sequence numbers."""
+        return [
+            msgspec.Raw(entry.payload)
+            for entry in self.entries
+            if entry.kind == kind and entry.seq not in without
+        ]
+
+
+class PagesHandler(GuardedHandler):
+    """A subclass answers `get` with a page."""
+
+    async def page(self, wallet: str, kinds_shown: frozenset[str]) -> EntriesPage:
+        """Entries of these kinds, as the query says. Raises InvalidParameter, UnknownWallet,
+        HTTPError, StoreUnavailable."""
         after, limit = page_query(self.query())
-        journal = self.services.journal
-        head = await journal.head(wallet)
+        head = await self.services.journal.head(wallet)
         if head is None:
             raise _unknown()
         if after is not None and (after.epoch != head.epoch or after.seq > head.seq):
             raise HTTPError(
                 410, reason="This position is no longer stored. Start again without `after`."
             )
-        position = after.seq if after else 0
-        read = await self._entries(wallet, head, position, limit)
-        position = read[-1].seq if read else position
+        found: list[Entry] = []
+        seq, size = after.seq if after else 0, 0
+        while len(found) < limit and seq < head.seq and size < PAGE_BYTES:
+            read = await self.services.journal.read(
+                wallet, head.epoch, seq, limit - len(found), PAGE_BYTES - size
+            )
+            if not read:
+                break
+            seq = read[-1].seq
+            size += sum(len(entry.payload) for entry in read)
+            found += [entry for entry in read if entry.kind in kinds_shown]
+        return EntriesPage(found, str(EventId(head.epoch, seq)) if seq < head.seq else None)
+
+
+class TradesHandler(PagesHandler):
+    """The stored trades, oldest first. `retracted`: signatures of trades that earlier pages had and
+    that count no more."""
+
+    async def get(self, text: str) -> None:
+        wallet = ADDRESS.parse(text)
+        self.check_wallets((wallet,))
+        includes = INCLUDE.read(self.query()) is not None
+        page = await self.page(wallet, kinds.LASTING if includes else kinds.COUNTED)
         # Only now, so that it knows of everything that was read.
-        gone = retracted_in(await journal.checkpoint(wallet) or b"")
-        trades = [
-            msgspec.Raw(entry.payload)
-            for entry in read
-            if entry.kind == kinds.TRADE and entry.seq not in gone
-        ]
+        gone = retracted_in(await self.services.journal.checkpoint(wallet) or b"")
+        trades = cast(Sequence[Trade], page.payloads(kinds.TRADE, gone))
         retracted = [
             _retracted.decode(entry.payload).signature
-            for entry in read
+            for entry in page.entries
             if entry.kind == kinds.RETRACT
         ]
-        more = position < head.seq
-        following = str(EventId(head.epoch, position)) if more else None
-        self.send_json(TradePage(wallet, cast(Sequence[Trade], trades), retracted, following))
+        movements = cast(Sequence[Movement], page.payloads(kinds.MOVEMENT))
+        self.send_json(
+            TradePage(wallet, trades, retracted, page.following, movements if includes else UNSET)
+        )
 
     head = get
 
-    async def _entries(self, wallet: str, head: Head, after: int, limit: int) -> list[Entry]:
-        """As many after `after` as there are, at most `limit`."""
-        found: list[Entry] = []
-        while len(found) < limit and after < head.seq:
-            entries = await self.services.journal.read(
-                wallet, head.epoch, after, limit - len(found), PAGE_BYTES
-            )
-            if not entries:
-                break
-            after = entries[-1].seq
-            found += entries
-        return found
+
+class MovementsHandler(PagesHandler):
+    """The stored movements, in the order of storage."""
+
+    async def get(self, text: str) -> None:
+        wallet = ADDRESS.parse(text)
+        self.check_wallets((wallet,))
+        page = await self.page(wallet, kinds.INCLUDED)
+        movements = cast(Sequence[Movement], page.payloads(kinds.MOVEMENT))
+        self.send_json(MovementPage(wallet, movements, page.following))
+
+    head = get
 
 
 def _unknown() -> UnknownWallet:

@@ -290,9 +290,14 @@ def simulator(*arguments: str) -> Iterator[Simulator]:
 
 @contextmanager
 def server(
-    data_dir: Path, upstream: str | None, *, files: int | None = None, **settings: object
+    data_dir: Path,
+    upstream: str | None,
+    *,
+    files: int | None = None,
+    program: Path = ROOT / "bin/wd-server",
+    **settings: object,
 ) -> Iterator[Server]:
-    started = Server(data_dir, upstream, files=files, **settings)
+    started = Server(data_dir, upstream, files=files, program=program, **settings)
     started.start()
     try:
         yield started

@@ -25,7 +25,7 @@ from handlers.several import SeveralHandler
 from handlers.stream import StreamHandler
 from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
-from handlers.wallet import TradesHandler, WalletHandler
+from handlers.wallet import MovementsHandler, TradesHandler, WalletHandler
 from handlers.webhook import WebhookHandler
 from wd_server.access import issuers
 from wd_server.access.authenticator import Authenticator
@@ -71,6 +71,7 @@ ROUTES: Final[Sequence[tuple[str, type[RequestHandler]]]] = (
     (r"/openapi.json", OpenApiHandler),
     (r"/asyncapi.json", AsyncApiHandler),
     (r"/v4/wallet/([^/]+)/trades", TradesHandler),
+    (r"/v4/wallet/([^/]+)/movements", MovementsHandler),
     (r"/v4/wallet/([^/]+)", WalletHandler),
     (r"/v4/streams", StreamsHandler),
     (r"/v4/streams/([^/]+)", OwnStreamHandler),

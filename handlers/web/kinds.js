@@ -2,7 +2,7 @@
 // Written from the server's table of events by `make docs`: don't edit it.
 
 /** @typedef {"connected" | "preview" | "progress" | "trade" | "trades" | "summary" | "complete"
- * | "retract" | "heartbeat" | "gap" | "error" | "bye"} Kind */
+ * | "retract" | "movement" | "heartbeat" | "gap" | "error" | "bye"} Kind */
 /** @typedef {"initializing" | "fetching_signatures" | "fetching_transactions" |
  * "processing_trades" | "calculating_pnl" | "complete"} Step */
 /** @typedef {"unknown_id" | "expired" | "reset"} GapReason */
@@ -24,6 +24,7 @@ export const HAS_ID = {
   summary: false,
   complete: true,
   retract: true,
+  movement: true,
   heartbeat: false,
   gap: false,
   error: false,

@@ -19,6 +19,7 @@ from wd_server.events import event
 from wd_server.journal.base import NewEntry
 from wd_server.streaming import bundle_id
 from wd_server.sync import book, checkpoint, relay
+from wd_server.sync.proof import Proof
 from wd_server.trading import ledger
 from wd_server.trading.trade import Trade
 
@@ -106,6 +107,7 @@ def _entries() -> Lines:
     yield from _layout("trade", Trade)
     yield from _layout("retract", event.Retract)
     yield from _layout("complete", event.Complete)
+    yield from _layout("movement", event.Movement)
 
 
 def _notices() -> Lines:
@@ -206,7 +208,18 @@ def _structs(kind: inspect.Type) -> Iterator[inspect.StructType | inspect.NamedT
 
 
 _EMPTY = checkpoint.Checkpoint(
-    checkpoint.VERSION, 0, [], None, checkpoint.Counts(), False, False, b"", b""
+    epoch=0,
+    seq=0,
+    standing=0,
+    proof=Proof(),
+    proof_all=Proof(),
+    retracted=[],
+    cursor=None,
+    counts=checkpoint.Counts(),
+    complete=False,
+    truncated=False,
+    ledger=b"",
+    unsettled=b"",
 )
 
 

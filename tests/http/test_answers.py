@@ -119,7 +119,11 @@ ANSWERS: dict[tuple[str, int], Callable[[World], list[Answer]]] = {
     ("get /v4/wallet/{address}", 200): lambda w: [w.ask(w.open, "/v4/wallet/{wallet}")],
     ("get /v4/wallet/{address}", 202): lambda w: [w.ask(w.busy, "/v4/wallet/{wallet}")],
     ("get /v4/wallet/{address}/trades", 200): lambda w: [
-        w.ask(w.open, f"/v4/wallet/{{wallet}}/trades{query}") for query in ("", "?limit=1")
+        w.ask(w.open, f"/v4/wallet/{{wallet}}/trades{query}")
+        for query in ("", "?limit=1", "?include=movements")
+    ],
+    ("get /v4/wallet/{address}/movements", 200): lambda w: [
+        w.ask(w.open, f"/v4/wallet/{{wallet}}/movements{query}") for query in ("", "?limit=1")
     ],
     ("post /v4/auth/token", 200): lambda w: [
         w.post("/v4/auth/token", body, ("X-API-Key", w.key))
@@ -141,18 +145,22 @@ FIELDS = {
     "AsyncApi": "asyncapi info defaultContentType channels operations components",
     "OwnStreams": "streams total",
     "WalletReport": "wallet status progress summary positions truncated",
-    "TradePage": "wallet trades retracted next",
+    "TradePage": "wallet trades retracted next movements",
+    "MovementPage": "wallet movements next",
     "Token": "access_token token_type expires_in expires_at jti",
     "Delivered": "stored",
 }
-# Of these, the field that a server without Redis leaves out.
-LEFT_OUT = ["redis"]
+# Of these, the field that a server without Redis leaves out, and the one of a page without
+# `include=movements`.
+LEFT_OUT = {"redis", "movements"}
 
 # How each refusal comes about.
 REFUSED: dict[int, Callable[[World], list[Answer]]] = {
     400: lambda w: [
         w.ask(w.open, "/v4/wallet/x"),
         w.ask(w.open, "/v4/wallet/{wallet}/stream?batch=0"),
+        w.ask(w.open, "/v4/wallet/{wallet}/stream?include=everything"),
+        w.ask(w.open, "/v4/wallet/{wallet}/trades?include="),
         w.post("/v4/auth/token", b"{", ("X-API-Key", w.key)),
     ],
     401: lambda w: [w.ask(w.guarded, "/v4/streams"), w.ask(w.open, "/v4/streams")],

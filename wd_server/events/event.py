@@ -4,13 +4,14 @@ Shapes and meanings are those of section 2 of the public contract. What holds fo
 stands in kinds.py; an `error` has the codes of errors.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from wd_server.trading.summary import Summary
-from wd_server.trading.trade import Trade
+from wd_server.trading.trade import PostedAmount, Trade
 
 Step = Literal[
     "initializing",
@@ -23,6 +24,8 @@ Step = Literal[
 GapReason = Literal["unknown_id", "expired", "reset"]
 ByeReason = Literal["shutdown", "lifetime", "token_expired", "revoked", "slow", "closed_by_owner"]
 
+# The reason of a movement that takes back what an earlier one told of its transaction.
+RETRACTED: Final = "retracted"
 # Fields whose names end so are null where a stream has `skip_pricing`.
 USD_SUFFIX: Final = "_usd"
 
@@ -70,17 +73,23 @@ class Progress(Event):
 
 
 class SyncMetrics(Struct):
-    """What the sync pass read, in counts."""
+    """What the sync pass read, in counts. `unexplained_sol` is without signs: what came and what
+    went don't cancel each other out."""
 
     signatures_found: int
     transactions: int
     failed_transactions: int
     unpriced_trades: int
+    movements: int
+    unexplained_transactions: int
+    unexplained_sol: Decimal
+    unexplained_reasons: Mapping[str, int]
 
 
 class Complete(Event):
     """`duration`: seconds of the sync pass that wrote it. `entries` and `digest` are the count and
-    the hash chain of the counted entries before it (sync/proof.py)."""
+    the hash chain of the counted entries before it, `entries_all` and `digest_all` those of the
+    movements, too (sync/proof.py)."""
 
     status: Literal["complete"]
     trades_found: int
@@ -91,6 +100,8 @@ class Complete(Event):
     timestamp: int
     entries: int
     digest: str
+    entries_all: int
+    digest_all: str
 
 
 class Retract(Event):
@@ -98,6 +109,24 @@ class Retract(Event):
 
     signature: str
     number: int
+
+
+class Movement(Event):
+    """What a transaction without a trade moved. A later one with the same signature stands in its
+    place; one with the reason RETRACTED and without postings takes it back. `block_index` is None
+    where the upstream doesn't say it. `complete` is the id of the `complete` that the movement
+    doesn't overtake: between the two are movements only. So the newest entry of a journal always
+    says whether a `complete` holds."""
+
+    signature: str
+    slot: int
+    block_index: int | None
+    timestamp: int
+    reason: str
+    postings: Sequence[PostedAmount]
+    commitment: str
+    emitted_at: int
+    complete: str | UnsetType = UNSET
 
 
 class Heartbeat(Event):

@@ -5,12 +5,14 @@ A stream of one wallet, and what the table says of each of its events:
     connected                          no id, first on every connection
     progress                           no id, while the history is read
     7-1 trade     {"number":1, ...}    stored and counted
-    7-2 trade     {"number":2, ...}    stored and counted
-    7-3 complete  {"entries":2, ...}   stored, not counted
+    7-2 movement  {"postings":[...]}   stored, not counted; only where `include` names it
+    7-3 trade     {"number":2, ...}    stored and counted
+    7-4 complete  {"entries":2, ...}   stored, not counted
     heartbeat                          no id
 
 A *stored* event is an entry of the wallet's journal. It has an id, so it moves the position of a
-client. A *counted* one carries a `number` and is a link of the hash chain (sync/proof.py).
+client. A *counted* one carries a `number`. The hash chains of sync/proof.py have the counted ones,
+and all that are *chained*.
 
 A new kind needs its Struct in event.py, the meanings of its fields in meanings.py, its row in
 `EVENTS`, and the code that makes such events. `make docs` writes the rest: the types of both
@@ -32,6 +34,7 @@ TRADE: Final = "trade"
 TRADES: Final = "trades"
 COMPLETE: Final = "complete"
 RETRACT: Final = "retract"
+MOVEMENT: Final = "movement"
 
 
 class Shown(Enum):
@@ -42,6 +45,7 @@ class Shown(Enum):
     SINGLY = "without `batch`"
     IN_BATCHES = "with `batch`"
     FOLLOWERS = "with `follow`"
+    INCLUDED = "with `include=movements`"
     NEWEST = "with `follow`; else only as the newest entry"
 
 
@@ -124,7 +128,7 @@ EVENTS: Final = (
         Shown.NEWEST,
         stored=True,
         has_id=True,
-        added=frozenset({"entries", "digest"}),
+        added=frozenset({"entries", "digest", "entries_all", "digest_all"}),
     ),
     EventKind(
         RETRACT,
@@ -134,6 +138,15 @@ EVENTS: Final = (
         counted=True,
         has_id=True,
         added=frozenset({"number"}),
+    ),
+    EventKind(
+        MOVEMENT,
+        event.Movement,
+        "What a transaction without a trade moved: a transfer, custody, a claim, a round trip; or "
+        "that it failed. A later one with the same `signature` stands in its place.",
+        Shown.INCLUDED,
+        stored=True,
+        has_id=True,
     ),
     EventKind(
         "heartbeat",
@@ -162,7 +175,9 @@ EVENTS: Final = (
 BY_NAME: Final[Mapping[str, EventKind]] = {kind.name: kind for kind in EVENTS}
 BY_DATA: Final[Mapping[type[Struct], EventKind]] = {kind.data: kind for kind in EVENTS}
 COUNTED: Final = frozenset(kind.name for kind in EVENTS if kind.counted)
-# Entries that keep their place in what is shown, whatever is stored after them.
+# Entries that keep their place in what is shown, whatever is stored after them: the *chained* ones.
 LASTING: Final = frozenset(
     kind.name for kind in EVENTS if kind.stored and kind.shown is not Shown.NEWEST
 )
+# Entries that only streams which ask for them are shown. They overtake no `complete`.
+INCLUDED: Final = frozenset(kind.name for kind in EVENTS if kind.shown is Shown.INCLUDED)

@@ -62,6 +62,19 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "of a loss. Missing in previews and in entries of older servers.",
         "replaces": "Id of this trade's first version, in whose place it stands; missing where it "
         "was never corrected.",
+        "postings": "What the transaction moved beside the legs and fees of its trades, on part 0; "
+        "missing where that is nothing.",
+    },
+    "PostedAmount": {
+        "kind": "What it was.",
+        "mint": "The token's address. SOL stands under wrapped SOL's.",
+        "decimals": "Decimals of one whole token.",
+        "amount": "In whole tokens; less than 0 where it left the wallet.",
+        "amount_raw": "In smallest units, an integer with all its digits.",
+        "symbol": "As its maker chose it: show it as text. Missing where it isn't known.",
+        "counterparty": "Address that it came from or went to; missing where the transaction "
+        "doesn't show exactly one.",
+        "place": "Name of the program that keeps it, or why it is unexplained; missing for others.",
     },
     "TokenAmount": {
         "mint": "The token's address. SOL stands under wrapped SOL's.",
@@ -113,16 +126,34 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "entries": "`trade` and `retract` entries before this one.",
         "digest": "The end of a hash chain over exactly these, in hex, to prove that none is "
         "missing or altered.",
+        "entries_all": "`trade`, `retract` and `movement` entries before this one.",
+        "digest_all": "The end of a hash chain over exactly these.",
     },
     "SyncMetrics": {
         "signatures_found": "Transactions listed.",
         "transactions": "Transactions read.",
         "failed_transactions": "Those that failed on the chain; they are no trades.",
         "unpriced_trades": "Trades without a value in US dollars.",
+        "movements": "Transactions without a trade that moved something or failed.",
+        "unexplained_transactions": "Transactions with a posting that nothing explains.",
+        "unexplained_sol": "The SOL of these postings, counted without its sign.",
+        "unexplained_reasons": "How many of these postings there are, by reason.",
     },
     "Retract": {
         "signature": "The trade's signature.",
         "number": "Counts trades and retractions from 1 without holes.",
+    },
+    "Movement": {
+        "signature": "The transaction's signature.",
+        "slot": "The slot of the transaction.",
+        "block_index": "Its place in the block; null where the upstream doesn't say.",
+        "timestamp": "Unix seconds of the block.",
+        "reason": "Why it is no trade, in a word; more may be added. `retracted` takes back what "
+        "an earlier movement told of this transaction.",
+        "postings": "All that it moved. For each asset they add up to the wallet's change.",
+        "commitment": "How settled the transaction was when it was read.",
+        "emitted_at": "Unix milliseconds when this was stored.",
+        "complete": "Id of the `complete` that still holds; missing where the next is yet to come.",
     },
     "Heartbeat": {"timestamp": _TIMESTAMP},
     "Gap": {

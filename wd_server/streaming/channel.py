@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from wd_server.chain.turns import Tenant
@@ -95,8 +96,9 @@ class Pump(Protocol):
 
 
 class Channel:
-    """`epoch` 0: nothing is known of this wallet yet. `settled`: its newest entry is its last for
-    now, so a stream that doesn't follow may end there. `progress` and `preview` are events that
+    """`epoch` 0: nothing is known of this wallet yet. `standing`: seq of the `complete` that only
+    movements follow, 0 if there is none. `settled`: its newest entry is its last for now, so a
+    stream that doesn't follow may end there. `progress` and `preview` are events that
     aren't kept; `percentage` -1 and None while there are none."""
 
     __slots__ = (
@@ -118,12 +120,12 @@ class Channel:
         "_waiting",
         "epoch",
         "head",
-        "head_kind",
         "newest",
         "percentage",
         "preview",
         "progress",
         "settled",
+        "standing",
         "streams",
         "subscriptions",
         "wallet",
@@ -135,7 +137,7 @@ class Channel:
         self.wallet = wallet
         self.epoch = 0
         self.head = 0
-        self.head_kind = ""
+        self.standing = 0
         self.newest: Head | None = None
         self.settled = False
         self.streams: set[Stream] = set()
@@ -165,11 +167,19 @@ class Channel:
         self._subscription = self._journal.subscribe(self.wallet, self._on_append)
         try:
             head = await self._journal.head(self.wallet)
+            standing = 0 if head is None else await self._standing(head)
         except BaseException:
             self.close()
             raise
         if head is not None and (head.epoch, head.seq) >= (self.epoch, self.head):
-            self._move(head)
+            self._move(head, standing)
+
+    async def _standing(self, head: Head) -> int:
+        """Raises StoreUnavailable."""
+        if head.kind not in kinds.INCLUDED:
+            return head.seq if head.kind == kinds.COMPLETE else 0
+        newest = await self._journal.read(self.wallet, head.epoch, head.seq - 1, 1, PAGE_BYTES)
+        return _standing_at(newest[-1]) if newest else 0
 
     def close(self) -> None:
         if self._subscription is not None:
@@ -187,13 +197,18 @@ class Channel:
 
     @property
     def finished(self) -> bool:
-        """The newest entry is a `complete`."""
-        return self.head_kind == kinds.COMPLETE
+        """Nothing but movements follows the newest `complete`."""
+        return self.standing > 0
 
     def reach(self) -> int:
         """How far a stream may go that ends with a `complete`: one that may still be overtaken
         isn't shown to it."""
-        return self.head - 1 if self.finished and not self.settled else self.head
+        return self.standing - 1 if self.finished and not self.settled else self.head
+
+    def has_ended(self, view: View, position: EventId) -> bool:
+        """Whether nothing is left at this position for a stream that doesn't follow."""
+        end = self.head if view.movements else self.standing
+        return self.finished and position.epoch == self.epoch and end <= position.seq <= self.head
 
     @property
     def is_deserted(self) -> bool:
@@ -227,11 +242,12 @@ class Channel:
         if len(self._recent) > 2 * RECENT_ENTRIES:
             del self._recent[:-RECENT_ENTRIES]
         self.preview = None
-        self._move(Head(epoch, entries[-1].seq, entries[-1].kind))
+        self._move(Head(epoch, entries[-1].seq, entries[-1].kind), _standing_at(entries[-1]))
 
-    def _move(self, head: Head) -> None:
+    def _move(self, head: Head, standing: int) -> None:
         self.newest = head
-        self.epoch, self.head, self.head_kind = head
+        self.epoch, self.head = head.epoch, head.seq
+        self.standing = standing
         self._forget_rendered()
         self._announce()
 
@@ -295,7 +311,7 @@ class Channel:
             while entries[-1].seq > reach:
                 entries.pop()
             now = int(self._clock())
-            page = view.render(self.epoch, entries, self.head, self.finished, progressed, now)
+            page = view.render(self.epoch, entries, self.head, self.standing, progressed, now)
             if self._rendered_bytes > RENDERED_BYTES:
                 self._forget_rendered()
             self._rendered[key] = page
@@ -406,6 +422,21 @@ class Channel:
         since = self._announced_at
         yield from list(self.streams)
         self._pump.counts.publish_seconds.observe(monotonic() - since)
+
+
+class _Completed(Struct):
+    complete: str | None = None
+
+
+_completed = msgspec.json.Decoder(_Completed)
+
+
+def _standing_at(newest: Entry) -> int:
+    """What `Channel.standing` is behind this entry."""
+    if newest.kind not in kinds.INCLUDED:
+        return newest.seq if newest.kind == kinds.COMPLETE else 0
+    complete = _completed.decode(newest.payload).complete
+    return 0 if complete is None else EventId.parse(complete).seq
 
 
 def _within_page(entries: list[Entry]) -> list[Entry]:

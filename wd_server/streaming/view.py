@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from wd_server.events import encoding, kinds, sse
-from wd_server.events.event import USD_SUFFIX
-from wd_server.events.kinds import LASTING, EventKind, Shown
+from wd_server.events.event import RETRACTED, USD_SUFFIX
+from wd_server.events.kinds import INCLUDED, LASTING, EventKind, Shown
 from wd_server.journal.base import Entry, Head
 from wd_server.streaming.compression import Frames
 from wd_server.trading.trade import Action
@@ -37,15 +37,45 @@ class _TradeFacts(Struct, gc=False):
 _facts = msgspec.json.Decoder(_TradeFacts)
 
 
+class _PostedMint(Struct, gc=False):
+    mint: str
+
+
+class _MovementFacts(Struct, gc=False):
+    """The fields of a stored movement that filters look at."""
+
+    timestamp: int
+    reason: str
+    postings: list[_PostedMint]
+
+
+_movement_facts = msgspec.json.Decoder(_MovementFacts)
+
+
 class Filter(Struct, frozen=True, cache_hash=True):
-    """Which trades pass. None lets all pass; `since` is in unix seconds and inclusive."""
+    """Which trades and movements pass. None lets all pass; `since` is in unix seconds and
+    inclusive. `side` and `min_usd` are about trades, and let every movement pass."""
 
     mint: str | None = None
     side: Action | None = None
     min_usd: Decimal | None = None
     since: int | None = None
 
-    def passes(self, payload: bytes) -> bool:
+    def passes(self, entry: Entry) -> bool:
+        if entry.kind == kinds.TRADE:
+            return self._passes_trade(entry.payload)
+        return entry.kind != kinds.MOVEMENT or self._passes_movement(entry.payload)
+
+    def _passes_movement(self, payload: bytes) -> bool:
+        """One that takes an earlier one back always does: that may have passed."""
+        movement = _movement_facts.decode(payload)
+        if movement.reason == RETRACTED:
+            return True
+        if self.since is not None and movement.timestamp < self.since:
+            return False
+        return self.mint is None or any(self.mint == each.mint for each in movement.postings)
+
+    def _passes_trade(self, payload: bytes) -> bool:
         trade = _facts.decode(payload)
         if self.mint is not None and self.mint not in (trade.token_in.mint, trade.token_out.mint):
             return False
@@ -108,12 +138,14 @@ class RenderedPage(NamedTuple):
 
 
 class View(Struct, frozen=True, cache_hash=True):
-    """`follow` streams stay open after the history. `batch` 0: one `trade` event each."""
+    """`follow` streams stay open after the history. `batch` 0: one `trade` event each. `movements`
+    are shown, too."""
 
     follow: bool = False
     batch: int = 0
     skip_pricing: bool = False
     filter: Filter = NO_FILTER
+    movements: bool = False
 
     def named(self, wallet: str) -> "NamedView":
         """The same of one wallet among several."""
@@ -128,35 +160,39 @@ class View(Struct, frozen=True, cache_hash=True):
         epoch: int,
         entries: Sequence[Entry],
         head: int,
-        finished: bool,
+        standing: int,
         progressed: Progressed,
         now: int,
     ) -> RenderedPage:
-        """The bytes for these entries. `head` is the newest sequence number stored, `finished` says
-        that it is a `complete`, `now` is unix seconds. An overtaken `complete` isn't shown to a
-        stream that would end with it."""
-        events, trades, progressed = self._events(entries, head, finished, progressed, now)
+        """The bytes for these entries. `head` is the newest sequence number stored, `standing` that
+        of the `complete` which only movements follow, 0 if there is none; `now` is unix seconds. An
+        overtaken `complete` isn't shown to a stream that would end with it."""
+        events, trades, progressed = self._events(entries, head, standing, progressed, now)
         joined = Frames(b"".join([_frame(epoch, entry) for entry in events]))
         return RenderedPage(joined, entries[-1].seq, len(events), trades, progressed, Mark())
 
     def _events(
-        self, entries: Sequence[Entry], head: int, finished: bool, progressed: Progressed, now: int
+        self, entries: Sequence[Entry], head: int, standing: int, progressed: Progressed, now: int
     ) -> tuple[list[Entry], int, Progressed]:
         """What of these entries is sent, as `render` says, the number of trades in it, and how far
         the batches are then."""
         shown = [entry for entry in map(self._show, entries) if entry is not None]
         if not self.follow:
-            shown = [entry for entry in shown if entry.kind in LASTING or entry.seq == head]
+            shown = [entry for entry in shown if entry.kind in LASTING or entry.seq == standing]
         trades = sum(entry.kind == kinds.TRADE for entry in shown)
         if not self.batch:
             return shown, trades, progressed
-        events = list(self._batches(shown, head - finished, progressed, now))
+        last = standing - 1 if standing else head
+        if entries[-1].seq >= last:  # nothing is shown between these and there
+            last = max((entry.seq for entry in shown if entry.seq <= last), default=0)
+        events = list(self._batches(shown, last, progressed, now))
         batches = progressed.batches + len(events) - (len(shown) - trades)
         return events, trades, Progressed(batches, progressed.trades + trades)
 
     def _show(self, entry: Entry) -> Entry | None:
-        filtered = entry.kind == kinds.TRADE and self.filter is not NO_FILTER
-        if filtered and not self.filter.passes(entry.payload):
+        if entry.kind in INCLUDED and not self.movements:
+            return None
+        if self.filter is not NO_FILTER and not self.filter.passes(entry):
             return None
         if self.skip_pricing:
             return entry._replace(payload=without_usd(entry.payload))
@@ -196,11 +232,11 @@ class NamedView(View, frozen=True, cache_hash=True):
         epoch: int,
         entries: Sequence[Entry],
         head: int,
-        finished: bool,
+        standing: int,
         progressed: Progressed,
         now: int,
     ) -> RenderedPage:
-        events, trades, progressed = self._events(entries, head, finished, progressed, now)
+        events, trades, progressed = self._events(entries, head, standing, progressed, now)
         pieces = [
             Piece(entry.seq, encoding.named(sse.frame(entry.kind, entry.payload), self.wallet))
             for entry in events

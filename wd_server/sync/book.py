@@ -10,7 +10,6 @@ retracted, and one that is new is entered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from math import inf
 from typing import Self
 
@@ -22,7 +21,7 @@ from wd_server.chain.payloads import AnyTransaction
 from wd_server.errors import InternalError
 from wd_server.events import encoding, event
 from wd_server.events.ids import EventId
-from wd_server.events.kinds import BY_DATA
+from wd_server.events.kinds import BY_DATA, COMPLETE, COUNTED, INCLUDED, LASTING
 from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.checkpoint import Checkpoint, Counts, UnreadableCheckpoint
@@ -33,17 +32,21 @@ from wd_server.sync.interpreted import (
     legs_of,
     mints_in,
 )
+from wd_server.sync.movements import beside_trades, is_movement, movement_of, retraction_of
 from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
+from wd_server.trading.programs import SOL
 from wd_server.trading.trade import CostBasisMethod, Trade
-from wd_server.trading.wire import Stamp, trade_of
+from wd_server.trading.wire import Stamp, posted, trade_of
 
 # Transactions in a tail: each is stored with every append. A wallet that does more until they are
 # final is read from the chain, and what that has in older slots is taken to be right.
 TAIL_MAX = 1000
 # Retracted trades that JSON pages leave out; of older ones they only tell that they are retracted.
 RETRACTED_MAX = 4096
+# The reason of an unexplained posting that gives none.
+NO_PLACE = "unknown"
 
 
 class Recent(Struct, array_like=True, gc=False):
@@ -53,6 +56,7 @@ class Recent(Struct, array_like=True, gc=False):
     symbols: names of their tokens
     seqs: of its trades in the journal; none once they are retracted
     firsts: of the first versions of its trades, in whose places corrected ones stand
+    moved: seq of its movement; 0 if it has none, or once that is taken back
     """
 
     transaction: InterpretedTransaction
@@ -61,6 +65,7 @@ class Recent(Struct, array_like=True, gc=False):
     symbols: dict[str, str] = {}
     seqs: tuple[int, ...] = ()
     firsts: tuple[int, ...] = ()
+    moved: int = 0
 
 
 class _Unsettled(Struct):
@@ -78,19 +83,28 @@ class _Base(Struct):
 
 
 class Book:
-    """`complete`: a pass has read to the end once, so the trades are the whole history;
-    `truncated`: it began later than the wallet did. `cursor`: the chain is read from there on;
-    what is after it stands in the `tail`. `seq`: of the newest entry of the journal's `epoch`.
-    `proof`: over the entries up to there; `proved` is False while that of an older journal is still
-    to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
-    read it all comes in order."""
+    """A wallet's, as far as the chain was read.
+
+    epoch: of its journal
+    seq: of the newest entry
+    standing: seq of the `complete` that only movements follow, 0 if there is none
+    proof: over the counted entries up to `seq`
+    proof_all: over these and the movements
+    cursor: the chain is read from there on; what is after it stands in the `tail`
+    complete: a pass has read to the end once, so the trades are the whole history
+    truncated: it began later than the wallet did
+    final_slot: what is up to there isn't taken back any more, and while the chain is read it all
+        comes in order
+    retracted: seqs of the newest trades that count no more
+    """
 
     def __init__(self, wallet: str, cost_basis: CostBasisMethod, epoch: int) -> None:
         self.wallet = wallet
         self.epoch = epoch
         self.seq = 0
+        self.standing = 0
         self.proof = Proof()
-        self.proved = True
+        self.proof_all = Proof()
         self.cursor: Cursor | None = None
         self.counts = Counts()
         self.complete = False
@@ -117,18 +131,16 @@ class Book:
             ) from None
         if ledger.cost_basis != cost_basis:
             raise UnreadableCheckpoint(f"its cost basis is {ledger.cost_basis}")
-        if epoch and stored.epoch not in (0, epoch):
+        if epoch and stored.epoch != epoch:
             raise UnreadableCheckpoint(f"its checkpoint is of epoch {stored.epoch}")
         book = cls(wallet, cost_basis, epoch)
         book.seq, book.retracted, book.final_slot = stored.seq, stored.retracted, -inf
-        if stored.digest is None:
-            book.proved = False
-        else:
-            book.proof = Proof(stored.entries, stored.digest)
+        book.proof, book.proof_all = stored.proof, stored.proof_all
+        book.standing = stored.standing
         book.cursor, book.counts, book.ledger = stored.cursor, stored.counts, ledger
         book.complete, book.truncated = stored.complete, stored.truncated
         if unsettled.tail:
-            book._base = _Base(stored.ledger, copy(stored.counts))
+            book._base = _Base(stored.ledger, stored.counts.copied())
         for recent in unsettled.tail:
             book._count(recent)
             book._replay(recent)
@@ -139,22 +151,20 @@ class Book:
     def checkpoint(self) -> bytes:
         base = self._base or _Base(self.ledger.to_bytes(), self.counts)
         unsettled = _Unsettled(self.tail, list(self._loose.values()))
-        # Until a `complete` has told of the chain, the next pass has to make it again.
-        entries, digest = self.proof if self.proved else (0, None)
         return checkpoint.pack(
             Checkpoint(
-                checkpoint.VERSION,
-                self.seq,
-                self.retracted,
-                self.cursor,
-                base.counts,
-                self.complete,
-                self.truncated,
-                base.ledger,
-                msgspec.json.encode(unsettled),
-                entries,
-                digest,
-                self.epoch,
+                epoch=self.epoch,
+                seq=self.seq,
+                standing=self.standing,
+                proof=self.proof,
+                proof_all=self.proof_all,
+                retracted=self.retracted,
+                cursor=self.cursor,
+                counts=base.counts,
+                complete=self.complete,
+                truncated=self.truncated,
+                ledger=base.ledger,
+                unsettled=msgspec.json.encode(unsettled),
             )
         )
 
@@ -167,10 +177,15 @@ class Book:
     def entry(self, data: event.Event | Trade) -> NewEntry:
         """The next entry of the journal. Entries are stored in the order in which they are made."""
         self.seq += 1
-        kind, payload = BY_DATA[type(data)], encoding.encode(data)
-        if kind.counted:
-            self.proof = self.proof.after(EventId(self.epoch, self.seq), payload)
-        return NewEntry(kind.name, payload)
+        kind, payload = BY_DATA[type(data)].name, encoding.encode(data)
+        event_id = EventId(self.epoch, self.seq)
+        if kind in COUNTED:
+            self.proof = self.proof.after(event_id, payload)
+        if kind in LASTING:
+            self.proof_all = self.proof_all.after(event_id, payload)
+        if kind not in INCLUDED:
+            self.standing = self.seq if kind == COMPLETE else 0
+        return NewEntry(kind, payload)
 
     def record(
         self,
@@ -180,19 +195,18 @@ class Book:
         now: float,
     ) -> list[NewEntry]:
         """Enter what was read, in chain order behind what is there, and return what is new for the
-        journal: trades, and before a trade that was sent with other numbers its retraction."""
+        journal: trades and movements, and before what was sent with other numbers its retraction.
+        """
         entries: list[NewEntry] = []
         for each in interpreted:
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
             is_final = each.slot <= self.final_slot and not self.tail
             if not is_final and not self.tail:
-                self._base = _Base(self.ledger.to_bytes(), copy(self.counts))
+                self._base = _Base(self.ledger.to_bytes(), self.counts.copied())
             recent.outcomes = self._replay(recent)
             if before is None or before.transaction != each or before.outcomes != recent.outcomes:
-                if before is not None:
-                    entries += self._retract(before)
-                entries += self._trades(recent, now)
+                entries += self._told(recent, before, symbols, now)
             self._count(recent)
             if is_final:
                 self.cursor = Cursor(each.slot, each.signature)
@@ -240,7 +254,7 @@ class Book:
         return recorded
 
     def compared(
-        self, chain: Sequence[ListedSignature]
+        self, chain: Sequence[ListedSignature], now: float
     ) -> tuple[list[NewEntry], dict[str, InterpretedTransaction]]:
         """Hold the tail against what the chain has after the cursor. What is right stays; of the
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
@@ -264,6 +278,7 @@ class Book:
             elif recent.transaction.slot <= self.final_slot:
                 del self._loose[signature]
                 entries += self._retract(recent)
+                entries += self._take_back(recent, now)
         return entries, again
 
     def recent(self) -> dict[str, int]:
@@ -314,7 +329,7 @@ class Book:
         self._loose.update((recent.transaction.signature, recent) for recent in self.tail[at:])
         del self.tail[at:]
         self.ledger = Ledger.from_bytes(self._base.ledger)
-        self.counts = copy(self._base.counts)
+        self.counts = self._base.counts.copied()
         for recent in self.tail:
             self._count(recent)
             self._replay(recent)
@@ -328,15 +343,19 @@ class Book:
         prices: Prices,
         symbols: Mapping[str, str],
     ) -> Recent:
-        if not interpreted.trades:
-            return Recent(interpreted)
         firsts = () if before is None else before.firsts
+        moved = 0 if before is None else before.moved
+        if not interpreted.trades:
+            return Recent(interpreted, firsts=firsts, moved=moved)
         if before is not None and legs_of(before.transaction.trades) == legs_of(interpreted.trades):
-            return Recent(interpreted, before.values, (), before.symbols, before.seqs, firsts)
+            return Recent(
+                interpreted, before.values, (), before.symbols, before.seqs, firsts, moved
+            )
         mints = mints_in(interpreted.trades)
+        mints |= {posting.mint for posting in interpreted.interpretation.postings}
         named = {mint: symbols[mint] for mint in sorted(mints) if mint in symbols}
         values = tuple(value_of(trade, prices) for trade in interpreted.trades)
-        return Recent(interpreted, values, (), named, (), firsts)
+        return Recent(interpreted, values, (), named, (), firsts, moved)
 
     def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
         return self.ledger.record(recent.transaction.interpretation, recent.values)
@@ -347,6 +366,37 @@ class Book:
         counts.failed += recent.transaction.failed
         counts.trades += len(recent.values)
         counts.unpriced += sum(value.nanousd is None for value in recent.values)
+        counts.movements += is_movement(recent.transaction)
+        unexplained = recent.transaction.unexplained
+        counts.unexplained += bool(unexplained)
+        for posting in unexplained:
+            counts.unexplained_lamports += abs(posting.raw) if posting.mint == SOL else 0
+            reason = posting.place or NO_PLACE
+            counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
+
+    def _told(
+        self, recent: Recent, before: Recent | None, symbols: Mapping[str, str], now: float
+    ) -> list[NewEntry]:
+        """Entries for what the transaction means now, behind those that take back what was told of
+        it `before`. A movement takes the place of an earlier one by itself."""
+        entries = [] if before is None else self._retract(before)
+        if not is_movement(recent.transaction):
+            return entries + self._take_back(recent, now) + self._trades(recent, now)
+        movement = movement_of(recent.transaction, symbols, int(now * 1000), self._standing_id)
+        entries.append(self.entry(movement))
+        recent.moved = self.seq
+        return entries
+
+    @property
+    def _standing_id(self) -> EventId | None:
+        return EventId(self.epoch, self.standing) if self.standing else None
+
+    def _take_back(self, recent: Recent, now: float) -> list[NewEntry]:
+        """The movement of the transaction counts no more, if one was told."""
+        if not recent.moved:
+            return []
+        recent.moved = 0
+        return [self.entry(retraction_of(recent.transaction, int(now * 1000), self._standing_id))]
 
     def _retract(self, recent: Recent) -> list[NewEntry]:
         """All trades of the transaction count no more: one entry says so."""
@@ -363,6 +413,10 @@ class Book:
         entries = []
         firsts, seqs = recent.firsts, []
         trades = recent.transaction.trades
+        beside = [
+            posted(posting, recent.symbols)
+            for posting in beside_trades(recent.transaction.interpretation)
+        ]
         for trade, value, outcome in zip(trades, recent.values, recent.outcomes, strict=True):
             replaces: str | UnsetType = UNSET
             if trade.part < len(firsts):
@@ -374,6 +428,7 @@ class Book:
                 self.proof.entries + 1,
                 replaces,
                 recent.transaction.index,
+                () if trade.part else beside,
             )
             wire = trade_of(trade, value, outcome, recent.symbols, stamp)
             entries.append(self.entry(wire))

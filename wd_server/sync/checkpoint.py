@@ -8,7 +8,7 @@ beginning the journal anew and destroying their work. The CRC covers the version
 flipped bit would make a checkpoint look like a newer one's.
 """
 
-from typing import Final
+from typing import Final, Self
 from zlib import crc32
 
 import msgspec
@@ -16,9 +16,10 @@ from msgspec import Struct
 
 from wd_server.chain.listing import Cursor
 from wd_server.errors import WrittenByNewer
+from wd_server.sync.proof import Proof
 
-# Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
-# before are taken over (`unpack`); those that are older still have their journal begun anew.
+# Grows with every change of what a checkpoint or a stored entry means. A journal with an older one
+# is begun anew: before version 4 its entries left out what wasn't a trade.
 VERSION: Final = 4
 # MessagePack's arrays begin with 0x90 or more; versions stay below 0x80.
 _BARE: Final = 0x80
@@ -31,19 +32,36 @@ class UnreadableCheckpoint(Exception):
 
 
 class Counts(Struct):
+    """What the book has, in counts.
+
+    movements: transactions without a trade that moved something or failed
+    unexplained: transactions with an unexplained posting
+    unexplained_lamports: of SOL in these postings, without its sign
+    reasons: how many of these postings there are, by reason
+    """
+
     transactions: int = 0
     failed: int = 0
     trades: int = 0
     unpriced: int = 0
+    movements: int = 0
+    unexplained: int = 0
+    unexplained_lamports: int = 0
+    reasons: dict[str, int] = {}
+
+    def copied(self) -> Self:
+        return msgspec.structs.replace(self, reasons=self.reasons.copy())
 
 
 class Checkpoint(Struct, array_like=True):
-    """`version` is kept for version 2. `ledger`, `counts` and `cursor` are those before the tail.
-    `entries` and `digest` are the chain's state (proof.py) behind `seq`; `digest` None: the journal
-    is older than the chain. `epoch`: the journal's, 0 in version 2."""
+    """`ledger`, `counts` and `cursor` are those before the tail; the rest is as in Book.
+    `unsettled`: its tail and what is loose, as JSON."""
 
-    version: int
+    epoch: int
     seq: int
+    standing: int
+    proof: Proof
+    proof_all: Proof
     retracted: list[int]
     cursor: Cursor | None
     counts: Counts
@@ -51,9 +69,6 @@ class Checkpoint(Struct, array_like=True):
     truncated: bool
     ledger: bytes
     unsettled: bytes
-    entries: int = 0
-    digest: bytes | None = None
-    epoch: int = 0
 
 
 def pack(checkpoint: Checkpoint) -> bytes:
@@ -72,22 +87,20 @@ def unpack(data: bytes) -> Checkpoint:
     """Raises WrittenByNewer, Unreadable."""
     if not data:
         raise UnreadableCheckpoint("its checkpoint is empty")
-    version, body = data[0], data
-    if version < _BARE:
-        crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
-        if _crc(version, body) != crc:
-            raise UnreadableCheckpoint("its checkpoint is damaged")
-        if version > VERSION:
-            raise WrittenByNewer
-        if version < VERSION:
-            raise UnreadableCheckpoint(f"its checkpoint is of version {version}")
+    version = data[0]
+    if version >= _BARE:
+        raise UnreadableCheckpoint("its checkpoint is of version 2 or older")
+    crc, body = data[1 : 1 + _CRC_BYTES], data[1 + _CRC_BYTES :]
+    if _crc(version, body) != crc:
+        raise UnreadableCheckpoint("its checkpoint is damaged")
+    if version > VERSION:
+        raise WrittenByNewer
+    if version < VERSION:
+        raise UnreadableCheckpoint(f"its checkpoint is of version {version}")
     try:
-        checkpoint = msgspec.msgpack.decode(body, type=Checkpoint)
+        return msgspec.msgpack.decode(body, type=Checkpoint)
     except msgspec.MsgspecError:
         raise UnreadableCheckpoint("its checkpoint is damaged") from None
-    if checkpoint.version not in (VERSION - 1, VERSION):
-        raise UnreadableCheckpoint(f"its checkpoint is of version {checkpoint.version}")
-    return checkpoint
 
 
 def retracted_in(data: bytes) -> frozenset[int]:

@@ -10,10 +10,11 @@ from wd_server.sync.interpreted import InterpretedTransaction
 
 
 class Comparison:
-    """`chain` is everything after the book's cursor, oldest first. `entries`: for the journal."""
+    """`chain` is everything after the book's cursor, oldest first; `now` is unix seconds.
+    `entries`: for the journal."""
 
-    def __init__(self, book: Book, chain: Sequence[ListedSignature]) -> None:
-        self.entries, self._again = book.compared(chain)
+    def __init__(self, book: Book, chain: Sequence[ListedSignature], now: float) -> None:
+        self.entries, self._again = book.compared(chain, now)
         self._order = deque(chain)
         self._in_place = {recent.transaction.signature for recent in book.tail}
 

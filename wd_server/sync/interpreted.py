@@ -12,6 +12,7 @@ from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
+from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, value_of, wanted_prices
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
 from wd_server.trading.wire import Stamp, trade_of
@@ -24,19 +25,25 @@ STAMP_SECONDS = 10
 
 
 class InterpretedTransaction(Struct, array_like=True, gc=False):
-    """Which transaction, whether it failed, and what it meant for the wallet. `index`: its place
-    in the block, where that is known. `stamped`: its time is that of its receipt."""
+    """Which transaction, whether it failed, and what it meant for the wallet. `timestamp`: unix
+    seconds. `index`: its place in the block, where that is known. `stamped`: its time is that of
+    its receipt."""
 
     slot: int
     signature: str
     failed: bool
     interpretation: Interpretation
+    timestamp: int
     index: int | None = None
     stamped: bool = False
 
     @property
     def trades(self) -> tuple[RawTrade, ...]:
         return self.interpretation.trades
+
+    @property
+    def unexplained(self) -> list[Posting]:
+        return [each for each in self.interpretation.postings if each.kind == "unexplained"]
 
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
@@ -47,19 +54,19 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     def agrees(self, entry: ListedSignature) -> bool:
         """With what the chain says of it."""
         late = 0
-        if self.stamped and self.trades and entry.block_time is not None:
-            late = abs(self.trades[0].timestamp - entry.block_time)
+        if self.stamped and entry.block_time is not None:
+            late = abs(self.timestamp - entry.block_time)
         return self.slot == entry.slot and late <= STAMP_SECONDS
 
     def as_in(self, entry: ListedSignature) -> "InterpretedTransaction":
         """The same with the block's time, if that is known and another."""
         time = entry.block_time
-        if not self.trades or time is None or self.agrees(entry):
+        if time is None or self.agrees(entry):
             return self
         trades = tuple(msgspec.structs.replace(trade, timestamp=time) for trade in self.trades)
         interpretation = msgspec.structs.replace(self.interpretation, trades=trades)
         return InterpretedTransaction(
-            self.slot, self.signature, self.failed, interpretation, self.index
+            self.slot, self.signature, self.failed, interpretation, time, self.index
         )
 
 
@@ -74,7 +81,13 @@ def interpret_transaction(
         index, stamped = transaction.transaction_index, transaction.block_time is None
     interpretation = interpret(effects)
     return InterpretedTransaction(
-        effects.slot, effects.signature, effects.failed, interpretation, index, stamped
+        slot=effects.slot,
+        signature=effects.signature,
+        failed=effects.failed,
+        interpretation=interpretation,
+        timestamp=effects.timestamp,
+        index=index,
+        stamped=stamped,
     )
 
 

@@ -26,7 +26,6 @@ from wd_server.errors import (
     WalletDoctorError,
     WrittenByNewer,
 )
-from wd_server.events import kinds
 from wd_server.journal.base import Lease, LeaseLost
 from wd_server.sync.following import DOUBLINGS_MAX, Following, take
 from wd_server.sync.freshness import Freshness
@@ -359,10 +358,10 @@ class Sessions:
         if new:
             self._fresh.mark(lease.wallet, False)
             self._statistics.pushed += new
-        return sync_pass.known is not None and sync_pass.known.head.kind == kinds.COMPLETE
+        return sync_pass.known is not None and sync_pass.known.finished
 
     async def _pass(self, session: WalletSession, lease: Lease) -> bool | None:
-        """One pass; whether the journal's newest entry is a `complete` now, None if it failed."""
+        """One pass; whether a `complete` holds now (`Known.finished`), None if it failed."""
         started = monotonic()
         await self._sources.journal.renew(lease)
         known = session.known
@@ -384,7 +383,7 @@ class Sessions:
         self._statistics.passed(lease.wallet, sync_pass, head, monotonic() - started)
         session.anew = session.anew + 1 if session.epoch not in (0, head.epoch) else 0
         session.epoch = head.epoch
-        finished = head.kind == kinds.COMPLETE
+        finished = sync_pass.known is not None and sync_pass.known.finished
         self._fresh.mark(lease.wallet, finished)
         if finished or not (session.others or session.wanted):
             if sync_pass.known is not known or not session.settled or session.wanted:

@@ -5,19 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import AnyTransaction, Transaction
-from wd_server.events import event, kinds
+from wd_server.events import event
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
 from wd_server.sync.comparison import Comparison
 from wd_server.sync.interpreted import InterpretedTransaction, mints_of, previewed, prices_for
-from wd_server.sync.opening import ENTRIES_MAX, opened, prove
+from wd_server.sync.opening import ENTRIES_MAX, opened
 from wd_server.sync.progress import ProgressReport
 from wd_server.sync.sources import Sources, Steps, led_by
+from wd_server.trading.amounts import coin_of
 from wd_server.trading.prices import Prices
 from wd_server.trading.summary import Summary
 
@@ -52,11 +53,17 @@ class PassObserver(Protocol):
 
 class Known(NamedTuple):
     """What one pass over a complete wallet leaves to the next. As long as nobody else may write,
-    that one needs no more to see that nothing is new. `book`: only while there is a tail."""
+    that one needs no more to see that nothing is new. `finished`: nothing but movements follows the
+    newest `complete`. `book`: only while there is a tail."""
 
     cursor: Cursor | None
     head: Head
+    finished: bool
     book: Book | None
+
+    @classmethod
+    def of(cls, book: Book, head: Head) -> Self:
+        return cls(book.cursor, head, book.standing > 0, book if book.tail else None)
 
 
 class SyncPass:
@@ -93,7 +100,7 @@ class SyncPass:
 
     async def execute(self, close: Callable[[], bool]) -> Head:
         """Read what is new and journal it. At the end of a first pass, or if `close` says so
-        then, a `complete` is the newest entry. Returns the journal's head."""
+        then, a `complete` is the newest entry but for movements. Returns the journal's head."""
         known, self.known = self.known, None
         if known is None or known.book is not None:
             book = await self._open_book() if known is None else self._kept_book(known)
@@ -101,7 +108,7 @@ class SyncPass:
                 return await self._read_on(book, steps, close)
         async with aclosing(self._history(known.cursor)) as steps:
             step = await anext(steps)
-            if _is_nothing(step) and (known.head.kind == kinds.COMPLETE or not close()):
+            if _is_nothing(step) and (known.finished or not close()):
                 self.known = known
                 return known.head
             book = await self._same_book(known)
@@ -124,11 +131,11 @@ class SyncPass:
             order = book.inserted(interpreted)
             self._entries = book.record(order, prices, symbols, self._sources.clock())
             self.transactions = len(interpreted)
-            if self._entries:  # what is no trade costs no write: a pass would find it again
+            if self._entries:  # what moved nothing costs no write: a pass would find it again
                 await self._store(book)
                 await self._stored()
                 self._tell(book)
-        self.known = Known(book.cursor, self._head, book if book.tail else None)
+        self.known = Known.of(book, self._head)
         return self._head
 
     async def _same_book(self, known: Known) -> Book:
@@ -154,9 +161,6 @@ class SyncPass:
         self.first = sources.turn.first = not book.complete
         cursor, seq = book.cursor, book.seq
         self._say("initializing", book)
-        proved = book.proved
-        if not proved:
-            await prove(book, sources.journal)
         book.final_slot = await sources.history.final_slot(first=self.first)
         try:
             await self._read_history(book, steps)
@@ -169,14 +173,13 @@ class SyncPass:
             self._say("calculating_pnl", book)
             head = await self._stored()
             self._say("complete", book)
-            if not proved or (head.kind != kinds.COMPLETE and (self.first or close())):
+            if not book.standing and (self.first or close()):
                 self._entries.append(self._complete(book, sources.clock() - started))
-                book.proved = True
                 await self._store(book)
                 head = await self._stored()
             elif book.seq > seq:
                 self._tell(book)
-            self.known = Known(book.cursor, head, book if book.tail else None)
+            self.known = Known.of(book, head)
             return head
         finally:
             if self._storing is not None:
@@ -269,7 +272,7 @@ class SyncPass:
         if listed.truncated:  # the tail is older than what is read at all
             book.settle_all()
             return
-        self._comparison = Comparison(book, listed.signatures)
+        self._comparison = Comparison(book, listed.signatures, self._sources.clock())
         self._entries += self._comparison.entries
 
     def _enter_rest(self, book: Book) -> None:
@@ -348,11 +351,17 @@ class SyncPass:
                 transactions=counts.transactions,
                 failed_transactions=counts.failed,
                 unpriced_trades=counts.unpriced,
+                movements=counts.movements,
+                unexplained_transactions=counts.unexplained,
+                unexplained_sol=coin_of(counts.unexplained_lamports),
+                unexplained_reasons=counts.reasons,
             ),
             truncated=book.truncated,
             timestamp=int(self._sources.clock()),
             entries=book.proof.entries,
             digest=book.proof.digest.hex(),
+            entries_all=book.proof_all.entries,
+            digest_all=book.proof_all.digest.hex(),
         )
         return book.entry(complete)
 

@@ -1,11 +1,13 @@
 """A trade in raw units, as the packages pass it on, and the trade on the wire."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from wd_server.trading.amounts import ZERO
+from wd_server.trading.postings import PostingKind
 
 Action = Literal["buy", "sell", "swap", "burn"]
 Confidence = Literal["high", "low"]
@@ -56,10 +58,25 @@ class TokenAmount(Struct, frozen=True, gc=False):
     amount_raw: str
 
 
+class PostedAmount(Struct, frozen=True, gc=False):
+    """The wire's posting. What isn't known of it is missing."""
+
+    kind: PostingKind
+    mint: str
+    decimals: int
+    amount: Decimal
+    amount_raw: str
+    symbol: str | UnsetType = UNSET
+    counterparty: str | UnsetType = UNSET
+    place: str | UnsetType = UNSET
+
+
 class Trade(Struct, frozen=True, kw_only=True, gc=False):
     """The wire's trade, field by field as section 3 of the public contract lists them. A preview's
-    has no `number`, and one that was never corrected no `replaces`. Fields
-    with a default are those that a server of 0.1.0, which may be another node, doesn't send."""
+    has no `number`, one that was never corrected no `replaces`, and one whose transaction moved
+    nothing else no `postings`: these are those beside the legs and the fees, and part 0 has them.
+    Fields with a default are those that a server of 0.1.0, which may be another node, doesn't
+    send."""
 
     signature: str
     part: int = 0
@@ -91,3 +108,4 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     emitted_at: int
     number: int | UnsetType = UNSET
     replaces: str | UnsetType = UNSET
+    postings: Sequence[PostedAmount] | UnsetType = UNSET

@@ -1,6 +1,6 @@
 """Builds the wire's trade from what the chain recorded and what the ledger says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -8,9 +8,37 @@ from msgspec import UNSET, UnsetType
 
 from wd_server.trading.amounts import coin_of, coin_or_none, decimal_of, unit_price
 from wd_server.trading.ledger import Outcome
+from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Value
 from wd_server.trading.programs import SOL
-from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, TokenAmount, Trade
+from wd_server.trading.trade import (
+    CostBasisMethod,
+    Leg,
+    PostedAmount,
+    RawTrade,
+    TokenAmount,
+    Trade,
+)
+
+
+class Stamp(NamedTuple):
+    """What a trade says of its own telling.
+
+    commitment: how settled the transaction was when it was read
+    emitted_at_ms: unix milliseconds
+    cost_basis: how the cost of what is sold is found
+    number, replaces: as on the wire
+    block_index: its place in the block, None where that isn't known
+    beside: what the transaction moved beside the legs and fees of its trades, on part 0
+    """
+
+    commitment: str
+    emitted_at_ms: int
+    cost_basis: CostBasisMethod
+    number: int | UnsetType = UNSET
+    replaces: str | UnsetType = UNSET
+    block_index: int | None = None
+    beside: Sequence[PostedAmount] = ()
 
 
 class Stamp(NamedTuple):
@@ -73,6 +101,22 @@ def trade_of(
         commitment=stamp.commitment,
         emitted_at=stamp.emitted_at_ms,
         number=stamp.number,
+        postings=stamp.beside or UNSET,
+    )
+
+
+def posted(posting: Posting, symbols: Mapping[str, str]) -> PostedAmount:
+    """The wire's posting. It has a symbol where that is known."""
+    symbol = "SOL" if posting.mint == SOL else symbols.get(posting.mint)
+    return PostedAmount(
+        kind=posting.kind,
+        mint=posting.mint,
+        decimals=posting.decimals,
+        amount=decimal_of(posting.raw, posting.decimals),
+        amount_raw=str(posting.raw),
+        symbol=symbol or UNSET,
+        counterparty=posting.counterparty or UNSET,
+        place=posting.place or UNSET,
     )
 
 

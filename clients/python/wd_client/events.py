@@ -133,7 +133,7 @@ def _parts(kind: Any) -> tuple[_Part, ...]:
 def _missing(hint: Any) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return _made(hint, {})
-    if hint in (str, bool) or get_origin(hint) is tuple:
+    if hint in (str, bool) or get_origin(hint) in (tuple, dict):
         return (get_origin(hint) or hint)()
     return None
 
@@ -146,6 +146,9 @@ def _maker(hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is tuple:
         make = _maker(get_args(hint)[0])
         return lambda value: tuple(map(make, value))
+    if get_origin(hint) is dict:
+        make = _maker(get_args(hint)[1])
+        return lambda value: {key: make(each) for key, each in value.items()}
     kind = hint
 
     def checked(value: Any) -> Any:

@@ -18,17 +18,18 @@ TRADES: Final = "trades"
 SUMMARY: Final = "summary"
 COMPLETE: Final = "complete"
 RETRACT: Final = "retract"
+MOVEMENT: Final = "movement"
 HEARTBEAT: Final = "heartbeat"
 GAP: Final = "gap"
 ERROR: Final = "error"
 BYE: Final = "bye"
 
 # Entries of the wallet's journal.
-STORED: Final = frozenset({TRADE, COMPLETE, RETRACT})
+STORED: Final = frozenset({TRADE, COMPLETE, RETRACT, MOVEMENT})
 # Entries that have a `number`, and that the digest of a `complete` proves.
 COUNTED: Final = frozenset({TRADE, RETRACT})
 # Events with an id, which moves a client's position.
-WITH_ID: Final = frozenset({TRADE, TRADES, COMPLETE, RETRACT})
+WITH_ID: Final = frozenset({TRADE, TRADES, COMPLETE, RETRACT, MOVEMENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,29 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostedAmount:
+    """`kind`: What it was.
+    `mint`: The token's address. SOL stands under wrapped SOL's.
+    `decimals`: Decimals of one whole token.
+    `amount`: In whole tokens; less than 0 where it left the wallet.
+    `amount_raw`: In smallest units, an integer with all its digits.
+    `symbol`: As its maker chose it: show it as text. Missing where it isn't known.
+    `counterparty`: Address that it came from or went to; missing where the transaction doesn't show
+    exactly one.
+    `place`: Name of the program that keeps it, or why it is unexplained; missing for others.
+    """
+
+    kind: str
+    mint: str
+    decimals: int
+    amount: Decimal
+    amount_raw: str
+    symbol: str | None = None
+    counterparty: str | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trade(Event):
     """One trade, in the order of the chain and final: its P&L is known.
 
@@ -106,6 +130,8 @@ class Trade(Event):
     loss. Missing in previews and in entries of older servers.
     `replaces`: Id of this trade's first version, in whose place it stands; missing where it was
     never corrected.
+    `postings`: What the transaction moved beside the legs and fees of its trades, on part 0;
+    missing where that is nothing.
     """
 
     signature: str
@@ -138,6 +164,7 @@ class Trade(Event):
     emitted_at: int
     number: int | None = None
     replaces: str | None = None
+    postings: tuple[PostedAmount, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,12 +280,20 @@ class SyncMetrics:
     `transactions`: Transactions read.
     `failed_transactions`: Those that failed on the chain; they are no trades.
     `unpriced_trades`: Trades without a value in US dollars.
+    `movements`: Transactions without a trade that moved something or failed.
+    `unexplained_transactions`: Transactions with a posting that nothing explains.
+    `unexplained_sol`: The SOL of these postings, counted without its sign.
+    `unexplained_reasons`: How many of these postings there are, by reason.
     """
 
     signatures_found: int
     transactions: int
     failed_transactions: int
     unpriced_trades: int
+    movements: int
+    unexplained_transactions: int
+    unexplained_sol: Decimal
+    unexplained_reasons: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +310,8 @@ class Complete(Event):
     `entries`: `trade` and `retract` entries before this one.
     `digest`: The end of a hash chain over exactly these, in hex, to prove that none is missing or
     altered.
+    `entries_all`: `trade`, `retract` and `movement` entries before this one.
+    `digest_all`: The end of a hash chain over exactly these.
     `verified`: The client has compared `entries` and `digest` with what came, from the beginning of
     the history.
     """
@@ -288,6 +325,8 @@ class Complete(Event):
     timestamp: int
     entries: int | None = None
     digest: str | None = None
+    entries_all: int | None = None
+    digest_all: str | None = None
     verified: bool = False
 
 
@@ -301,6 +340,34 @@ class Retract(Event):
 
     signature: str
     number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement(Event):
+    """What a transaction without a trade moved: a transfer, custody, a claim, a round trip; or that
+    it failed. A later one with the same `signature` stands in its place.
+
+    `signature`: The transaction's signature.
+    `slot`: The slot of the transaction.
+    `block_index`: Its place in the block; None where the upstream doesn't say.
+    `timestamp`: Unix seconds of the block.
+    `reason`: Why it is no trade, in a word; more may be added. `retracted` takes back what an
+    earlier movement told of this transaction.
+    `postings`: All that it moved. For each asset they add up to the wallet's change.
+    `commitment`: How settled the transaction was when it was read.
+    `emitted_at`: Unix milliseconds when this was stored.
+    `complete`: Id of the `complete` that still holds; missing where the next is yet to come.
+    """
+
+    signature: str
+    slot: int
+    block_index: int | None
+    timestamp: int
+    reason: str
+    postings: tuple[PostedAmount, ...]
+    commitment: str
+    emitted_at: int
+    complete: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +441,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = {
     SUMMARY: Summary,
     COMPLETE: Complete,
     RETRACT: Retract,
+    MOVEMENT: Movement,
     HEARTBEAT: Heartbeat,
     GAP: Gap,
     ERROR: Error,

@@ -76,6 +76,26 @@ export interface Token {
   amount_raw: string;
 }
 
+export interface PostedAmount {
+  /** What it was. */
+  kind: "network_fee" | "priority_fee" | "tip" | "platform_fee" | "rent_locked" | "rent_returned" | "sold" | "bought" | "sent" | "received" | "custody_out" | "custody_in" | "minted" | "burned" | "reward" | "leftover" | "unexplained";
+  /** The token's address. SOL stands under wrapped SOL's. */
+  mint: string;
+  /** Decimals of one whole token. */
+  decimals: number;
+  /** In whole tokens; less than 0 where it left the wallet. */
+  amount: number;
+  /** In smallest units, an integer with all its digits. */
+  amount_raw: string;
+  /** As its maker chose it: show it as text. Missing where it isn't known. */
+  symbol?: string;
+  /** Address that it came from or went to; missing where the transaction doesn't show exactly
+   * one. */
+  counterparty?: string;
+  /** Name of the program that keeps it, or why it is unexplained; missing for others. */
+  place?: string;
+}
+
 /** One trade, in the order of the chain and final: its P&L is known. */
 export interface Trade {
   /** The transaction's signature. It and `part` together name a trade. */
@@ -141,6 +161,9 @@ export interface Trade {
   /** Id of this trade's first version, in whose place it stands; missing where it was never
    * corrected. */
   replaces?: string;
+  /** What the transaction moved beside the legs and fees of its trades, on part 0; missing where
+   * that is nothing. */
+  postings?: PostedAmount[];
 }
 
 /** Up to 25 of the newest trades, without P&L, while a long history is still being listed. It
@@ -243,6 +266,14 @@ export interface SyncMetrics {
   failed_transactions: number;
   /** Trades without a value in US dollars. */
   unpriced_trades: number;
+  /** Transactions without a trade that moved something or failed. */
+  movements: number;
+  /** Transactions with a posting that nothing explains. */
+  unexplained_transactions: number;
+  /** The SOL of these postings, counted without its sign. */
+  unexplained_sol: number;
+  /** How many of these postings there are, by reason. */
+  unexplained_reasons: Record<string, number>;
 }
 
 /** The whole history was sent. A stream that doesn't follow ends here. */
@@ -266,6 +297,10 @@ export interface Complete {
   /** The end of a hash chain over exactly these, in hex, to prove that none is missing or
    * altered. */
   digest?: string;
+  /** `trade`, `retract` and `movement` entries before this one. */
+  entries_all?: number;
+  /** The end of a hash chain over exactly these. */
+  digest_all?: string;
 }
 
 /** A trade left the chain with a fork, or comes again with other numbers: take it back. */
@@ -274,6 +309,30 @@ export interface Retract {
   signature: string;
   /** Counts trades and retractions from 1 without holes. */
   number?: number;
+}
+
+/** What a transaction without a trade moved: a transfer, custody, a claim, a round trip; or that
+ * it failed. A later one with the same `signature` stands in its place. */
+export interface Movement {
+  /** The transaction's signature. */
+  signature: string;
+  /** The slot of the transaction. */
+  slot: number;
+  /** Its place in the block; null where the upstream doesn't say. */
+  block_index: number | null;
+  /** Unix seconds of the block. */
+  timestamp: number;
+  /** Why it is no trade, in a word; more may be added. `retracted` takes back what an earlier
+   * movement told of this transaction. */
+  reason: string;
+  /** All that it moved. For each asset they add up to the wallet's change. */
+  postings: PostedAmount[];
+  /** How settled the transaction was when it was read. */
+  commitment: string;
+  /** Unix milliseconds when this was stored. */
+  emitted_at: number;
+  /** Id of the `complete` that still holds; missing where the next is yet to come. */
+  complete?: string;
 }
 
 /** Nothing else was sent for `heartbeat_seconds`. */
@@ -328,6 +387,7 @@ export interface DataByKind {
   summary: Summary & { wallet?: string };
   complete: Complete & { wallet?: string };
   retract: Retract & { wallet?: string };
+  movement: Movement & { wallet?: string };
   heartbeat: Heartbeat;
   gap: Gap & { wallet?: string };
   error: ErrorData & { wallet?: string };

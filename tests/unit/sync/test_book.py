@@ -14,12 +14,18 @@ from simulated import simulated
 
 from wd_server.chain.payloads import Transaction
 from wd_server.errors import WrittenByNewer
-from wd_server.events import event
+from wd_server.events import event, kinds
 from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import UnreadableCheckpoint, retracted_in
-from wd_server.sync.interpreted import mints_of, previewed, prices_for
+from wd_server.sync.interpreted import (
+    InterpretedTransaction,
+    mints_of,
+    previewed,
+    prices_for,
+)
+from wd_server.sync.movements import is_movement
 from wd_server.trading.programs import SOL
 
 NOW = 1_800_000_000.0
@@ -35,6 +41,10 @@ def wallet() -> tuple[str, list[Transaction]]:
 def entries_of(book: Book, transactions: list[Transaction]) -> list[NewEntry]:
     book.final_slot = inf
     return book.record(book.interpret(transactions, 0), {}, {}, NOW)
+
+
+def trades_in(entries: list[NewEntry]) -> list[Any]:
+    return [msgspec.json.decode(each.payload) for each in entries if each.kind == kinds.TRADE]
 
 
 @pytest.mark.parametrize("basis", ["fifo", "average"])
@@ -54,6 +64,7 @@ def test_cuts_change_neither_trades_nor_totals(basis: str, cuts: list[int]) -> N
     assert book.counts == whole.counts
     assert book.cursor == whole.cursor
     assert book.proof == whole.proof
+    assert book.proof_all == whole.proof_all
     assert book.ledger.summary() == whole.ledger.summary()
     assert book.ledger.positions() == whole.ledger.positions()
 
@@ -113,14 +124,10 @@ def test_a_newer_servers_checkpoint_is_left_to_newer_servers() -> None:
     assert retracted_in(newer) == frozenset()
 
 
-def test_a_checkpoint_of_the_release_before_is_taken_over_and_still_lacks_its_proof() -> None:
-    fields = msgspec.msgpack.decode(stored_book()[5:])
-    before = msgspec.msgpack.encode([2, *fields[1:9]])
-    book = restore(before)
-    assert not book.proved
-    assert book.seq == fields[1]
-    with pytest.raises(UnreadableCheckpoint, match="version 1"):
-        restore(msgspec.msgpack.encode([1, *fields[1:9]]))
+@pytest.mark.parametrize("before", [msgspec.msgpack.encode([2, 1]), checkpoint.framed(3, b"[]")])
+def test_a_journal_that_left_out_what_was_no_trade_is_begun_anew(before: bytes) -> None:
+    with pytest.raises(UnreadableCheckpoint, match=r"of version [23]"):
+        restore(before)
 
 
 def test_a_checkpoint_of_another_epoch_is_not_restored() -> None:
@@ -128,23 +135,57 @@ def test_a_checkpoint_of_another_epoch_is_not_restored() -> None:
         Book.restored(wallet()[0], "fifo", EPOCH + 1, stored_book())
 
 
-def test_each_trade_has_its_number_and_the_chain_ends_with_the_last() -> None:
+def test_each_trade_has_its_number_and_the_chains_end_with_the_last() -> None:
     address, transactions = wallet()
     book = Book(address, "fifo", EPOCH)
-    digest, numbers = bytes(32), []
-    for seq, entry in enumerate(entries_of(book, transactions), 1):
-        digest = sha256(b"%b%d-%d\n%b" % (digest, EPOCH, seq, entry.payload)).digest()
-        numbers.append(msgspec.json.decode(entry.payload)["number"])
+    digest, digest_all, numbers = bytes(32), bytes(32), []
+    entries = entries_of(book, transactions)
+    for seq, entry in enumerate(entries, 1):
+        digest_all = sha256(b"%b%d-%d\n%b" % (digest_all, EPOCH, seq, entry.payload)).digest()
+        if entry.kind == kinds.TRADE:
+            digest = sha256(b"%b%d-%d\n%b" % (digest, EPOCH, seq, entry.payload)).digest()
+            numbers.append(msgspec.json.decode(entry.payload)["number"])
     assert numbers == list(range(1, len(numbers) + 1))
+    assert 0 < len(numbers) < len(entries)
     assert book.proof == (len(numbers), digest)
+    assert book.proof_all == (len(entries), digest_all)
 
 
-def test_a_complete_is_in_no_chain() -> None:
-    book = Book(wallet()[0], "fifo", EPOCH)
-    metrics = event.SyncMetrics(0, 0, 0, 0)
-    summary = book.ledger.summary()
-    book.entry(event.Complete("complete", 0, 0.5, summary, metrics, False, NOW, 0, "00" * 32))
-    assert book.proof == (0, bytes(32))
+def test_a_complete_is_in_no_chain_and_stands_until_a_trade_follows_it() -> None:
+    address, transactions = wallet()
+    book = Book(address, "fifo", EPOCH)
+    book.entry(complete_of(book))
+    assert book.proof == book.proof_all == (0, bytes(32))
+    movement = next(each for each in interpreted_of(book, transactions) if is_movement(each))
+    trade = next(each for each in interpreted_of(book, transactions) if each.trades)
+    (told,) = book.record([movement], {}, {}, NOW)
+    assert msgspec.json.decode(told.payload)["complete"] == f"{EPOCH}-1"
+    assert book.standing == 1
+    assert restore(book.checkpoint()).standing == 1
+    book.record([trade], {}, {}, NOW)
+    (told,) = book.record([msgspec.structs.replace(movement, signature="later")], {}, {}, NOW)
+    assert "complete" not in msgspec.json.decode(told.payload)
+    assert book.standing == 0
+
+
+def complete_of(book: Book) -> event.Complete:
+    return event.Complete(
+        status="complete",
+        trades_found=0,
+        duration=0.5,
+        summary=book.ledger.summary(),
+        metrics=event.SyncMetrics(0, 0, 0, 0, 0, 0, Decimal(0), {}),
+        truncated=False,
+        timestamp=0,
+        entries=0,
+        digest="00" * 32,
+        entries_all=0,
+        digest_all="00" * 32,
+    )
+
+
+def interpreted_of(book: Book, transactions: list[Transaction]) -> list[InterpretedTransaction]:
+    return book.interpret(transactions, 0)
 
 
 def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
@@ -152,9 +193,7 @@ def test_trades_are_priced_by_the_quotes_they_ask_for() -> None:
     book = Book(address, "fifo", EPOCH)
     interpreted = book.interpret(transactions, 0)
     prices = {key: Decimal(150) for key in prices_for(interpreted) if key[0] == SOL}
-    trades = [
-        msgspec.json.decode(entry.payload) for entry in book.record(interpreted, prices, {}, NOW)
-    ]
+    trades = trades_in(book.record(interpreted, prices, {}, NOW))
     with_sol = [
         trade for trade in trades if SOL in (trade["token_in"]["mint"], trade["token_out"]["mint"])
     ]
@@ -170,9 +209,7 @@ def test_names_of_tokens_reach_the_trades_and_mints_stand_in_for_missing_ones() 
     named, *others = sorted(mints_of(interpreted) - {SOL})
     entries = book.record(interpreted, {}, {named: "NAME"}, NOW)
     tokens = [
-        token
-        for trade in map(msgspec.json.decode, (entry.payload for entry in entries))
-        for token in (trade["token_in"], trade["token_out"])
+        token for trade in trades_in(entries) for token in (trade["token_in"], trade["token_out"])
     ]
     symbols = {token["mint"]: token["symbol"] for token in tokens}
     assert symbols[named] == "NAME"

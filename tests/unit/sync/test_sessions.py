@@ -440,9 +440,9 @@ def test_one_who_wants_a_complete_gets_it_though_nothing_is_new_on_the_chain(
         stored = await office.journal.checkpoint(WALLET)
         assert stored is not None
         trade = [NewEntry("trade", b"{}")]
-        later = checkpoint.pack(replace(checkpoint.unpack(stored), seq=head.seq + 1))
+        later = checkpoint.pack(replace(checkpoint.unpack(stored), seq=head.seq + 1, standing=0))
         newest = await office.journal.append(session.lease, head.epoch, trade, later, 1000.0)
-        session.known = session.known._replace(head=newest)
+        session.known = session.known._replace(head=newest, finished=False)
         office.join()
         await office.listener.until("settled", 2)
         closed = await office.journal.head(WALLET)
@@ -588,12 +588,12 @@ class Taking:
 
     def __init__(self, unsettled: int) -> None:
         book = Book(WALLET, "fifo", 0)
-        interpretation = Interpretation(None, None, ())
+        interpretation = Interpretation((), None, ())
         book.tail = [
-            Recent(InterpretedTransaction(1, str(each), False, interpretation))
+            Recent(InterpretedTransaction(1, str(each), False, interpretation, 0))
             for each in range(unsettled)
         ]
-        self.known = Known(None, Head(1, 1, kinds.TRADE), book)
+        self.known = Known(None, Head(1, 1, kinds.TRADE), False, book)
         self.taken: list[object] = []
         self.transactions = 0
 

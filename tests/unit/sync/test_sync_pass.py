@@ -18,15 +18,13 @@ from wd_server.chain.payloads import Transaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Turn
 from wd_server.embedded.journal import SqliteJournal
-from wd_server.errors import UpstreamUnavailable, WrittenByNewer
+from wd_server.errors import WrittenByNewer
 from wd_server.events import event, kinds
-from wd_server.events.ids import EventId
-from wd_server.journal.base import Head, Lease, LeaseLost
+from wd_server.journal.base import Head, LeaseLost, NewEntry
 from wd_server.sync import checkpoint, opening
 from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book
 from wd_server.sync.interpreted import interpret_transaction
-from wd_server.sync.proof import Proof
 from wd_server.sync.sources import Sources, Symbols
 from wd_server.sync.sync_pass import SyncPass
 from wd_server.trading.programs import SOL
@@ -78,9 +76,12 @@ class Chain:
         for _ in range(3):
             await asyncio.sleep(0)
 
-    def trades(self) -> int:
+    def entries(self) -> list[NewEntry]:
         book = Book(self.wallet, "fifo", 0)
-        return len(book.record(book.interpret(self.transactions, 0), {}, {}, NOW))
+        return book.record(book.interpret(self.transactions, 0), {}, {}, NOW)
+
+    def trades(self) -> int:
+        return sum(entry.kind == kinds.TRADE for entry in self.entries())
 
 
 class Slow:
@@ -222,7 +223,7 @@ def test_a_transaction_whose_parts_contradict_each_other_is_left_out_and_logged(
         chain.transactions = whole[:17] + whole[18:]
         head = await journal.head(chain.wallet)
         assert head is not None
-        assert head == (head.epoch, chain.trades() + 1, kinds.COMPLETE)
+        assert head == (head.epoch, len(chain.entries()) + 1, kinds.COMPLETE)
         assert [log["signature"] for log in logs if "task" in log] == [odd.signature]
 
     on_chain(tmp_path, scene, ahead=ahead)
@@ -311,36 +312,6 @@ def test_a_journal_that_is_too_long_is_continued_in_a_new_epoch(
     on_chain(tmp_path, scene)
 
 
-def test_a_journal_of_the_release_before_gets_its_proof_and_is_not_begun_anew(
-    tmp_path: Path,
-) -> None:
-    async def scene(
-        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
-    ) -> None:
-        first = await sync_pass.execute(lambda: True)
-        await without_proof(journal, sync_pass._lease, first.epoch)
-        await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: False)
-        entries = await journal.read(chain.wallet, first.epoch, 0, 1000, 10**9)
-        proof = Proof()
-        for entry in entries:
-            if entry.kind == kinds.TRADE:
-                proof = proof.after(EventId(first.epoch, entry.seq), entry.payload)
-        newest = msgspec.json.decode(entries[-1].payload)
-        assert entries[-1].seq > first.seq
-        assert entries[-1].kind == kinds.COMPLETE
-        assert (newest["entries"], newest["digest"]) == (proof.entries, proof.digest.hex())
-
-    on_chain(tmp_path, scene)
-
-
-async def without_proof(journal: SqliteJournal, lease: Lease, sync_pass: int) -> None:
-    """Store the checkpoint as wd-server 0.1.0 did."""
-    stored = await journal.checkpoint(lease.wallet)
-    assert stored is not None
-    fields = msgspec.msgpack.decode(stored[5:])
-    await journal.append(lease, sync_pass, [], msgspec.msgpack.encode([2, *fields[1:9]]), NOW)
-
-
 def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> None:
     async def scene(
         journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
@@ -419,31 +390,6 @@ def test_a_journal_whose_epoch_was_altered_is_begun_anew(tmp_path: Path) -> None
         again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert again.epoch > first.epoch + 1
         assert again.seq == first.seq
-
-    on_chain(tmp_path, scene)
-
-
-def test_a_pass_over_an_older_journal_that_is_cut_leaves_the_proof_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scene(
-        journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, listener: Ignored
-    ) -> None:
-        first = await sync_pass.execute(lambda: True)
-        await without_proof(journal, sync_pass._lease, first.epoch)
-        monkeypatch.setattr(SyncPass, "_complete", fails)
-        with pytest.raises(UpstreamUnavailable):
-            await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
-        monkeypatch.undo()
-        again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(
-            lambda: False
-        )
-        newest = (await journal.read(chain.wallet, again.epoch, again.seq - 1, 1, 10**9))[0]
-        assert newest.kind == kinds.COMPLETE
-        assert msgspec.json.decode(newest.payload)["entries"] > 0
-
-    def fails(*_: object) -> None:
-        raise UpstreamUnavailable("the pass is cut before its end")
 
     on_chain(tmp_path, scene)
 

@@ -15,7 +15,7 @@ from simulated import simulated
 
 from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import Transaction
-from wd_server.events import kinds
+from wd_server.events import event, kinds
 from wd_server.events.ids import EventId
 from wd_server.journal.base import NewEntry
 from wd_server.sync import book as booking
@@ -64,7 +64,7 @@ def look(book: Book, transactions: Sequence[Transaction], final_slot: float) -> 
     """A pass over the history."""
     book.final_slot = final_slot
     entries_listed = listed(transactions, book)
-    entries, again = book.compared(entries_listed)
+    entries, again = book.compared(entries_listed, NOW)
     in_place = {recent.transaction.signature for recent in book.tail}
     by_signature = {each.signature: each for each in transactions}
     for entry in entries_listed:
@@ -78,18 +78,24 @@ def look(book: Book, transactions: Sequence[Transaction], final_slot: float) -> 
 
 
 class Client:
-    """What somebody has who takes trades and retractions as they come."""
+    """What somebody has who takes trades, retractions and movements as they come."""
 
     def __init__(self) -> None:
         self.trades: dict[str, Any] = {}
+        self.movements: dict[str, Any] = {}
         self.firsts: dict[str, str] = {}
         self.numbered: dict[int, Any] = {}
         self.seq = 0
         self.proof = Proof()
+        self.proof_all = Proof()
 
     def take(self, entries: Sequence[NewEntry]) -> None:
         for kind, payload in entries:
             self.seq += 1
+            self.proof_all = self.proof_all.after(EventId(RUN, self.seq), payload)
+            if kind == kinds.MOVEMENT:
+                self.take_movement(msgspec.json.decode(payload))
+                continue
             self.proof = self.proof.after(EventId(RUN, self.seq), payload)
             data = msgspec.json.decode(payload)
             assert data.pop("number") == self.proof.entries
@@ -102,6 +108,13 @@ class Client:
                 self.trades[data["signature"]] = data
                 self.numbered[self.seq] = data
 
+    def take_movement(self, data: Any) -> None:
+        if data["reason"] == event.RETRACTED:
+            assert not data["postings"]
+            del self.movements[data["signature"]]
+        else:
+            self.movements[data["signature"]] = data
+
 
 def read_once(transactions: Sequence[Transaction], basis: Any = "fifo") -> tuple[Book, Client]:
     address, _ = chain()
@@ -113,12 +126,15 @@ def read_once(transactions: Sequence[Transaction], basis: Any = "fifo") -> tuple
 def agree(book: Book, client: Client, transactions: Sequence[Transaction], basis: Any) -> None:
     expected, reader = read_once(transactions, basis)
     assert client.trades == reader.trades
+    assert client.movements == reader.movements
+    assert not client.movements.keys() & client.trades.keys()
     assert book.ledger.summary() == expected.ledger.summary()
     by_mint = {each.mint: each for each in book.ledger.positions()}
     assert by_mint == {each.mint: each for each in expected.ledger.positions()}
     assert book.counts == expected.counts
     assert book.seq == client.seq
     assert book.proof == client.proof
+    assert book.proof_all == client.proof_all
     kept = [data for seq, data in client.numbered.items() if seq not in book.retracted]
     assert {data["signature"]: data for data in kept} == reader.trades
 
@@ -206,10 +222,13 @@ def test_what_is_known_and_fetched_all_the_same_is_not_sent_again() -> None:
     book.settle()
     assert record(book, book.interpret([bare], trade.block_time + STAMP_SECONDS))
     book.final_slot = 0
-    comparison = Comparison(book, listed([failed, trade], book))
+    comparison = Comparison(book, listed([failed, trade], book), NOW)
     merged = comparison.merged(book.interpret([failed, trade], int(NOW)))
     assert [each.signature for each in merged] == [failed.signature, trade.signature]
-    assert comparison.entries + record(book, merged) == []
+    new = comparison.entries + record(book, merged)
+    assert [(kind, failed.signature.encode() in payload) for kind, payload in new] == [
+        (kinds.MOVEMENT, True)
+    ]
 
 
 def test_a_tail_that_grows_without_end_is_shortened_when_the_chain_is_read(
@@ -264,4 +283,7 @@ def _retracted(entries: Sequence[NewEntry]) -> list[str]:
 
 
 def _is_trade(entries: Sequence[NewEntry], transaction: Transaction) -> bool:
-    return any(transaction.signature.encode() in payload for _, payload in entries)
+    return any(
+        kind == kinds.TRADE and transaction.signature.encode() in payload
+        for kind, payload in entries
+    )
