@@ -42,6 +42,15 @@ def coin_or_none(raw: int | None) -> Decimal | None:
     return None if raw is None else decimal_of(raw, COIN_DECIMALS)
 
 
+def raw_coin(amount: Decimal) -> int:
+    """SOL as lamports, or USD as nanodollars: what `coin_of` made this amount of."""
+    return int(amount.scaleb(COIN_DECIMALS, EXACT))
+
+
+def raw_coin_or_none(amount: Decimal | None) -> int | None:
+    return None if amount is None else raw_coin(amount)
+
+
 def unit_price(total: Decimal, amount: Decimal) -> Decimal:
     """`total` per unit of a positive `amount`, to twelve significant digits."""
     price = UNIT_PRICE.normalize(UNIT_PRICE.divide(total, amount))

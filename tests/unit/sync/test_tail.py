@@ -17,13 +17,15 @@ from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import Transaction
 from wd_server.events import event, kinds
 from wd_server.events.ids import EventId
-from wd_server.journal.base import NewEntry
+from wd_server.journal.base import Entry, NewEntry
 from wd_server.sync import book as booking
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import retracted_in
 from wd_server.sync.comparison import Comparison
 from wd_server.sync.interpreted import STAMP_SECONDS, InterpretedTransaction
 from wd_server.sync.proof import Proof
+from wd_server.sync.rebuilding import rebuild
+from wd_server.trading.ledger import Ledger
 
 NOW = 1_800_000_000.0
 SIZE = 80
@@ -86,12 +88,14 @@ class Client:
         self.firsts: dict[str, str] = {}
         self.numbered: dict[int, Any] = {}
         self.seq = 0
+        self.entries: list[Entry] = []
         self.proof = Proof()
         self.proof_all = Proof()
 
     def take(self, entries: Sequence[NewEntry]) -> None:
         for kind, payload in entries:
             self.seq += 1
+            self.entries.append(Entry(self.seq, kind, payload))
             self.proof_all = self.proof_all.after(EventId(RUN, self.seq), payload)
             if kind == kinds.MOVEMENT:
                 self.take_movement(msgspec.json.decode(payload))
@@ -129,8 +133,12 @@ def agree(book: Book, client: Client, transactions: Sequence[Transaction], basis
     assert client.movements == reader.movements
     assert not client.movements.keys() & client.trades.keys()
     assert book.ledger.summary() == expected.ledger.summary()
-    by_mint = {each.mint: each for each in book.ledger.positions()}
-    assert by_mint == {each.mint: each for each in expected.ledger.positions()}
+    rebuilt = Ledger(basis)
+    rebuild(rebuilt, client.entries)
+    assert rebuilt.summary() == book.ledger.summary()
+    for each in (book.ledger, rebuilt):
+        by_mint = {position.mint: position for position in each.positions()}
+        assert by_mint == {position.mint: position for position in expected.ledger.positions()}
     assert book.counts == expected.counts
     assert book.seq == client.seq
     assert book.proof == client.proof
