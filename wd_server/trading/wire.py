@@ -41,24 +41,6 @@ class Stamp(NamedTuple):
     beside: Sequence[PostedAmount] = ()
 
 
-class Stamp(NamedTuple):
-    """What a trade says of its own telling.
-
-    commitment: how settled the transaction was when it was read
-    emitted_at_ms: unix milliseconds
-    cost_basis: how the cost of what is sold is found
-    number, replaces: as on the wire
-    block_index: its place in the block, None where that isn't known
-    """
-
-    commitment: str
-    emitted_at_ms: int
-    cost_basis: CostBasisMethod
-    number: int | UnsetType = UNSET
-    replaces: str | UnsetType = UNSET
-    block_index: int | None = None
-
-
 def trade_of(
     trade: RawTrade, value: Value, outcome: Outcome, symbols: Mapping[str, str], stamp: Stamp
 ) -> Trade:
