@@ -28,6 +28,27 @@ BIRDEYE_URL = "https://public-api.birdeye.so"
 # DefiLlama lie up to an hour apart; Birdeye has one for each minute in which there was a trade.
 DEFILLAMA_WIDTH = 3600
 BIRDEYE_WIDTH = 300
+# The same for a token that isn't one of STEADY_MINTS, at any source: a new one may be worth ten
+# times as much an hour later, and a wrong price is worse than none. Recent points of DefiLlama lie
+# up to five minutes apart.
+MOVING_WIDTH = 300
+
+# Tokens whose price hardly moves within an hour: SOL, liquid staking tokens, and wrapped coins of
+# other chains. Stable coins count at their face without a quote.
+STEADY_MINTS = frozenset(
+    {
+        "So11111111111111111111111111111111111111112",
+        "J1toso1uCk3RLmjorhTtrVwY9HJ7X8V9yYac6Y7kGCPn",  # JitoSOL
+        "mSoLzYCxHdYgdzU16g5QSh3i5K3z3KZK7ytfqcJm7So",
+        "bSo13r4TkiE4KumL71LsHTPpL2euBYLFx6h9HP3piy1",
+        "jupSoLaHXQiZZTSfEWMTRRgpnyFm8f6sZdosWBjx93v",
+        "5oVNBeEEQvYi1cX3ir8Dx5n1P7pdxydbGF2X4TxVusJm",  # INF
+        "7dHbWXmci3dT8UFYWYZweBLXgycu7Y3iL6trKn1Y7ARj",  # stSOL
+        "7vfCXTUXx5WJV5JADk17DUJ4ksgau7utNKj4b963voxs",  # wrapped ETH
+        "3NZ9JMVBmGAqocybic2c7LQCKScmgsAZ6vQqTDzcqmJh",  # wrapped BTC
+        "cbbtcf3aa214zXHbiAZQwf4122FBYbraNdFqgw4iMij",
+    }
+)
 
 # Points a request: its URL then has 1,000 to 6,000 characters, below the 8 KB servers take.
 DEFILLAMA_POINTS = 60
@@ -129,7 +150,7 @@ class DefiLlama:
                 known = readable(coin.prices, _llama_point)
                 unread += len(coin.prices) - len(known)
                 points = [(each.timestamp, each.price) for each in known if not _is_doubtful(each)]
-                prices += _nearest(keys, points, DEFILLAMA_WIDTH)
+                prices += _nearest(keys, points, _width(mint, DEFILLAMA_WIDTH))
         return Answers(prices, unread)
 
 
@@ -210,6 +231,10 @@ def _history(window: Sequence[PriceKey]) -> Question:
         }
     )
     return Question(f"/defi/history_price?{query}", window)
+
+
+def _width(mint: str, width: int) -> int:
+    return width if mint in STEADY_MINTS else min(width, MOVING_WIDTH)
 
 
 def _nearest(

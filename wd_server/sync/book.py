@@ -15,6 +15,7 @@ from typing import Self
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from wd_server.chain.listing import Cursor, ListedSignature
 from wd_server.chain.payloads import AnyTransaction
@@ -198,7 +199,8 @@ class Book:
         journal: trades and movements, and before what was sent with other numbers its retraction.
         """
         entries: list[NewEntry] = []
-        for each in interpreted:
+        for one in interpreted:
+            each = self._resolved(one)
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
             is_final = each.slot <= self.final_slot and not self.tail
@@ -356,6 +358,14 @@ class Book:
         named = {mint: symbols[mint] for mint in sorted(mints) if mint in symbols}
         values = tuple(value_of(trade, prices) for trade in interpreted.trades)
         return Recent(interpreted, values, (), named, (), firsts, moved)
+
+    def _resolved(self, interpreted: InterpretedTransaction) -> InterpretedTransaction:
+        """The same, as what is in custody now explains it."""
+        known = interpreted.interpretation
+        resolved = self.ledger.resolved(
+            known, interpreted.signature, interpreted.slot, interpreted.timestamp
+        )
+        return interpreted if resolved is known else replace(interpreted, interpretation=resolved)
 
     def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
         return self.ledger.record(recent.transaction.interpretation, recent.values)

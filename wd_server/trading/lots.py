@@ -1,9 +1,10 @@
-"""A position in one token and its cost basis: lots under FIFO, one pool under average cost.
+"""Units of a token and their cost basis: lots under FIFO, one pool under average cost.
 
 A lot is consumed from its start: after n of its units everything it carries has been given up to
 floor(carried * n / quantity), so that selling in pieces adds up to the same as selling at once.
 """
 
+from collections.abc import Iterable
 from copy import copy
 
 from msgspec import Struct
@@ -14,17 +15,32 @@ from wd_server.trading.trade import CostBasisMethod
 class CostBasis(Struct, frozen=True, gc=False):
     """Some units of a token and what they cost: an amount that lots give or take.
 
-    Of the `quantity`, `unknown_sol` units have no known cost in SOL and `unknown_usd` none in
-    USD; all others together cost `lamports` and `nanousd`. `unpriced`: some of it was bought when
-    no price in USD was known, which is another matter than units that were never bought.
+    lamports, nanousd: what the units with a known cost in that currency cost together
+    unmatched_sol: of the `quantity`, units without a purchase that the books in SOL know
+    unmatched_usd: the same in USD, where a stable coin always has a known cost
+    unpriced_sol: units that were bought for something whose worth in SOL wasn't known
+    unpriced_usd: the same in USD
+    has_unpriced_usd: some of it is of a lot with `unpriced_usd`, even if rounding left it none
+    signature: of the purchase, where the ledger traces it
     """
 
     quantity: int
     lamports: int
     nanousd: int
-    unknown_sol: int = 0
-    unknown_usd: int = 0
-    unpriced: bool = False
+    unmatched_sol: int = 0
+    unmatched_usd: int = 0
+    unpriced_sol: int = 0
+    unpriced_usd: int = 0
+    has_unpriced_usd: bool = False
+    signature: str = ""
+
+    @property
+    def unknown_sol(self) -> int:
+        return self.unmatched_sol + self.unpriced_sol
+
+    @property
+    def unknown_usd(self) -> int:
+        return self.unmatched_usd + self.unpriced_usd
 
 
 class Lot(Struct, array_like=True, gc=False):
@@ -37,41 +53,61 @@ class Lot(Struct, array_like=True, gc=False):
     gone: int
     lamports: int
     nanousd: int
-    unknown_sol: int
-    unknown_usd: int
+    unmatched_sol: int
+    unmatched_usd: int
+    unpriced_sol: int
+    unpriced_usd: int
+
+    @property
+    def left(self) -> int:
+        return self.quantity - self.gone
 
     def take(self, units: int) -> CostBasis:
         """Consume units; no more than are left."""
-        quantity = self.quantity
-        unpriced = self.unknown_usd > self.unknown_sol
-        if units == quantity:
-            self.gone = quantity
-            return CostBasis(
-                units, self.lamports, self.nanousd, self.unknown_sol, self.unknown_usd, unpriced
-            )
-        before = self.gone
+        quantity, before = self.quantity, self.gone
         after = self.gone = before + units
-        lamports = self.lamports * after // quantity - self.lamports * before // quantity
-        nanousd = self.nanousd * after // quantity - self.nanousd * before // quantity
-        if not (self.unknown_sol or self.unknown_usd):
+        lamports = _part(self.lamports, before, after, quantity)
+        nanousd = _part(self.nanousd, before, after, quantity)
+        if not (self.unmatched_sol or self.unmatched_usd or self.unpriced_sol or self.unpriced_usd):
             return CostBasis(units, lamports, nanousd)
-        unknown_sol = self.unknown_sol * after // quantity - self.unknown_sol * before // quantity
-        unknown_usd = self.unknown_usd * after // quantity - self.unknown_usd * before // quantity
-        return CostBasis(units, lamports, nanousd, unknown_sol, unknown_usd, unpriced)
+        return CostBasis(
+            units,
+            lamports,
+            nanousd,
+            _part(self.unmatched_sol, before, after, quantity),
+            _part(self.unmatched_usd, before, after, quantity),
+            _part(self.unpriced_sol, before, after, quantity),
+            _part(self.unpriced_usd, before, after, quantity),
+            self.unpriced_usd > 0,
+        )
 
 
-class OpenPosition(Struct, array_like=True):
-    """A wallet's open position in one token, as the ledger keeps it.
+class TracedLot(Lot):
+    """A lot that knows its purchase. It is never stored."""
 
-    `result` is what its sales realized in lamports so far, None before the first sale with a
-    known cost. `traded` is false while no trade touched it.
-    """
+    signature: str
+
+    def take(self, units: int) -> CostBasis:
+        taken = Lot.take(self, units)
+        return CostBasis(
+            taken.quantity,
+            taken.lamports,
+            taken.nanousd,
+            taken.unmatched_sol,
+            taken.unmatched_usd,
+            taken.unpriced_sol,
+            taken.unpriced_usd,
+            taken.has_unpriced_usd,
+            self.signature,
+        )
+
+
+class Lots(Struct, array_like=True):
+    """Units of one token in one place, oldest first."""
 
     decimals: int
     quantity: int
     lots: list[Lot]
-    result: int | None = None
-    traded: bool = False
 
     def add(self, cost: CostBasis, method: CostBasisMethod) -> None:
         """Put `cost` behind the lots (FIFO) or into the pool (average)."""
@@ -79,55 +115,109 @@ class OpenPosition(Struct, array_like=True):
         self.quantity += cost.quantity
         if lots and (method == "average" or _are_alike(lots[-1], cost)):
             pool = lots.pop()
-            cost = _sum(cost, pool.take(pool.quantity - pool.gone))
-        lots.append(
-            Lot(
-                cost.quantity,
-                0,
-                cost.lamports,
-                cost.nanousd,
-                cost.unknown_sol,
-                cost.unknown_usd,
-            )
-        )
+            cost = total_of((pool.take(pool.left), cost))
+        lots.append(_lot(cost))
 
-    def take(self, units: int) -> CostBasis:
-        """Consume `units`, oldest first. Of what isn't there the cost is unknown."""
-        held = min(units, self.quantity)
-        self.quantity -= held
-        missing = units - held
-        taken = CostBasis(missing, 0, 0, missing, missing) if missing else None
+    def pieces(self, units: int) -> list[CostBasis]:
+        """Consume `units`, oldest first, as far as they are there: one piece of each lot."""
+        wanted = min(units, self.quantity)
+        self.quantity -= wanted
         lots = self.lots
-        while held:
+        pieces = []
+        while wanted:
             lot = lots[0]
-            left = lot.quantity - lot.gone
-            part = lot.take(min(held, left))
-            held -= part.quantity
-            if part.quantity == left:
+            piece = lot.take(min(wanted, lot.left))
+            wanted -= piece.quantity
+            if not lot.left:
                 del lots[0]
-            taken = part if taken is None else _sum(taken, part)
-        return taken or CostBasis(0, 0, 0)
+            pieces.append(piece)
+        return pieces
 
     def cost(self) -> CostBasis:
-        """The whole position and what it cost; consumes nothing."""
-        total = CostBasis(0, 0, 0)
-        for lot in self.lots:
-            total = _sum(total, copy(lot).take(lot.quantity - lot.gone))
-        return total
+        """All units and what they cost; consumes nothing."""
+        return total_of([copy(lot).take(lot.left) for lot in self.lots])
 
 
-def _sum(one: CostBasis, other: CostBasis) -> CostBasis:
+class OpenPosition(Lots):
+    """A wallet's open position in one token: what it has itself, and how its sales went.
+
+    result, usd_result: what its sales realized so far in lamports and in nanodollars, None before
+    the first with a known cost
+    traded: whether any trade touched it
+    in_usd: it was bought with a stable coin, so the result in USD says whether it was won
+    """
+
+    result: int | None = None
+    traded: bool = False
+    usd_result: int | None = None
+    in_usd: bool = False
+
+    @property
+    def judged(self) -> int | None:
+        """The result in the currency it was bought with."""
+        return self.usd_result if self.in_usd else self.result
+
+
+def total_of(pieces: Iterable[CostBasis]) -> CostBasis:
+    quantity = lamports = nanousd = unmatched_sol = unmatched_usd = unpriced_sol = unpriced_usd = 0
+    has_unpriced_usd = False
+    for piece in pieces:
+        quantity += piece.quantity
+        lamports += piece.lamports
+        nanousd += piece.nanousd
+        unmatched_sol += piece.unmatched_sol
+        unmatched_usd += piece.unmatched_usd
+        unpriced_sol += piece.unpriced_sol
+        unpriced_usd += piece.unpriced_usd
+        has_unpriced_usd = has_unpriced_usd or piece.has_unpriced_usd
     return CostBasis(
-        one.quantity + other.quantity,
-        one.lamports + other.lamports,
-        one.nanousd + other.nanousd,
-        one.unknown_sol + other.unknown_sol,
-        one.unknown_usd + other.unknown_usd,
-        one.unpriced or other.unpriced,
+        quantity,
+        lamports,
+        nanousd,
+        unmatched_sol,
+        unmatched_usd,
+        unpriced_sol,
+        unpriced_usd,
+        has_unpriced_usd,
     )
+
+
+def _lot(cost: CostBasis) -> Lot:
+    if cost.signature:
+        return TracedLot(
+            cost.quantity,
+            0,
+            cost.lamports,
+            cost.nanousd,
+            cost.unmatched_sol,
+            cost.unmatched_usd,
+            cost.unpriced_sol,
+            cost.unpriced_usd,
+            cost.signature,
+        )
+    return Lot(
+        cost.quantity,
+        0,
+        cost.lamports,
+        cost.nanousd,
+        cost.unmatched_sol,
+        cost.unmatched_usd,
+        cost.unpriced_sol,
+        cost.unpriced_usd,
+    )
+
+
+def _part(carried: int, before: int, after: int, quantity: int) -> int:
+    if not carried or after - before == quantity:
+        return carried
+    return carried * after // quantity - carried * before // quantity
 
 
 def _are_alike(last: Lot, cost: CostBasis) -> bool:
     # Ten thousand airdrops of one token are one lot: without a cost their order means nothing.
-    blank = last.unknown_sol == last.unknown_usd == last.quantity
-    return blank and cost.unknown_sol == cost.unknown_usd == cost.quantity
+    return (
+        last.unmatched_sol == last.unmatched_usd == last.quantity
+        and cost.unmatched_sol == cost.unmatched_usd == cost.quantity
+        and not cost.signature
+        and not isinstance(last, TracedLot)
+    )

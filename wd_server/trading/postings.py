@@ -26,8 +26,9 @@ PostingKind = Literal[
     "priority_fee",  # the rest of what the chain took
     "tip",  # the transaction's own payment to who includes it in a block
     "platform_fee",  # what a bot, front end or venue took out of the wallet's SOL
-    "rent_locked",  # deposit for an account that was opened, whoever it belongs to
+    "rent_locked",  # deposit for an account that the wallet can close
     "rent_returned",  # such a deposit that came back
+    "rent_paid",  # deposit for an account that others close; it may come back all the same
     "sold",  # given in a trade or round trip
     "bought",  # got in a trade or round trip
     "sent",  # to somebody else, for nothing that this transaction shows

@@ -2,8 +2,9 @@
 
 SOL on either side gives the value in SOL exactly; a stable coin on either side gives the value in
 USD at its face, one dollar each. What is missing then comes from the price of SOL in that minute.
-A trade of two other tokens is worth what the sold one was quoted at, otherwise the bought one.
-Without the quotes it takes, the trade has no value in that currency.
+A trade of two other tokens is worth what the one with the better quote was quoted at: a token
+whose price is steady before one that moves by the minute, then the sold one before the bought one.
+Without the quotes it takes, the trade has no value in that currency. A burn is worth nothing.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from wd_server.chain.price_sources import PriceKey
+from wd_server.chain.price_sources import STEADY_MINTS, PriceKey
 from wd_server.trading.amounts import COIN_DECIMALS, EXACT, coin_or_none
 from wd_server.trading.programs import SOL, STABLE_MINTS
 from wd_server.trading.trade import Leg, RawTrade
@@ -37,6 +38,8 @@ class Value(Struct, frozen=True, array_like=True, gc=False):
 
 def wanted_prices(trade: RawTrade) -> tuple[PriceKey, ...]:
     """The quotes `value_of` can use for this trade; none if it needs none."""
+    if trade.action == "burn":
+        return ()
     minute = trade.timestamp // 60
     sold, bought = trade.sold.mint, trade.bought.mint
     has_stable = sold in STABLE_MINTS or bought in STABLE_MINTS
@@ -49,6 +52,8 @@ def wanted_prices(trade: RawTrade) -> tuple[PriceKey, ...]:
 
 def value_of(trade: RawTrade, prices: Prices) -> Value:
     """The trade's value from its own legs, and from `prices` where they don't say."""
+    if trade.action == "burn":
+        return Value(0, 0)
     minute = trade.timestamp // 60
     lamports = sol_leg(trade)
     nanousd = _stable_leg(trade)
@@ -60,9 +65,12 @@ def value_of(trade: RawTrade, prices: Prices) -> Value:
             nanousd = int(EXACT.multiply(sol_price, lamports))
         return Value(lamports, nanousd)
     if nanousd is None:
-        nanousd = _quoted(trade.sold, minute, prices)
-    if nanousd is None:
-        nanousd = _quoted(trade.bought, minute, prices)
+        better, other = trade.sold, trade.bought
+        if other.mint in STEADY_MINTS and better.mint not in STEADY_MINTS:
+            better, other = other, better
+        nanousd = _quoted(better, minute, prices)
+        if nanousd is None:
+            nanousd = _quoted(other, minute, prices)
     if nanousd is not None and sol_price is not None:
         lamports = int(EXACT.divide_int(Decimal(nanousd), sol_price))
     return Value(lamports, nanousd)

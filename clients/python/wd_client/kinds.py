@@ -229,22 +229,48 @@ class Summary(Event):
     `buys`: Of these, buys.
     `sells`: Of these, sells.
     `swaps`: Of these, swaps.
+    `burns`: Of these, burns.
     `priced_trades`: Trades with a value in US dollars.
     `unpriced_trades`: Trades without one.
+    `priced_share`: `priced_trades` over `trades`, 0 to 1; None without a trade.
+    `known_cost_share`: Which part of the proceeds of tokens in SOL has a known cost, 0 to 1; None
+    without proceeds.
     `volume_sol`: Value of the trades that have one in SOL.
     `volume_usd`: Value of the trades that have one in US dollars.
-    `realized_pnl_sol`: Realized profit or loss before fees.
+    `realized_pnl_sol`: Realized profit or loss before fees, as far as costs are known; None where
+    something was sold and no result is known.
     `realized_pnl_usd`: The same in US dollars.
-    `fees_sol`: All fees.
-    `net_pnl_sol`: Realized profit or loss after fees.
+    `custody_pnl_sol`: Of it, what positions in pools and unstaking brought beyond their cost.
+    `burned_cost_sol`: Of it, what was lost by burning: the cost of the burned tokens.
+    `round_trip_pnl_sol`: Result of transactions that ended in what they began with.
+    `fees_sol`: All fees: `network_fees_sol`, `tips_sol`, `platform_fees_sol` and `failed_fees_sol`.
+    `network_fees_sol`: Base and priority fees.
+    `priority_fees_sol`: Of these, priority fees.
+    `tips_sol`: What transactions themselves paid for being included in a block.
+    `platform_fees_sol`: What bots, front ends and venues took out of the wallet's SOL.
+    `failed_fees_sol`: Network fees of transactions that failed; in no other line.
+    `rent_locked_sol`: Deposits for accounts that the wallet can close, less those that came back;
+    in no P&L.
+    `rent_paid_sol`: Deposits for accounts that the wallet can't close.
+    `net_pnl_sol`: Realized profit or loss and round trips, less fees and `rent_paid_sol`.
+    `net_pnl_usd`: The same in US dollars, with all but realized results at the mean price of SOL in
+    the trades; None where it isn't known.
     `unmatched_sol`: Proceeds of what was sold without a known purchase; in no P&L.
     `unmatched_usd`: The same in US dollars.
+    `deposited_sol`: What stable coins from outside were worth in SOL; in no P&L.
+    `sent_sol`: SOL that went to others.
+    `received_sol`: SOL that came from others.
+    `rewards_sol`: SOL that came from programs beyond what they kept; in no P&L.
+    `unexplained_sol`: SOL that came, less SOL that went, for no reason that is known.
+    `open_cost_sol`: Cost of what the wallet has.
+    `custody_cost_sol`: SOL that programs keep for the wallet, and cost of tokens there.
     `transferred_cost_sol`: Cost of what left by transfer; in no P&L.
     `tokens_traded`: Tokens with a trade.
-    `tokens_sold`: Tokens with a sale in SOL whose cost is known.
-    `tokens_won`: Of these, those whose sales together made a profit.
+    `tokens_sold`: Tokens but stable coins with a sale whose result is known in the currency they
+    were bought with.
+    `tokens_won`: Of these, those whose sales together made a profit in that currency.
     `win_rate`: `tokens_won` over `tokens_sold`, 0 to 1; None without a sale.
-    `open_positions`: Tokens that are still held.
+    `open_positions`: Tokens that the wallet has, or that programs keep for it.
     `first_trade_at`: Unix seconds; None without a trade.
     `last_trade_at`: Unix seconds; None without a trade.
     """
@@ -254,16 +280,37 @@ class Summary(Event):
     buys: int
     sells: int
     swaps: int
+    burns: int | None = None
     priced_trades: int
     unpriced_trades: int
+    priced_share: Decimal | None = None
+    known_cost_share: Decimal | None = None
     volume_sol: Decimal
     volume_usd: Decimal | None
-    realized_pnl_sol: Decimal
+    realized_pnl_sol: Decimal | None
     realized_pnl_usd: Decimal | None
+    custody_pnl_sol: Decimal | None = None
+    burned_cost_sol: Decimal | None = None
+    round_trip_pnl_sol: Decimal | None = None
     fees_sol: Decimal
+    network_fees_sol: Decimal | None = None
+    priority_fees_sol: Decimal | None = None
+    tips_sol: Decimal | None = None
+    platform_fees_sol: Decimal | None = None
+    failed_fees_sol: Decimal | None = None
+    rent_locked_sol: Decimal | None = None
+    rent_paid_sol: Decimal | None = None
     net_pnl_sol: Decimal
+    net_pnl_usd: Decimal | None = None
     unmatched_sol: Decimal
     unmatched_usd: Decimal | None
+    deposited_sol: Decimal | None = None
+    sent_sol: Decimal | None = None
+    received_sol: Decimal | None = None
+    rewards_sol: Decimal | None = None
+    unexplained_sol: Decimal | None = None
+    open_cost_sol: Decimal | None = None
+    custody_cost_sol: Decimal | None = None
     transferred_cost_sol: Decimal
     tokens_traded: int
     tokens_sold: int

@@ -219,37 +219,83 @@ export interface Summary {
   sells: number;
   /** Of these, swaps. */
   swaps: number;
+  /** Of these, burns. */
+  burns?: number;
   /** Trades with a value in US dollars. */
   priced_trades: number;
   /** Trades without one. */
   unpriced_trades: number;
+  /** `priced_trades` over `trades`, 0 to 1; null without a trade. */
+  priced_share?: number | null;
+  /** Which part of the proceeds of tokens in SOL has a known cost, 0 to 1; null without
+   * proceeds. */
+  known_cost_share?: number | null;
   /** Value of the trades that have one in SOL. */
   volume_sol: number;
   /** Value of the trades that have one in US dollars. */
   volume_usd: number | null;
-  /** Realized profit or loss before fees. */
-  realized_pnl_sol: number;
+  /** Realized profit or loss before fees, as far as costs are known; null where something was
+   * sold and no result is known. */
+  realized_pnl_sol: number | null;
   /** The same in US dollars. */
   realized_pnl_usd: number | null;
-  /** All fees. */
+  /** Of it, what positions in pools and unstaking brought beyond their cost. */
+  custody_pnl_sol?: number;
+  /** Of it, what was lost by burning: the cost of the burned tokens. */
+  burned_cost_sol?: number;
+  /** Result of transactions that ended in what they began with. */
+  round_trip_pnl_sol?: number;
+  /** All fees: `network_fees_sol`, `tips_sol`, `platform_fees_sol` and `failed_fees_sol`. */
   fees_sol: number;
-  /** Realized profit or loss after fees. */
+  /** Base and priority fees. */
+  network_fees_sol?: number;
+  /** Of these, priority fees. */
+  priority_fees_sol?: number;
+  /** What transactions themselves paid for being included in a block. */
+  tips_sol?: number;
+  /** What bots, front ends and venues took out of the wallet's SOL. */
+  platform_fees_sol?: number;
+  /** Network fees of transactions that failed; in no other line. */
+  failed_fees_sol?: number;
+  /** Deposits for accounts that the wallet can close, less those that came back; in no P&L. */
+  rent_locked_sol?: number;
+  /** Deposits for accounts that the wallet can't close. */
+  rent_paid_sol?: number;
+  /** Realized profit or loss and round trips, less fees and `rent_paid_sol`. */
   net_pnl_sol: number;
+  /** The same in US dollars, with all but realized results at the mean price of SOL in the
+   * trades; null where it isn't known. */
+  net_pnl_usd?: number | null;
   /** Proceeds of what was sold without a known purchase; in no P&L. */
   unmatched_sol: number;
   /** The same in US dollars. */
   unmatched_usd: number | null;
+  /** What stable coins from outside were worth in SOL; in no P&L. */
+  deposited_sol?: number;
+  /** SOL that went to others. */
+  sent_sol?: number;
+  /** SOL that came from others. */
+  received_sol?: number;
+  /** SOL that came from programs beyond what they kept; in no P&L. */
+  rewards_sol?: number;
+  /** SOL that came, less SOL that went, for no reason that is known. */
+  unexplained_sol?: number;
+  /** Cost of what the wallet has. */
+  open_cost_sol?: number;
+  /** SOL that programs keep for the wallet, and cost of tokens there. */
+  custody_cost_sol?: number;
   /** Cost of what left by transfer; in no P&L. */
   transferred_cost_sol: number;
   /** Tokens with a trade. */
   tokens_traded: number;
-  /** Tokens with a sale in SOL whose cost is known. */
+  /** Tokens but stable coins with a sale whose result is known in the currency they were bought
+   * with. */
   tokens_sold: number;
-  /** Of these, those whose sales together made a profit. */
+  /** Of these, those whose sales together made a profit in that currency. */
   tokens_won: number;
   /** `tokens_won` over `tokens_sold`, 0 to 1; null without a sale. */
   win_rate: number | null;
-  /** Tokens that are still held. */
+  /** Tokens that the wallet has, or that programs keep for it. */
   open_positions: number;
   /** Unix seconds; null without a trade. */
   first_trade_at: number | null;

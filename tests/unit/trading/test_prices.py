@@ -201,7 +201,7 @@ def test_an_unpriced_trade_says_so_and_a_nameless_mint_stands_for_itself() -> No
     (trade,) = booked((raw_trade(leg(A, 1), Leg(B, 10, 1)), Value(None, None)), symbols={A: ""})
     assert not trade.priced
     assert trade.price_usd is trade.value_usd is trade.value_sol is trade.pnl_usd is None
-    assert trade.pnl_sol == 0
+    assert trade.pnl_sol is None
     assert trade.unmatched_amount == Decimal("0.000001")
     assert trade.position_amount == 1
     assert (trade.token_in.symbol, trade.token_out.symbol) == (A, B)
