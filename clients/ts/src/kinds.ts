@@ -78,7 +78,7 @@ export interface Token {
 
 export interface PostedAmount {
   /** What it was. */
-  kind: "network_fee" | "priority_fee" | "tip" | "platform_fee" | "rent_locked" | "rent_returned" | "sold" | "bought" | "sent" | "received" | "custody_out" | "custody_in" | "minted" | "burned" | "reward" | "leftover" | "unexplained";
+  kind: "network_fee" | "priority_fee" | "tip" | "platform_fee" | "rent_locked" | "rent_returned" | "rent_paid" | "sold" | "bought" | "sent" | "received" | "custody_out" | "custody_in" | "minted" | "burned" | "reward" | "leftover" | "unexplained";
   /** The token's address. SOL stands under wrapped SOL's. */
   mint: string;
   /** Decimals of one whole token. */
