@@ -162,6 +162,18 @@ class _Reading(Collector):
         yield _gauge("analyses_running", "Wallets being read now.", sessions.running)
         yield _counter("analysis_pushed", "Transactions taken without a pass.", sessions.pushed)
         yield _counters("analyses", "Passes over wallets.", "outcome", sessions.outcomes)
+        yield _counters(
+            "unexplained_transactions",
+            "Transactions with a posting that nothing explains.",
+            "reason",
+            sessions.unexplained,
+        )
+        yield _counters(
+            "unexplained_lamports",
+            "SOL in such postings, without its sign.",
+            "reason",
+            sessions.unexplained_lamports,
+        )
         backfill = _labelled_histogram(
             "backfill_duration_seconds",
             "First passes, by most transactions of the wallet.",

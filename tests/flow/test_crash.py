@@ -104,7 +104,7 @@ def _run_with_kills(
 
 
 def _url(started: Server, chain: Simulator) -> str:
-    return f"{started.url}/v4/wallet/{chain.wallet(TRANSACTIONS)}/stream"
+    return f"{started.url}/v4/wallet/{chain.wallet(TRANSACTIONS)}/stream?include=movements"
 
 
 def _trades(events: list[Event]) -> list[dict[str, Any]]:

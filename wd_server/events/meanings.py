@@ -165,7 +165,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "movements": "Transactions without a trade that moved something or failed.",
         "unexplained_transactions": "Transactions with a posting that nothing explains.",
         "unexplained_sol": "The SOL of these postings, counted without its sign.",
-        "unexplained_reasons": "How many of these postings there are, by reason.",
+        "unexplained_reasons": "How many of these transactions there are, by reason. One may have "
+        "several.",
     },
     "Retract": {
         "signature": "The trade's signature.",

@@ -37,7 +37,6 @@ from wd_server.sync.movements import beside_trades, is_movement, movement_of, re
 from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
-from wd_server.trading.programs import SOL
 from wd_server.trading.trade import CostBasisMethod, Trade
 from wd_server.trading.wire import Stamp, posted, trade_of
 
@@ -46,8 +45,6 @@ from wd_server.trading.wire import Stamp, posted, trade_of
 TAIL_MAX = 1000
 # Retracted trades that JSON pages leave out; of older ones they only tell that they are retracted.
 RETRACTED_MAX = 4096
-# The reason of an unexplained posting that gives none.
-NO_PLACE = "unknown"
 
 
 class Recent(Struct, array_like=True, gc=False):
@@ -377,12 +374,7 @@ class Book:
         counts.trades += len(recent.values)
         counts.unpriced += sum(value.nanousd is None for value in recent.values)
         counts.movements += is_movement(recent.transaction)
-        unexplained = recent.transaction.unexplained
-        counts.unexplained += bool(unexplained)
-        for posting in unexplained:
-            counts.unexplained_lamports += abs(posting.raw) if posting.mint == SOL else 0
-            reason = posting.place or NO_PLACE
-            counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
+        counts.add_unexplained(recent.transaction.unexplained)
 
     def _told(
         self, recent: Recent, before: Recent | None, symbols: Mapping[str, str], now: float

@@ -8,6 +8,7 @@ beginning the journal anew and destroying their work. The CRC covers the version
 flipped bit would make a checkpoint look like a newer one's.
 """
 
+from collections.abc import Iterable
 from typing import Final, Self
 from zlib import crc32
 
@@ -17,6 +18,8 @@ from msgspec import Struct
 from wd_server.chain.listing import Cursor
 from wd_server.errors import WrittenByNewer
 from wd_server.sync.proof import Proof
+from wd_server.trading.postings import Posting
+from wd_server.trading.programs import SOL
 
 # Grows with every change of what a checkpoint or a stored entry means. A journal with an older one
 # is begun anew: before version 4 its entries left out what wasn't a trade.
@@ -26,9 +29,30 @@ _BARE: Final = 0x80
 _CRC_BYTES: Final = 4
 
 
+# The reason of an unexplained posting that gives none.
+NO_REASON: Final = "unknown"
+
+
 class UnreadableCheckpoint(Exception):
     """This checkpoint can't serve; the wallet's journal has to be begun anew. Its text is the
     reason, for the log."""
+
+
+class Unexplained(Struct, frozen=True, array_like=True):
+    """What one reason left unexplained.
+
+    transactions: with such a posting
+    lamports: of SOL in these postings, without its sign
+    """
+
+    transactions: int = 0
+    lamports: int = 0
+
+    def beyond(self, before: "Unexplained") -> "Unexplained":
+        """What came on top of that."""
+        return Unexplained(
+            max(0, self.transactions - before.transactions), max(0, self.lamports - before.lamports)
+        )
 
 
 class Counts(Struct):
@@ -36,8 +60,7 @@ class Counts(Struct):
 
     movements: transactions without a trade that moved something or failed
     unexplained: transactions with an unexplained posting
-    unexplained_lamports: of SOL in these postings, without its sign
-    reasons: how many of these postings there are, by reason
+    reasons: of these, by reason; one may have several
     """
 
     transactions: int = 0
@@ -46,8 +69,23 @@ class Counts(Struct):
     unpriced: int = 0
     movements: int = 0
     unexplained: int = 0
-    unexplained_lamports: int = 0
-    reasons: dict[str, int] = {}
+    reasons: dict[str, Unexplained] = {}
+
+    @property
+    def unexplained_lamports(self) -> int:
+        return sum(each.lamports for each in self.reasons.values())
+
+    def add_unexplained(self, postings: Iterable[Posting]) -> None:
+        """Those of one transaction."""
+        lamports: dict[str, int] = {}
+        for posting in postings:
+            reason = posting.place or NO_REASON
+            counted = abs(posting.raw) if posting.mint == SOL else 0
+            lamports[reason] = lamports.get(reason, 0) + counted
+        self.unexplained += bool(lamports)
+        for reason, more in lamports.items():
+            before = self.reasons.get(reason, Unexplained())
+            self.reasons[reason] = Unexplained(before.transactions + 1, before.lamports + more)
 
     def copied(self) -> Self:
         return msgspec.structs.replace(self, reasons=self.reasons.copy())

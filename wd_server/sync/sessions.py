@@ -355,6 +355,7 @@ class Sessions:
             return None
         finally:
             session.keep(sync_pass)
+            self._statistics.left_unexplained(sync_pass.unexplained)
         if new:
             self._fresh.mark(lease.wallet, False)
             self._statistics.pushed += new
@@ -380,6 +381,7 @@ class Sessions:
             session.sync_pass = None
             session.unsettled_since = None
             session.keep(sync_pass)
+            self._statistics.left_unexplained(sync_pass.unexplained)
         self._statistics.passed(lease.wallet, sync_pass, head, monotonic() - started)
         session.anew = session.anew + 1 if session.epoch not in (0, head.epoch) else 0
         session.epoch = head.epoch

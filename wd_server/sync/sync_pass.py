@@ -13,6 +13,7 @@ from wd_server.chain.payloads import AnyTransaction, Transaction
 from wd_server.events import event
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
+from wd_server.sync.checkpoint import Unexplained
 from wd_server.sync.comparison import Comparison
 from wd_server.sync.interpreted import InterpretedTransaction, mints_of, previewed, prices_for
 from wd_server.sync.opening import ENTRIES_MAX, opened
@@ -91,6 +92,8 @@ class SyncPass:
         self._mints: set[str] = set()
         self._entries: list[NewEntry] = []
         self._head = Head(0, 0, "")
+        self._book: Book | None = None
+        self._reasons_before: Mapping[str, Unexplained] = {}
         # The seq that the newest entry has when what was handed to the journal is stored.
         self._due_seq = 0
         self._worked_since = monotonic()
@@ -149,7 +152,21 @@ class SyncPass:
     def _kept_book(self, known: Known) -> Book:
         assert known.book is not None
         self._head = known.head
-        return known.book
+        return self._begun(known.book)
+
+    def _begun(self, book: Book) -> Book:
+        self._book, self._reasons_before = book, book.counts.copied().reasons
+        return book
+
+    @property
+    def unexplained(self) -> dict[str, Unexplained]:
+        """What this pass found that nothing explains, by reason. What a fork took back meanwhile is
+        none of it."""
+        found = {} if self._book is None else self._book.counts.reasons
+        return {
+            reason: now.beyond(self._reasons_before.get(reason, Unexplained()))
+            for reason, now in found.items()
+        }
 
     def _history(self, after: Cursor | None, known: Mapping[str, int] = NOTHING_KNOWN) -> Steps:
         sources, wallet = self._sources, self._lease.wallet
@@ -190,7 +207,7 @@ class SyncPass:
 
     async def _open_book(self) -> Book:
         book, self._head = await opened(self._sources, self._lease)
-        return book
+        return self._begun(book)
 
     async def _read_history(self, book: Book, steps: Steps) -> None:
         done = book.counts.transactions
@@ -354,7 +371,9 @@ class SyncPass:
                 movements=counts.movements,
                 unexplained_transactions=counts.unexplained,
                 unexplained_sol=coin_of(counts.unexplained_lamports),
-                unexplained_reasons=counts.reasons,
+                unexplained_reasons={
+                    reason: each.transactions for reason, each in counts.reasons.items()
+                },
             ),
             truncated=book.truncated,
             timestamp=int(self._sources.clock()),

@@ -330,7 +330,8 @@ class SyncMetrics:
     `movements`: Transactions without a trade that moved something or failed.
     `unexplained_transactions`: Transactions with a posting that nothing explains.
     `unexplained_sol`: The SOL of these postings, counted without its sign.
-    `unexplained_reasons`: How many of these postings there are, by reason.
+    `unexplained_reasons`: How many of these transactions there are, by reason. One may have
+    several.
     """
 
     signatures_found: int

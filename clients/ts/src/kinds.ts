@@ -318,7 +318,7 @@ export interface SyncMetrics {
   unexplained_transactions: number;
   /** The SOL of these postings, counted without its sign. */
   unexplained_sol: number;
-  /** How many of these postings there are, by reason. */
+  /** How many of these transactions there are, by reason. One may have several. */
   unexplained_reasons: Record<string, number>;
 }
 

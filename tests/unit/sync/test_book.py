@@ -18,7 +18,7 @@ from wd_server.events import event, kinds
 from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 from wd_server.sync.book import Book
-from wd_server.sync.checkpoint import UnreadableCheckpoint, retracted_in
+from wd_server.sync.checkpoint import Unexplained, UnreadableCheckpoint, retracted_in
 from wd_server.sync.interpreted import (
     InterpretedTransaction,
     mints_of,
@@ -26,6 +26,8 @@ from wd_server.sync.interpreted import (
     prices_for,
 )
 from wd_server.sync.movements import is_movement
+from wd_server.trading.interpretation import Interpretation
+from wd_server.trading.postings import Posting
 from wd_server.trading.programs import SOL
 
 NOW = 1_800_000_000.0
@@ -166,6 +168,24 @@ def test_a_complete_is_in_no_chain_and_stands_until_a_trade_follows_it() -> None
     (told,) = book.record([msgspec.structs.replace(movement, signature="later")], {}, {}, NOW)
     assert "complete" not in msgspec.json.decode(told.payload)
     assert book.standing == 0
+
+
+def test_what_nothing_explains_is_counted_by_reason_and_with_its_sol() -> None:
+    book = Book(wallet()[0], "fifo", EPOCH)
+    postings = (
+        Posting("unexplained", SOL, -700, 9, place="step"),
+        Posting("unexplained", SOL, 30, 9, place="step"),
+        Posting("unexplained", "mint", 5, 6),
+        Posting("sent", SOL, -1, 9),
+    )
+    both = InterpretedTransaction(1, "A", False, Interpretation((), "one_sided", postings), 0)
+    one = InterpretedTransaction(2, "B", False, Interpretation((), "one_sided", postings[:1]), 0)
+    book.record([both, one], {}, {}, NOW)
+    assert (book.counts.unexplained, book.counts.unexplained_lamports) == (2, 1430)
+    reasons = {"step": Unexplained(2, 1430), "unknown": Unexplained(1, 0)}
+    assert book.counts.reasons == reasons
+    assert restore(book.checkpoint()).counts == book.counts
+    assert book.counts.movements == 2
 
 
 def complete_of(book: Book) -> event.Complete:

@@ -24,9 +24,11 @@ from wd_server.journal.base import Head, LeaseLost, NewEntry
 from wd_server.sync import checkpoint, opening
 from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book
+from wd_server.sync.checkpoint import Unexplained
 from wd_server.sync.interpreted import interpret_transaction
 from wd_server.sync.sources import Sources, Symbols
 from wd_server.sync.sync_pass import SyncPass
+from wd_server.trading.postings import Posting
 from wd_server.trading.programs import SOL
 from wd_server.trading.summary import Summary
 from wd_tools.simulator.clock import Clock
@@ -323,6 +325,20 @@ def test_a_journal_whose_checkpoint_is_damaged_is_begun_anew(tmp_path: Path) -> 
         again = await SyncPass(sync_pass._sources, sync_pass._lease, listener).execute(lambda: True)
         assert again.epoch > first.epoch
         assert again.seq == first.seq
+
+    on_chain(tmp_path, scene)
+
+
+def test_a_pass_says_what_it_found_that_nothing_explains_and_nothing_of_before(
+    tmp_path: Path,
+) -> None:
+    async def scene(journal: SqliteJournal, chain: Chain, sync_pass: SyncPass, _: Ignored) -> None:
+        book = Book(chain.wallet, "fifo", 1)
+        book.counts.add_unexplained([Posting("unexplained", SOL, -5, 9, place="step")])
+        assert sync_pass.unexplained == {}
+        sync_pass._begun(book)
+        book.counts.add_unexplained([Posting("unexplained", SOL, -7, 9, place="step")])
+        assert sync_pass.unexplained == {"step": Unexplained(1, 7)}
 
     on_chain(tmp_path, scene)
 
