@@ -108,9 +108,9 @@ class Books:
 
     def move(self, kind, place, mint, raw):
         source = "" if raw < 0 else place if kind in ("custody_in", "received") else ">"
-        pieces = (
-            [[raw, 0, 0]] if kind in ("leftover", "bought") else self.take(source, mint, abs(raw))
-        )
+        pieces = self.take(source, mint, abs(raw))
+        if kind in ("leftover", "bought"):  # they cost nothing
+            pieces = [[raw, 0, 0]]
         for piece in pieces:
             self.put(place if raw < 0 else "", mint, *piece)
         return -sum(piece[1] for piece in pieces) if raw < 0 else 0
@@ -129,14 +129,12 @@ class Books:
                 groups[place].append((kind, mint, raw))
         for late in (False, True):  # what came, then the trades, then what went
             for place, moves in groups.items():
-                kinds = {kind for kind, _, _ in moves}
-                if kinds & {"minted", "burned"}:  # shares of something are made or redeemed
-                    if late != ("burned" in kinds):
-                        given = [(mint, -raw) for _, mint, raw in moves if raw < 0]
-                        came = [(mint, raw) for _, mint, raw in moves if raw > 0]
-                        self.exchange(given, came, came[0][1] if [*dict(came)] == [SOL] else None)
-                    continue
-                for kind, mint, raw in moves:
+                shares = {kind for kind, _, _ in moves} & {"minted", "burned"}
+                if shares and late != ("burned" in shares):  # they are made late, redeemed early
+                    given = [(mint, -raw) for _, mint, raw in moves if raw < 0]
+                    came = [(mint, raw) for _, mint, raw in moves if raw > 0]
+                    self.exchange(given, came, came[0][1] if [*dict(came)] == [SOL] else None)
+                for kind, mint, raw in () if shares else moves:
                     if late == (raw < 0):
                         self.move(kind, place, mint, raw)
             for trade in () if late else [each["trade"] for each in told["trades"]]:
@@ -147,8 +145,8 @@ class Books:
 
 
 def main(server, rpc, wallet, key=""):
-    headers, books, wrong, change = ({"X-API-Key": key} if key else {}), Books(), 0, 0
-    base = f"{server}/v4/wallet/{wallet}"
+    headers, base = ({"X-API-Key": key} if key else {}), f"{server}/v4/wallet/{wallet}"
+    books, wrong, change = Books(), 0, 0
     urlopen(Request(f"{base}/stream", headers=headers)).read()  # so that all of it is read
     for signature, (_, changed) in read(rpc, wallet):
         told = asked(f"{base}/explain/{signature}", headers) or {"postings": [], "trades": []}
@@ -163,8 +161,7 @@ def main(server, rpc, wallet, key=""):
     told, names = asked(base, headers)["summary"], f"{PLUS} {MINUS} net_pnl".split()
     its = {name: int((told[f"{name}_sol"] or 0) * 10**9) for name in names}
     its["unmatched + deposited"] = its["unmatched"] + its["deposited"]
-    plus, minus = (sum(map(its.__getitem__, names.split())) for names in (PLUS, MINUS))
-    its["change of SOL"] = plus - minus
+    its["change of SOL"] = sum(its[n] for n in PLUS.split()) - sum(its[n] for n in MINUS.split())
     lots = [lot for (place, _), lots in books.lots.items() if not place for lot in lots]
     sums, fees = books.sums, -sum(books.sums[kind] for kind in FEES)
     own = {
