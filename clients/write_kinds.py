@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from wd_server.events import event
-from wd_server.events.kinds import BY_DATA, EVENTS, EventKind
+from wd_server.events.kinds import BY_DATA, EVENTS, LASTING, EventKind
 from wd_server.events.meanings import MEANINGS
 from wd_server.events.schema import codes
 
@@ -51,7 +51,7 @@ PYTHON_FIELDS: Final = {
     "complete": (
         "verified: bool = False",
         "`verified`: The client has compared `entries` and `digest` with what came, from the "
-        "beginning of the history.",
+        "beginning of the history; and `entries_all` and `digest_all`, where movements are read.",
     )
 }
 
@@ -130,6 +130,8 @@ def _python() -> Iterator[str]:
     yield from _python_set("STORED", [kind for kind in EVENTS if kind.stored])
     yield "# Entries that have a `number`, and that the digest of a `complete` proves."
     yield from _python_set("COUNTED", [kind for kind in EVENTS if kind.counted])
+    yield "# Entries that its `digest_all` proves."
+    yield from _python_set("CHAINED", [kind for kind in EVENTS if kind.name in LASTING])
     yield "# Events with an id, which moves a client's position."
     yield from _python_set("WITH_ID", [kind for kind in EVENTS if kind.has_id])
     for struct in structs():
@@ -224,6 +226,9 @@ def _typescript() -> Iterator[str]:
     yield "/** Entries that have a `number`, and that the digest of a `complete` proves. */"
     counted = ", ".join(f'"{kind.name}"' for kind in EVENTS if kind.counted)
     yield f"export const COUNTED: ReadonlySet<string> = new Set([{counted}]);"
+    yield "/** Entries that its `digest_all` proves. */"
+    chained = ", ".join(f'"{kind.name}"' for kind in EVENTS if kind.name in LASTING)
+    yield f"export const CHAINED: ReadonlySet<string> = new Set([{chained}]);"
 
 
 def _interface(struct: type[Struct]) -> Iterator[str]:

@@ -119,5 +119,6 @@ def _trades(events: list[Event]) -> list[dict[str, Any]]:
 def _totals(complete: Event) -> dict[str, Any]:
     """What doesn't depend on when and how fast it was found."""
     assert complete.name == "complete"
-    passing = ("duration", "timestamp", "digest")  # the digest is over ids and times, too
+    # The digests are over ids and times, too.
+    passing = ("duration", "timestamp", "digest", "digest_all")
     return {k: v for k, v in complete.data.items() if k not in passing}

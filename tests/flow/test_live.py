@@ -214,8 +214,9 @@ def _facts(follower: Follower) -> dict[str, tuple[int, int, int]]:
 def _told(trades: Any) -> dict[str, Any]:
     """What must be the same whoever reads the chain, and when: a time of receipt may be two seconds
     off, `emitted_at` says when a trade was stored, `number` where it stands among retractions and
-    `replaces` that it was corrected, and a token's name may have come too late."""
-    passing = {"emitted_at": 0, "timestamp": 0, "number": 0, "replaces": 0}
+    `replaces` that it was corrected; not every source knows the `block_index`, and a token's name
+    may have come too late."""
+    passing = {"emitted_at": 0, "timestamp": 0, "number": 0, "replaces": 0, "block_index": 0}
     return {
         each["signature"]: each
         | passing

@@ -24,6 +24,7 @@ from wd_client import (
     Event,
     Gap,
     Mismatch,
+    Movement,
     NotAllowed,
     Refused,
     Retract,
@@ -38,6 +39,7 @@ from wd_client.chain import Chain
 
 WALLET = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
 APPENDED = 20
+SOL = "So11111111111111111111111111111111111111112"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,56 @@ def test_a_whole_history_comes_as_typed_events_and_ends(served: Server, wallet: 
     assert complete.verified
     assert complete.entries == trades[-1].number == complete.bookmark.entries
     assert complete.bookmark.digest == complete.digest
+
+
+def test_movements_come_typed_and_are_proved_with_everything_else(
+    served: Server, wallet: str
+) -> None:
+    events = read(stream(served.url, wallet, movements=True))
+    movements, (complete,) = of(Movement, events), of(Complete, events)
+    assert len(movements) == complete.metrics.movements > 0
+    assert complete.verified
+    assert complete.bookmark.entries_all == complete.entries_all > complete.entries
+    assert complete.bookmark.digest_all == complete.digest_all != complete.digest
+    paid = [posting for each in movements for posting in each.postings if posting.mint == SOL]
+    assert paid
+    assert all(posting.amount * 10**9 == int(posting.amount_raw) for posting in paid)
+    assert complete.metrics.unexplained_reasons == {}
+    kept = [event for event in events if event.id]
+    at = kept.index(movements[1])
+    bookmark = Bookmark(*json.loads(json.dumps(kept[at].bookmark)))
+    rest = read(stream(served.url, wallet, movements=True, bookmark=bookmark))
+    assert [event.id for event in rest if event.id] == [event.id for event in kept[at + 1 :]]
+    assert of(Complete, rest)[0].verified
+    # A bookmark that has only one of the chains proves that one.
+    half = bookmark._replace(entries_all=None, digest_all=None)
+    assert not of(Complete, read(stream(served.url, wallet, movements=True, bookmark=half)))[
+        0
+    ].verified
+    assert of(Complete, read(stream(served.url, wallet, bookmark=half)))[0].verified
+
+
+def test_a_movement_that_is_missing_or_altered_is_a_gap(served: Server, wallet: str) -> None:
+    kept = [event for event in read(stream(served.url, wallet, movements=True)) if event.id]
+    at = kept.index(of(Movement, kept)[0])
+    before = kept[at - 1].bookmark if at else Bookmark("", 0, "00" * 32, 0, "00" * 32)
+    skipped = before._replace(id=kept[at].id)
+    events = read(stream(served.url, wallet, movements=True, bookmark=skipped))
+    (gap,) = of(Gap, events)
+    assert gap.reason == "mismatch"
+    after = events[events.index(gap) :]
+    assert [event.id for event in after if event.id] == [event.id for event in kept]
+    assert of(Complete, after)[0].verified
+
+
+def test_what_comes_behind_a_complete_is_read_to_the_end_of_the_stream() -> None:
+    proved = Proved().retract(1).complete(9)
+    late = b'event: movement\ndata: {"signature":"S","postings":[],"complete":"7-9"}\nid: 7-10\n\n'
+    proved.frames.append(late)
+    with ScriptedServer([proved.answer(ends=True)], stays=False) as scripted:
+        events = read(stream(scripted.url, WALLET, movements=True))
+    assert [event.id for event in events if event.id] == ["7-1", "7-9", "7-10"]
+    assert scripted.requests[0].path.endswith("?include=movements")
 
 
 def test_what_no_digest_is_for_is_not_verified(served: Server, wallets: list[str]) -> None:

@@ -77,7 +77,7 @@ def test_a_bookmark_that_was_kept_as_json_goes_on_with_the_same_chain() -> None:
             if number == at + 1:
                 assert chain.digest is not None
                 kept = json.dumps(Bookmark("7-1", chain.entries, chain.digest.hex()))
-                chain = chain_at(Bookmark(*json.loads(kept)))
+                chain = chain_at(*Bookmark(*json.loads(kept))[1:3])
             chain.add(b"7-%d" % (2 * number), payload, number)
         ends.append((chain.entries, chain.digest))
     assert all(one == other for one, other in pairwise([(3, whole.digest), *ends]))
@@ -86,4 +86,4 @@ def test_a_bookmark_that_was_kept_as_json_goes_on_with_the_same_chain() -> None:
 @pytest.mark.parametrize("digest", ["", "00", "zz" * 32, "00" * 33])
 def test_a_bookmark_whose_digest_is_none_is_refused(digest: str) -> None:
     with pytest.raises(ValueError, match=r"digest|hexa"):
-        chain_at(Bookmark("7-1", 1, digest))
+        chain_at(1, digest)

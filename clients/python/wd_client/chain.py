@@ -2,8 +2,8 @@
 unaltered and in order: `d(n) = SHA-256(d(n-1) + id + LF + payload)`, from 32 zero bytes.
 
 The entries are the `trade` and `retract` events. Each `complete` says how many came before it and
-what the chain's end is. So a client that was sent the whole history of one wallet, without filters,
-`batch` or `skip_pricing`, can compare.
+what the chain's end is. A second chain has the `movement` events, too. So a client that was sent
+the whole history of one wallet, without filters, `batch` or `skip_pricing`, can compare.
 """
 
 from hashlib import sha256
@@ -20,13 +20,16 @@ class Bookmark(NamedTuple):
     `id`: of the last event that had one.
     `entries`: how many trades and retracts came up to there.
     `digest`: the end of the chain over them, in hex.
+    `entries_all`, `digest_all`: the same of the chain with movements.
 
-    The last two are None where the stream can't be proved, or its beginning wasn't seen.
+    Of each chain both are None where it isn't read, can't be proved, or its beginning wasn't seen.
     """
 
     id: str
     entries: int | None = None
     digest: str | None = None
+    entries_all: int | None = None
+    digest_all: str | None = None
 
 
 class Chain:
@@ -61,12 +64,13 @@ class Chain:
         return self.digest is not None
 
 
-def chain_at(bookmark: Bookmark) -> Chain:
-    """The chain as it was there. Raises ValueError for a digest that is none."""
-    digest = None if bookmark.digest is None else bytes.fromhex(bookmark.digest)
-    if digest is not None and len(digest) != len(BEGINNING):
+def chain_at(entries: int | None, digest: str | None) -> Chain:
+    """The chain as it was where a bookmark says this. Raises ValueError for a digest that is
+    none."""
+    end = None if digest is None else bytes.fromhex(digest)
+    if end is not None and len(end) != len(BEGINNING):
         raise ValueError("the bookmark's digest is none: it has 64 hex digits")
-    return Chain(bookmark.entries, digest)
+    return Chain(entries, end)
 
 
 def link(digest: bytes, event_id: bytes, payload: bytes) -> bytes:

@@ -28,6 +28,8 @@ BYE: Final = "bye"
 STORED: Final = frozenset({TRADE, COMPLETE, RETRACT, MOVEMENT})
 # Entries that have a `number`, and that the digest of a `complete` proves.
 COUNTED: Final = frozenset({TRADE, RETRACT})
+# Entries that its `digest_all` proves.
+CHAINED: Final = frozenset({TRADE, RETRACT, MOVEMENT})
 # Events with an id, which moves a client's position.
 WITH_ID: Final = frozenset({TRADE, TRADES, COMPLETE, RETRACT, MOVEMENT})
 
@@ -361,7 +363,7 @@ class Complete(Event):
     `entries_all`: `trade`, `retract` and `movement` entries before this one.
     `digest_all`: The end of a hash chain over exactly these.
     `verified`: The client has compared `entries` and `digest` with what came, from the beginning of
-    the history.
+    the history; and `entries_all` and `digest_all`, where movements are read.
     """
 
     status: str

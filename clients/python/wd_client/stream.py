@@ -35,7 +35,7 @@ from wd_client.events import (
     parsed,
 )
 from wd_client.frame import Fields
-from wd_client.kinds import COMPLETE, COUNTED
+from wd_client.kinds import CHAINED, COMPLETE, COUNTED
 from wd_client.position import Position
 from wd_client.target import Target, target_of
 from wd_client.version import __version__
@@ -59,6 +59,7 @@ def stream(
     *,
     key: Key | None = None,
     follow: bool = False,
+    movements: bool = False,
     batch: int | None = None,
     mint: str | None = None,
     side: Literal["buy", "sell", "swap"] | None = None,
@@ -75,7 +76,8 @@ def stream(
 
     `key`: an API key or a token, or what gets one for each connection, as tokens soon end. Keep the
     last event's `bookmark` and hand it in to go on in another process, or its id alone as
-    `last_event_id`. It ends after `complete`, unless it is to `follow`. While the server can't be
+    `last_event_id`. It ends after `complete`, unless it is to `follow`; with `movements` some of
+    these may still come behind it. While the server can't be
     reached, is full or restarts, an `Away` is yielded and the client comes back when the server
     told it to, else after a second and longer and longer. Close it if you leave early
     (`contextlib.aclosing`).
@@ -90,6 +92,7 @@ def stream(
     """
     query = _query(
         follow=follow,
+        include="movements" if movements else None,
         batch=batch,
         mint=mint,
         side=side,
@@ -109,13 +112,16 @@ def stream(
         Position(bookmark.id if bookmark is not None else last_event_id),
         Backoff(patience, Random().random),
         chain=_chain(last_event_id, bookmark) if whole else None,
+        chain_all=_chain_all(last_event_id, bookmark) if whole and movements else None,
+        movements=movements,
         awaited=None if follow else 1 if isinstance(wallet, str) else len(set(wallet)),
     ).events()
 
 
 class _Stream:
     """A stream over all its connections. `chain`: None where not every entry is sent as it is
-    stored. `awaited`: how many wallets have to complete before it is over, None: it never is."""
+    stored; `chain_all` has movements, too. `awaited`: how many wallets have to complete before it
+    is over, None: it never is."""
 
     def __init__(
         self,
@@ -126,6 +132,8 @@ class _Stream:
         backoff: Backoff,
         *,
         chain: Chain | None,
+        chain_all: Chain | None,
+        movements: bool,
         awaited: int | None,
     ) -> None:
         self._target = target
@@ -134,6 +142,8 @@ class _Stream:
         self._position = position
         self._backoff = backoff
         self._chain = chain
+        self._chain_all = chain_all
+        self._movements = movements
         self._awaited = awaited
         self._silence = SILENCE_SECONDS
         self._completed: set[str | None] = set()
@@ -154,8 +164,10 @@ class _Stream:
                         yield event
                         if isinstance(event, Bye):
                             raise _sent_away(event)
-                    if self._awaited is not None and len(self._completed) >= self._awaited:
+                    if self._is_complete and not self._movements:
                         return
+                if self._is_complete:
+                    return
                 raise Unreachable("The server ended the stream before it was complete.")
             except StreamError as error:
                 cause = error
@@ -169,6 +181,10 @@ class _Stream:
                 raise cause
             yield Away(seconds=seconds, cause=cause)
             await asyncio.sleep(seconds)
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._awaited is not None and len(self._completed) >= self._awaited
 
     def _take(self, frame: Fields) -> Event | None:
         """The event, if it is one for the caller. Raises Refused, BadAnswer, Mismatch."""
@@ -213,22 +229,37 @@ class _Stream:
             return False
         if name in COUNTED and frame.event_id and frame.data is not None:
             self._chain.add(frame.event_id, frame.data, data.get("number"))
+        proved_all = self._prove_all(name, frame, data)
         if name != COMPLETE:
             return False
-        proved = self._chain.proves(data.get("entries"), data.get("digest"))
+        proved = self._chain.proves(data.get("entries"), data.get("digest")) and proved_all
         self._mismatched = self._mismatched and not proved
         return proved
 
+    def _prove_all(self, name: str, frame: Fields, data: Mapping[str, Any]) -> bool:
+        """The same of the chain with movements; True where that isn't read."""
+        if self._chain_all is None:
+            return True
+        if name in CHAINED and frame.event_id and frame.data is not None:
+            self._chain_all.add(frame.event_id, frame.data, None)
+        if name != COMPLETE:
+            return False
+        return self._chain_all.proves(data.get("entries_all"), data.get("digest_all"))
+
     def _bookmark(self) -> Bookmark:
-        chain = self._chain or Chain(None, None)
-        digest = None if chain.digest is None else chain.digest.hex()
-        return Bookmark(self._position.last_event_id or "", chain.entries, digest)
+        ends: list[Any] = []
+        for chain in (self._chain, self._chain_all):
+            known = chain or Chain(None, None)
+            ends += (known.entries, None if known.digest is None else known.digest.hex())
+        return Bookmark(self._position.last_event_id or "", *ends)
 
     def _begin(self) -> None:
         """The whole history follows."""
         self._position.forget()
         if self._chain is not None:
             self._chain = Chain()
+        if self._chain_all is not None:
+            self._chain_all = Chain()
 
     def _distrust(self, mismatch: Mismatch) -> Gap:
         """Begin anew: what came can't be relied on. Raises the mismatch if it is the second one."""
@@ -271,8 +302,15 @@ stream_sync.__doc__ = "`stream` for code without an event loop: `for event in st
 def _chain(last_event_id: str | None, bookmark: Bookmark | None) -> Chain:
     """Of a stream that goes on there. Raises ValueError."""
     if bookmark is not None:
-        return chain_at(bookmark)
+        return chain_at(bookmark.entries, bookmark.digest)
     return Chain() if last_event_id is None else Chain(None, None)
+
+
+def _chain_all(last_event_id: str | None, bookmark: Bookmark | None) -> Chain:
+    """The same with movements."""
+    if bookmark is not None:
+        return chain_at(bookmark.entries_all, bookmark.digest_all)
+    return _chain(last_event_id, None)
 
 
 def _sent_away(bye: Bye) -> SentAway:

@@ -13,6 +13,9 @@ export interface Bookmark {
   entries: number | null;
   /** The end of the chain over them, in hex; null where the beginning of the stream wasn't seen. */
   digest: string | null;
+  /** The same with movements, of a stream that reads them. */
+  entries_all?: number | null;
+  digest_all?: string | null;
 }
 
 const BEGINNING = "00".repeat(32);

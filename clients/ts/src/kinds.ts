@@ -442,3 +442,5 @@ export interface DataByKind {
 
 /** Entries that have a `number`, and that the digest of a `complete` proves. */
 export const COUNTED: ReadonlySet<string> = new Set(["trade", "retract"]);
+/** Entries that its `digest_all` proves. */
+export const CHAINED: ReadonlySet<string> = new Set(["trade", "retract", "movement"]);

@@ -12,7 +12,7 @@ import {
 } from "./errors.js";
 import type { ErrorData, StreamEvent } from "./events.js";
 import { type Frame, FrameReader } from "./frames.js";
-import { COUNTED } from "./kinds.js";
+import { CHAINED, COUNTED } from "./kinds.js";
 import { Position } from "./position.js";
 
 /** Heartbeats that may be missed before a connection counts as dead. They are 20 seconds apart at
@@ -27,6 +27,9 @@ export interface StreamOptions {
   key?: string | (() => string | Promise<string>);
   /** Stay for new trades instead of ending with `complete`. */
   follow?: boolean;
+  /** `movement` events, too: what transactions without a trade moved. Some may still come behind
+   * `complete`. */
+  movements?: boolean;
   /** `trades` events of up to so many, 1 to 500. */
   batch?: number;
   mint?: string;
@@ -77,8 +80,9 @@ export async function* stream(
           const { reason, reconnect_after_ms: after } = event.data;
           throw new SentAway(reason, typeof after === "number" ? after / 1000 : null);
         }
-        if (visit.isOver) return;
+        if (visit.isComplete && !options.movements) return;
       }
+      if (visit.isComplete) return;
       throw new Unreachable("The server ended the stream before it was complete.");
     } catch (error) {
       if (options.signal?.aborted) return;
@@ -102,6 +106,8 @@ class Visit {
   readonly #backoff: Backoff;
   readonly #completed = new Set<string>();
   #chain: Chain | null;
+  /** The chain with movements. */
+  #all: Chain | null;
   #mismatched = false;
 
   /** `whole`: every entry is sent as it is stored, and so can be proved. */
@@ -114,9 +120,10 @@ class Visit {
     this.#position = new Position(bookmark?.id ?? lastEventId ?? null);
     this.#backoff = new Backoff(options.patience ?? 60, Math.random);
     this.#chain = whole ? new Chain(bookmark ?? UNKNOWN) : null;
+    this.#all = whole && options.movements ? new Chain(allOf(bookmark)) : null;
   }
 
-  get isOver(): boolean {
+  get isComplete(): boolean {
     return this.#completed.size >= this.awaited;
   }
 
@@ -186,21 +193,26 @@ class Visit {
   #prove(name: string, id: string | null, payload: string, data: Record<string, unknown>): boolean {
     if (this.#chain === null) return false;
     if (COUNTED.has(name) && id) this.#chain.add(id, payload, data["number"]);
+    if (CHAINED.has(name) && id) this.#all?.add(id, payload, undefined);
     if (name !== "complete") return false;
-    const proved = this.#chain.proves(data["entries"], data["digest"]);
+    const provedAll = this.#all?.proves(data["entries_all"], data["digest_all"]) ?? true;
+    const proved = this.#chain.proves(data["entries"], data["digest"]) && provedAll;
     if (proved) this.#mismatched = false;
     return proved;
   }
 
   #bookmark(id: string): Bookmark {
     const { entries, digest } = this.#chain ?? UNKNOWN;
-    return { id, entries, digest };
+    if (this.#all === null) return { id, entries, digest };
+    const { entries: entries_all, digest: digest_all } = this.#all;
+    return { id, entries, digest, entries_all, digest_all };
   }
 
   /** The whole history follows. */
   #begin(): void {
     this.#position.forget();
     if (this.whole) this.#chain = new Chain();
+    if (this.#all !== null) this.#all = new Chain();
   }
 
   /** Seconds until the next attempt, null: there is none. */
@@ -288,6 +300,11 @@ class Connection {
 const UNKNOWN = { entries: null, digest: null };
 
 /** Whether every entry comes, and as it is stored. */
+/** What a bookmark says of the chain with movements. */
+function allOf(bookmark: Bookmark | undefined): Pick<Bookmark, "entries" | "digest"> {
+  return { entries: bookmark?.entries_all ?? null, digest: bookmark?.digest_all ?? null };
+}
+
 function isWhole(wallet: string | readonly string[], options: StreamOptions): boolean {
   const { batch, mint, side, minUsd, since, skipPricing } = options;
   const wishes = [batch, mint, side, minUsd, since, skipPricing || undefined];
@@ -319,6 +336,7 @@ function targetOf(
   if (typeof wallet !== "string") for (const each of wallet) query.append("wallet", each);
   const wishes = {
     follow: options.follow || undefined,
+    include: options.movements ? "movements" : undefined,
     batch: options.batch,
     mint: options.mint,
     side: options.side,

@@ -48,6 +48,28 @@ test("a bookmark goes on and proves the whole, and a wrong one is a gap", { skip
   assert.equal(anew.at(-1).verified, true);
 });
 
+test("movements are proved with everything else", { skip }, async () => {
+  const events = await read(stream(SERVER, WALLET, { movements: true }));
+  const [complete] = named("complete", events);
+  const movements = named("movement", events);
+  assert.equal(movements.length, complete.data.metrics.movements);
+  assert.ok(movements.length > 0);
+  assert.equal(complete.verified, true);
+  assert.equal(complete.bookmark.entries_all, complete.data.entries_all);
+  assert.equal(complete.bookmark.digest_all, complete.data.digest_all);
+  const bookmark = JSON.parse(JSON.stringify(movements[1].bookmark));
+  const rest = await read(stream(SERVER, WALLET, { movements: true, bookmark }));
+  assert.equal(named("complete", rest)[0].verified, true);
+  const { entries, digest } = bookmark;
+  const half = { id: bookmark.id, entries, digest };
+  const unproved = await read(stream(SERVER, WALLET, { movements: true, bookmark: half }));
+  assert.equal(named("complete", unproved)[0].verified, false);
+  const wrong = { ...bookmark, digest_all: "00".repeat(32) };
+  const anew = await read(stream(SERVER, WALLET, { movements: true, bookmark: wrong }));
+  assert.equal(named("gap", anew)[0].data.reason, "mismatch");
+  assert.equal(named("complete", anew).at(-1).verified, true);
+});
+
 test("what no digest is for is not verified", { skip }, async () => {
   for (const wish of [{ batch: 7 }, { side: "sell" }, { skipPricing: true }]) {
     assert.equal((await read(stream(SERVER, WALLET, wish))).at(-1).verified, false);
