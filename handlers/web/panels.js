@@ -65,7 +65,7 @@ export function showTotals(list, when, watch, unit) {
     [`Volume, ${name}`, money(summary[`volume_${unit}`], unit)],
     ["Trades", whole(summary.trades), "",
       `${whole(summary.buys)} buys, ${whole(summary.sells)} sells, ${whole(summary.swaps)} swaps`],
-    ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit in SOL"],
+    ["Tokens won", wins(summary), "", "Of the tokens it sold, those that made a profit"],
     [`Unmatched, ${name}`, money(summary[`unmatched_${unit}`], unit), "",
       "Got for what was sold without a known purchase: in no P&L"],
   ];

@@ -12,8 +12,10 @@ from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
+from wd_server.trading.orders import may_be_fill
 from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, value_of, wanted_prices
+from wd_server.trading.programs import SOL
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
 from wd_server.trading.wire import Stamp, trade_of
 
@@ -92,8 +94,14 @@ def interpret_transaction(
 
 
 def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:
-    """The quotes that would value these trades."""
-    return {key for each in interpreted for trade in each.trades for key in wanted_prices(trade)}
+    """The quotes that would value these trades, and those that custody may find."""
+    wanted: set[PriceKey] = set()
+    for each in interpreted:
+        for trade in each.trades:
+            wanted.update(wanted_prices(trade))
+        if may_be_fill(each.interpretation):
+            wanted.add((SOL, each.timestamp // 60))
+    return wanted
 
 
 def mints_of(interpreted: Iterable[InterpretedTransaction]) -> set[str]:

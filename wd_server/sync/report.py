@@ -44,7 +44,7 @@ async def read_report(
     book = await asyncio.to_thread(restored, wallet, sources.cost_basis, stored)
     if book is None and not reads:
         return None
-    held = [] if book is None else book.ledger.held()
+    held = [] if book is None else await asyncio.to_thread(book.ledger.held)
     prices = await present_prices(sources.quotes, held, sources.clock())
     progress = None if running is None else running.latest
     return await asyncio.to_thread(report_of, wallet, book, reads, progress, prices)

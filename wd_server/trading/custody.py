@@ -92,14 +92,13 @@ class Place(Struct, array_like=True):
     def repay(self, lamports: int, method: CostBasisMethod) -> int:
         """SOL repays the cost of the tokens that are here. Returns what is left of it."""
         for lots in self.lots.values():
-            kept = total_of(lots.pieces(lots.quantity))
-            repaid = min(lamports, kept.lamports)
+            repaid = min(lamports, lots.cost().lamports)
+            if not repaid:
+                continue
             lamports -= repaid
-            if repaid:
-                left = kept.lamports - repaid
-                unpriced = kept.quantity - kept.unmatched_usd
-                kept = replace(kept, lamports=left, nanousd=0, unpriced_usd=unpriced)
-            lots.add(kept, method)
+            kept = total_of(lots.pieces(lots.quantity))
+            left, unpriced = kept.lamports - repaid, kept.quantity - kept.unmatched_usd
+            lots.add(replace(kept, lamports=left, nanousd=0, unpriced_usd=unpriced), method)
         return lamports
 
     def open_order(self, mint: str, decimals: int, raw: int, counterparty: str) -> None:

@@ -52,7 +52,7 @@ from wd_server.trading.custody import (
 )
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.lots import CostBasis, OpenPosition, total_of
-from wd_server.trading.orders import fill_of
+from wd_server.trading.orders import fill_of, may_be_fill
 from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Value, face_value, sol_leg
 from wd_server.trading.programs import SOL, SOL_DECIMALS, STABLE_MINTS
@@ -157,7 +157,7 @@ class Ledger:
     ) -> Interpretation:
         """What only the state of custody can tell: an order that closes and gives another asset
         back than went in was filled. Call it before `record`."""
-        if interpretation.trades:
+        if not may_be_fill(interpretation):
             return interpretation
         return fill_of(interpretation, self._custody, signature, slot, timestamp)
 
@@ -679,19 +679,18 @@ class Ledger:
     def _count(self, interpretation: Interpretation) -> list[Posting]:
         """Put postings of SOL on their lines. Returns those that move tokens or custody."""
         totals, moved, legs = self._totals, [], []
-        failed = interpretation.reason == "failed"
-        burns = any(trade.action == "burn" for trade in interpretation.trades)
+        trades, failed = interpretation.trades, interpretation.reason == "failed"
         for posting in interpretation.postings:
             kind = posting.kind
-            if kind in ("sold", "bought") or (kind == "burned" and burns and not posting.place):
-                legs.append(posting)
-            elif not posting.raw:
-                continue
+            if kind == "sold" or kind == "bought":
+                if not trades:
+                    legs.append(posting)
             elif posting.mint != SOL or kind in CUSTODY_KINDS:
-                moved.append(posting)
+                if not _is_leg_of_burn(posting, trades):
+                    moved.append(posting)
             else:
                 totals.count_sol(kind, posting.raw, failed)
-        if legs and not interpretation.trades:
+        if legs:
             self._round_trip(legs)
         return moved
 
@@ -720,6 +719,14 @@ class Ledger:
 
 
 _UNREADABLE = "The stored state of this wallet can't be read here; it has to be analysed anew."
+
+
+def _is_leg_of_burn(posting: Posting, trades: Sequence[RawTrade]) -> bool:
+    return (
+        posting.kind == "burned"
+        and not posting.place
+        and any(trade.action == "burn" for trade in trades)
+    )
 
 
 def _by_conversion(

@@ -1,7 +1,9 @@
 """Units of a token and their cost basis: lots under FIFO, one pool under average cost.
 
 A lot is consumed from its start: after n of its units everything it carries has been given up to
-floor(carried * n / quantity), so that selling in pieces adds up to the same as selling at once.
+floor(carried * n / quantity), so that selling in pieces adds up to the same as selling at once. The
+units without a known cost are given up like that, and among them those without a price likewise: so
+they are never more than the units given, or left, and some without a price are left to the end.
 """
 
 from collections.abc import Iterable
@@ -66,18 +68,38 @@ class Lot(Struct, array_like=True, gc=False):
         """Consume units; no more than are left."""
         quantity, before = self.quantity, self.gone
         after = self.gone = before + units
+        if units == quantity:
+            return self._whole()
         lamports = _part(self.lamports, before, after, quantity)
         nanousd = _part(self.nanousd, before, after, quantity)
         if not (self.unmatched_sol or self.unmatched_usd or self.unpriced_sol or self.unpriced_usd):
             return CostBasis(units, lamports, nanousd)
+        unmatched_sol, unpriced_sol = _unknown(
+            self.unmatched_sol, self.unpriced_sol, before, after, quantity
+        )
+        unmatched_usd, unpriced_usd = _unknown(
+            self.unmatched_usd, self.unpriced_usd, before, after, quantity
+        )
         return CostBasis(
             units,
             lamports,
             nanousd,
-            _part(self.unmatched_sol, before, after, quantity),
-            _part(self.unmatched_usd, before, after, quantity),
-            _part(self.unpriced_sol, before, after, quantity),
-            _part(self.unpriced_usd, before, after, quantity),
+            unmatched_sol,
+            unmatched_usd,
+            unpriced_sol,
+            unpriced_usd,
+            self.unpriced_usd > 0,
+        )
+
+    def _whole(self) -> CostBasis:
+        return CostBasis(
+            self.quantity,
+            self.lamports,
+            self.nanousd,
+            self.unmatched_sol,
+            self.unmatched_usd,
+            self.unpriced_sol,
+            self.unpriced_usd,
             self.unpriced_usd > 0,
         )
 
@@ -126,9 +148,10 @@ class Lots(Struct, array_like=True):
         pieces = []
         while wanted:
             lot = lots[0]
-            piece = lot.take(min(wanted, lot.left))
+            left = lot.quantity - lot.gone
+            piece = lot.take(min(wanted, left))
             wanted -= piece.quantity
-            if not lot.left:
+            if piece.quantity == left:
                 del lots[0]
             pieces.append(piece)
         return pieces
@@ -208,9 +231,21 @@ def _lot(cost: CostBasis) -> Lot:
 
 
 def _part(carried: int, before: int, after: int, quantity: int) -> int:
-    if not carried or after - before == quantity:
-        return carried
+    if not carried:
+        return 0
     return carried * after // quantity - carried * before // quantity
+
+
+def _unknown(
+    unmatched: int, unpriced: int, before: int, after: int, quantity: int
+) -> tuple[int, int]:
+    """Of these, the units that are given up between the two."""
+    unknown = unmatched + unpriced
+    if not unknown:
+        return 0, 0
+    before, after = unknown * before // quantity, unknown * after // quantity
+    of_unpriced = _part(unpriced, before, after, unknown)
+    return after - before - of_unpriced, of_unpriced
 
 
 def _are_alike(last: Lot, cost: CostBasis) -> bool:

@@ -8,6 +8,14 @@ from wd_server.trading.postings import Posting
 from wd_server.trading.trade import Leg, RawTrade
 
 
+def may_be_fill(interpretation: Interpretation) -> bool:
+    """Whether custody may find a trade in it."""
+    return not interpretation.trades and any(
+        posting.kind == "custody_in" and posting.place in ESCROWS
+        for posting in interpretation.postings
+    )
+
+
 def fill_of(
     interpretation: Interpretation, custody: Places, signature: str, slot: int, timestamp: int
 ) -> Interpretation:

@@ -262,6 +262,20 @@ def test_a_minute_gets_the_nearest_point_but_none_that_is_far_off() -> None:
     run(scene)
 
 
+def test_a_quote_that_is_older_than_its_token_moves_is_refused() -> None:
+    """An hour is little for SOL and long for a new token."""
+    at = MINUTE * 60
+
+    async def scene(setup: Setup) -> None:
+        old, new = f'{{"timestamp":{at - 3300},"price":1}}', f'{{"timestamp":{at + 240},"price":2}}'
+        setup.publisher.answer = lambda _: coins({f"solana:{SOL}": [old], f"solana:{MEME}": [old]})
+        assert await setup.quotes().prices([KEY, (MEME, MINUTE)]) == {KEY: 1}
+        setup.publisher.answer = lambda _: coins({f"solana:{MEME}": [old, new]})
+        assert await setup.quotes().prices([(MEME, MINUTE)]) == {(MEME, MINUTE): 2}
+
+    run(scene)
+
+
 def test_prices_are_read_as_they_are_written() -> None:
     async def scene(setup: Setup) -> None:
         for text in ("0.1000000000000000055511151231257827", "1.23e-17", "147.63215", "12"):

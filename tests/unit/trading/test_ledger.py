@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wd_server.errors import InternalError
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.ledger import Ledger, Outcome
-from wd_server.trading.lots import CostBasis, OpenPosition
+from wd_server.trading.lots import CostBasis, Lots, OpenPosition
 from wd_server.trading.postings import Posting, PostingKind
 from wd_server.trading.prices import Value
 from wd_server.trading.programs import SOL, USDC, USDT
@@ -550,3 +550,20 @@ def test_a_position_is_worth_what_its_token_costs_now_and_only_known_costs_are_c
     gift = OpenPosition(6, 0, [])
     gift.add(CostBasis(5, 0, 0, 5, 5), "fifo")
     assert position_of("mint", gift, Decimal(1)).unrealized_pnl_usd is None
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.data())
+def test_a_lot_never_gives_or_keeps_more_units_without_a_cost_than_units(
+    quantity: int, unmatched: int, unpriced: int, data: st.DataObject
+) -> None:
+    unmatched = min(quantity, unmatched)
+    unpriced = min(quantity - unmatched, unpriced)
+    lots = Lots(6, 0, [])
+    lots.add(CostBasis(quantity, 7, 7, unmatched, unmatched, unpriced, unpriced), "average")
+    while lots.quantity:
+        given = lots.pieces(data.draw(st.integers(1, lots.quantity)))[0]
+        for one in (given, lots.cost()):
+            assert 0 <= one.unknown_sol <= one.quantity
+            assert 0 <= one.unknown_usd <= one.quantity
+            assert min(one.unmatched_sol, one.unpriced_sol) >= 0
+        assert not lots.quantity or not unpriced or lots.cost().has_unpriced_usd

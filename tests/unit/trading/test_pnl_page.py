@@ -70,9 +70,7 @@ TRANSACTIONS: list[tuple[Interpretation, list[Value]]] = [
         [Value(LAMPORTS, None)],
     ),
     (
-        Interpretation(
-            (), "escrow", (BASE_FEE, Posting("custody_out", A, -400, 0, place=ORDER))
-        ),
+        Interpretation((), "escrow", (BASE_FEE, Posting("custody_out", A, -400, 0, place=ORDER))),
         [],
     ),
     (

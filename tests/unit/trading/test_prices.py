@@ -16,6 +16,7 @@ from wd_server.trading.trade import Action, Leg, RawTrade, Trade
 from wd_server.trading.wire import Stamp, trade_of
 
 A, B = "Amint", "Bmint"
+JITO_SOL = "J1toso1uCk3RLmjorhTtrVwY9HJ7X8V9yYac6Y7kGCPn"
 AT = 1_750_000_059
 MINUTE = AT // 60
 SOL_PRICE = Decimal("147.63215")
@@ -66,6 +67,16 @@ def test_two_other_tokens_are_worth_the_sold_ones_quote_or_else_the_boughts() ->
     assert value_of(trade, {**SOL_ONLY, **both}) == Value(int(10**9 / SOL_PRICE), 10**9)
     assert value_of(trade, {(B, MINUTE): Decimal(7)}).usd == 21
     assert value_of(trade, SOL_ONLY) == Value(None, None)
+
+
+def test_a_steady_tokens_quote_outweighs_the_one_of_a_token_that_moves() -> None:
+    """A memecoin for 5 JitoSOL, while its own quote says a tenth of that."""
+    quotes = {(A, MINUTE): Decimal("0.0001"), (JITO_SOL, MINUTE): Decimal(200)}
+    jito = Leg(JITO_SOL, 5 * 10**9, 9)
+    assert value_of(raw_trade(leg(A, 10**12), jito), quotes).usd == 1000
+    assert value_of(raw_trade(jito, leg(A, 10**12)), quotes).usd == 1000
+    del quotes[JITO_SOL, MINUTE]
+    assert value_of(raw_trade(leg(A, 10**12), jito), quotes).usd == 100
 
 
 def test_only_quotes_that_are_of_use_are_asked_for() -> None:
