@@ -130,8 +130,7 @@ def test_each_line_of_the_summary_is_what_the_page_says(summary: Summary) -> Non
 def test_the_formula_has_the_lines_of_the_summary_and_comes_to_the_change(
     summary: Summary,
 ) -> None:
-    formula = FORMULA.partition("= realized")[0] + FORMULA.partition("opening SOL\n")[2]
-    block = formula.partition("\n\n")[0]
+    block = FORMULA.partition("closing SOL − opening SOL\n")[2].partition("\n\n")[0]
     signs = re.findall(r"([=+−]) (\w+_sol)", block)
     total = sum(
         (-1 if sign == "−" else 1) * (getattr(summary, name) or Decimal(0)) for sign, name in signs
