@@ -30,9 +30,9 @@ def asked(url, headers, body=None):
         except HTTPError as error:
             if error.code == 404:
                 return None
-            if error.code not in (429, 503):
+            if "Retry-After" not in error.headers:
                 raise
-            time.sleep(float(error.headers.get("Retry-After", 1)))
+            time.sleep(float(error.headers["Retry-After"]))
 
 
 def read(rpc, wallet):

@@ -187,7 +187,11 @@ class _Reading(Collector):
         yield _counter(
             "explanation_transactions", "Recorded again to explain one.", explainer.recorded
         )
-        yield _counter("explanations_refused", "Too many were waiting.", explainer.refused)
+        yield _counter(
+            "explanations_refused",
+            "Too many waited, or the history is too long.",
+            explainer.refused,
+        )
 
     def _journal(self) -> Iterator[Metric]:
         journal = self._measured.journal.statistics()

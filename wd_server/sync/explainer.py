@@ -22,9 +22,12 @@ from wd_server.trading.ledger import Ledger, Outcome
 # Entries and bytes of one read of the journal. It takes a millisecond or two to index them.
 READ_ENTRIES = 256
 READ_BYTES = 1024 * 1024
+# Entries of a journal that is gone through: half a kilobyte of memory and 50 microseconds for each.
+# The largest wallet that MAX_WALLET_SIZE allows by default has a fifth.
+EXPLAINED_ENTRIES_MAX = 100_000
 # Wallets whose ledgers are kept where they ended: about 15 MB for one of 20,000 transactions.
 KEPT_WALLETS = 2
-# Requests that wait for their turn. A wallet of 20,000 transactions takes about two seconds.
+# Requests that wait for their turn. A wallet of 20,000 transactions takes about a second.
 WAITING_MAX = 10
 # Seconds after which one that found too many waiting may ask again.
 RETRY_SECONDS = 2.0
@@ -33,7 +36,7 @@ RETRY_SECONDS = 2.0
 @dataclass
 class ExplainerStatistics:
     """Since the start. `recorded`: transactions that were recorded again for explanations;
-    `refused`: requests that found too many waiting."""
+    `refused`: requests that found too many waiting, or too long a history."""
 
     explanations: int = 0
     recorded: int = 0
@@ -145,7 +148,7 @@ class Explainer:
         return explanation_of(wallet, replay.head.epoch, stored, counting, earlier, replay.outcomes)
 
     async def _replay(self, wallet: str) -> _Replay | None:
-        """Of the journal as it is now; None if there is none."""
+        """Of the journal as it is now; None if there is none. Raises what `_indexed` does."""
         head = await self._journal.head(wallet)
         if head is None:
             return None
@@ -158,7 +161,10 @@ class Explainer:
         return replay
 
     async def _indexed(self, wallet: str, head: Head) -> _Replay:
-        """Raises _JournalChanged, StoreUnavailable."""
+        """Raises AtCapacity, _JournalChanged, StoreUnavailable."""
+        if head.seq > EXPLAINED_ENTRIES_MAX:
+            self.statistics.refused += 1
+            raise AtCapacity("This wallet's history is too long to be explained here.")
         pages = _Pages(self._journal, wallet, head.epoch)
         history = StoredHistory()
         seq = 0

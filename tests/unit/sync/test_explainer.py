@@ -317,6 +317,20 @@ async def test_one_too_many_is_refused_at_once(
 
 
 @in_loop
+async def test_a_history_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "EXPLAINED_ENTRIES_MAX", 1)
+    async with stored_wallet(tmp_path) as wallet:
+        await wallet.store(bought("one", 1, 100, 1))
+        await wallet.explained("one")
+        await wallet.store(bought("two", 2, 100, 1))
+        with pytest.raises(AtCapacity, match="too long"):
+            await wallet.explained("one")
+        assert wallet.explainer.statistics.refused == 1
+
+
+@in_loop
 async def test_only_the_wallets_used_last_are_kept(tmp_path: Path) -> None:
     async with stored_wallet(tmp_path) as wallet:
         await wallet.store(bought("one", 1, 100, 1))
