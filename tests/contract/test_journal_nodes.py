@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("_places", SHARED, indirect=True, scope="se
 # Who watch at once in one test.
 JOINING = 50
 # More than goes with an announcement.
-MANY = 3000
+MANY = 6000
 
 TwoNodes = Callable[[Callable[[Journal, Journal], Awaitable[None]]], None]
 

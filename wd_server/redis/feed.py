@@ -30,8 +30,9 @@ from wd_server.redis.leases import Leases
 from wd_server.redis.link import RedisLink
 from wd_server.redis.shards import STORE_SECONDS
 
-# Bytes of entries that go with their announcement. Of more, others read what they want of it.
-ANNOUNCED_BYTES = 16 * 1024
+# Bytes of entries that go with their announcement: about 20 trades and some movements, as much as a
+# wallet in full swing does between two looks. Of more, others read what they want of it.
+ANNOUNCED_BYTES = 32 * 1024
 # Wallets whose head is looked at again at a time, after a connection was lost.
 CATCH_UPS = 256
 # Seconds before that is tried again.
