@@ -102,12 +102,21 @@ export function showPositions(section, watch, unit, onChoose) {
       token.append(name);
       row.append(
         token,
-        element("td", amount(position.amount), "number"),
+        element("td", whereabouts(position), "number"),
         element("td", money(position[cost], unit), "number"),
       );
       return row;
     }),
   );
+}
+
+/** How much the wallet has itself, and how much programs keep for it.
+ * @param {Record<string, any>} position */
+function whereabouts(position) {
+  const kept = (position.in_custody ?? []).map(
+    (/** @type {{amount: number, place: string}} */ each) => `${amount(each.amount)} in ${each.place}`,
+  );
+  return [...(position.held === false ? [] : [amount(position.amount)]), ...kept].join(" + ");
 }
 
 /** @param {HTMLElement} box @param {{address: string, said: string}[]} wallets */

@@ -70,9 +70,8 @@ class Place(Struct, array_like=True):
         self, mint: str, decimals: int, pieces: list[CostBasis], method: CostBasisMethod
     ) -> int:
         """Keep these lots. Returns the lamports of cost that are forgotten for it."""
-        lots = self.lots.get(mint)
-        if lots is None:
-            lots = self.lots[mint] = Lots(decimals, 0, [])
+        lots = self.lots.pop(mint, None) or Lots(decimals, 0, [])
+        self.lots[mint] = lots
         for piece in pieces:
             lots.add(piece, method)
         if len(self.lots) <= KEPT_MAX:
@@ -124,7 +123,14 @@ class Place(Struct, array_like=True):
 
 
 Places = dict[str, Place]
-"""Places by name or address, those that were put to use last behind."""
+"""Places by name or address; behind are those that got something last."""
+
+
+def place_for(places: Places, name: str) -> Place:
+    """The place that gets something now."""
+    place = places.pop(name, None) or Place()
+    places[name] = place
+    return place
 
 
 def drop_if_empty(places: Places, name: str) -> None:

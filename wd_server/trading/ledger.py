@@ -49,6 +49,7 @@ from wd_server.trading.custody import (
     Places,
     drop_if_empty,
     forget_oldest,
+    place_for,
 )
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.lots import CostBasis, OpenPosition, total_of
@@ -428,7 +429,7 @@ class Ledger:
         known = [piece for piece in pieces if piece.quantity > piece.unmatched_sol]
         if posting.kind != "sent" or not posting.counterparty or not known:
             return
-        place = self._sent.setdefault(posting.counterparty, Place())
+        place = place_for(self._sent, posting.counterparty)
         place.put(posting.mint, posting.decimals, known, self._cost_basis)
         forget_oldest(self._sent)
 
@@ -451,7 +452,7 @@ class Ledger:
         for posting in postings:
             if posting.raw > 0:
                 continue
-            place = self._custody.setdefault(name, Place())
+            place = place_for(self._custody, name)
             raw = -posting.raw
             if posting.mint == SOL:
                 place.lamports += raw
@@ -575,7 +576,7 @@ class Ledger:
         if not name:
             self._totals.transferred_lamports += lamports
         elif lamports:
-            self._custody.setdefault(name, Place()).lamports += lamports
+            place_for(self._custody, name).lamports += lamports
             self._totals.custody_lamports += lamports
 
     def _given_for_share(self, posting: Posting) -> CostBasis:
@@ -686,7 +687,7 @@ class Ledger:
                 if not trades:
                     legs.append(posting)
             elif posting.mint != SOL or kind in CUSTODY_KINDS:
-                if not _is_leg_of_burn(posting, trades):
+                if posting.raw and not _is_leg_of_burn(posting, trades):
                     moved.append(posting)
             else:
                 totals.count_sol(kind, posting.raw, failed)

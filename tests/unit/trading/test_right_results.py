@@ -543,3 +543,12 @@ def test_what_is_away_is_forgotten_beyond_a_bound_and_no_total_with_it() -> None
         wallet.move(post("sent", f"mint{number}", -10, address=f"friend{number}"))
         wallet.move(post("custody_out", SOL, -1, f"place{number}"))
     assert len(wallet.ledger.to_bytes()) < 60_000
+
+
+def test_a_custodian_that_is_in_use_is_not_forgotten() -> None:
+    wallet = Wallet()
+    for number in range(300):
+        wallet.move(post("custody_out", SOL, -ONE, "kamino"))
+        wallet.move(post("custody_out", SOL, -1, f"place{number}"))
+    wallet.move(post("custody_in", SOL, 300 * ONE, "kamino"))
+    assert wallet.summary.rewards_sol == 0
