@@ -36,6 +36,7 @@ class Links(Struct):
     wallet: str
     trades: str
     movements: str
+    explain: str
     several: str
     streams: str
     token: str

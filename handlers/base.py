@@ -31,6 +31,7 @@ from wd_server.health_document import HealthDocument
 from wd_server.http_reader import HEAD_BYTES, HEAD_FIELDS
 from wd_server.journal.base import Journal
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.explainer import Explainer
 from wd_server.sync.sessions import Sessions
 from wd_server.tasks import Tasks
 
@@ -62,6 +63,7 @@ class Services:
     settings: Settings
     journal: Journal
     sessions: Sessions
+    explainer: Explainer
     registry: StreamRegistry
     authenticator: Authenticator
     deliveries: Deliveries

@@ -23,6 +23,7 @@ from handlers.parameters import (
     ADDRESS,
     INCLUDE,
     PAGE,
+    SIGNATURE,
     STREAM,
     STREAM_ID,
     WALLETS,
@@ -31,6 +32,7 @@ from handlers.parameters import (
 )
 from wd_server.events.kinds import EVENTS
 from wd_server.health_document import HealthDocument
+from wd_server.sync.explanation import Explanation
 from wd_server.sync.report import WalletReport
 
 JSON: Final = "application/json"
@@ -183,6 +185,15 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         _json(MovementPage),
         (ADDRESS, *PAGE),
         refusals=(404, 410),
+        guarded=True,
+    ),
+    Endpoint(
+        "get",
+        "/v4/wallet/{address}/explain/{signature}",
+        "How a transaction became figures: its postings, the lots each sale consumed, the prices",
+        _json(Explanation),
+        (ADDRESS, SIGNATURE),
+        refusals=(404,),
         guarded=True,
     ),
     Endpoint(

@@ -23,6 +23,7 @@ LINKS: Final = Links(
     wallet="/v4/wallet/{address}",
     trades="/v4/wallet/{address}/trades",
     movements="/v4/wallet/{address}/movements",
+    explain="/v4/wallet/{address}/explain/{signature}",
     several="/v4/stream?wallet={address}&wallet={address}",
     streams="/v4/streams",
     token="/v4/auth/token",

@@ -15,6 +15,7 @@ from handlers.values import (
     Amount,
     Choice,
     Mint,
+    Signature,
     Switch,
     T_co,
     Text,
@@ -50,6 +51,9 @@ T = TypeVar("T")
 
 _MINT_OF_SOL: Final = "So11111111111111111111111111111111111111112"
 _AN_ADDRESS: Final = "9MCxwMs5tvjAfYYUrfvzT7pXvFWQ1EsCzRxPBQvgi2s7"
+_A_SIGNATURE: Final = (
+    "2nBhEBYYvfaAe16UMNqRHre4YNSskvuYgx3M6E4JP1oDYvZEJHvoPzyUidNgNX5r9sTyN1J9UxtbCXy2rqYcuyuv"
+)
 _AN_ID: Final = "1882685741609896-1"
 
 
@@ -152,6 +156,7 @@ class Repeated(Parameter[T_co]):
 
 
 ADDRESS: Final = InPath("address", "The wallet: base58 of exactly 32 bytes.", Wallet(), _AN_ADDRESS)
+SIGNATURE: Final = InPath("signature", "The transaction's signature.", Signature(), _A_SIGNATURE)
 STREAM_ID: Final = InPath(
     "stream_id",
     "As `connected` and `GET /v4/streams` say it.",

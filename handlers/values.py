@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 
 from msgspec import Meta
 
+from wd_server import base58
 from wd_server.errors import InvalidParameter, InvalidWallet
 from wd_server.events.ids import EventId
 from wd_server.trading.wallet import WalletAddress
@@ -18,6 +19,8 @@ T_co = TypeVar("T_co", covariant=True)
 DIGITS_MAX: Final = 12
 # Characters of an amount. A Decimal with more is slow to compare.
 AMOUNT_CHARACTERS_MAX: Final = 40
+# What a signature looks like. Not every such text stands for 64 bytes.
+SIGNATURE: Final = Annotated[str, Meta(pattern="^[1-9A-HJ-NP-Za-km-z]{64,88}$")]
 # What an address looks like. Not every such text stands for 32 bytes, so `WalletAddress` has the
 # last word.
 ADDRESS: Final = Annotated[str, Meta(pattern="^[1-9A-HJ-NP-Za-km-z]{32,44}$")]
@@ -156,6 +159,18 @@ class Mint(Values[str]):
             return str(WalletAddress.parse(text))
         except InvalidWallet as error:
             raise ValueError(text) from error
+
+
+class Signature(Values[str]):
+    """A transaction's signature."""
+
+    type = SIGNATURE
+    rule = "must be the signature of a transaction: base58 of 64 bytes"
+
+    def parse(self, text: str) -> str:
+        if not base58.is_size(text, base58.SIGNATURE_BYTES):
+            raise ValueError(text)
+        return text
 
 
 class WalletEventId(Values[EventId | None]):

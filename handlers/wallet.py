@@ -9,7 +9,7 @@ from tornado.web import HTTPError
 
 from handlers.answers import MovementPage, TradePage
 from handlers.base import GuardedHandler
-from handlers.parameters import ADDRESS, INCLUDE, page_query
+from handlers.parameters import ADDRESS, INCLUDE, SIGNATURE, page_query
 from wd_server.errors import UnknownWallet
 from wd_server.events import kinds
 from wd_server.events.event import Movement
@@ -121,6 +121,27 @@ class MovementsHandler(PagesHandler):
         page = await self.page(wallet, kinds.INCLUDED)
         movements = cast(Sequence[Movement], page.payloads(kinds.MOVEMENT))
         self.send_json(MovementPage(wallet, movements, page.following))
+
+    head = get
+
+
+class ExplainHandler(GuardedHandler):
+    """One transaction explained, from what is stored of the wallet."""
+
+    async def get(self, text: str, signature_text: str) -> None:
+        wallet, signature = ADDRESS.parse(text), SIGNATURE.parse(signature_text)
+        self.check_wallets((wallet,))
+        services = self.services
+        if await services.journal.head(wallet) is None:
+            raise _unknown()
+        explanation = await services.explainer.explain(wallet, signature)
+        if explanation is None:
+            raise HTTPError(
+                404,
+                reason="Nothing is stored of this transaction: it moved nothing of this wallet, or "
+                "it isn't read yet.",
+            )
+        self.send_json(explanation)
 
     head = get
 

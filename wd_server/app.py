@@ -25,7 +25,12 @@ from handlers.several import SeveralHandler
 from handlers.stream import StreamHandler
 from handlers.streams import OwnStreamHandler, StreamsHandler
 from handlers.token import TokenHandler
-from handlers.wallet import MovementsHandler, TradesHandler, WalletHandler
+from handlers.wallet import (
+    ExplainHandler,
+    MovementsHandler,
+    TradesHandler,
+    WalletHandler,
+)
 from handlers.webhook import WebhookHandler
 from wd_server.access import issuers
 from wd_server.access.authenticator import Authenticator
@@ -48,6 +53,7 @@ from wd_server.looplag import LoopLag
 from wd_server.metrics import Measured, exposition
 from wd_server.streaming.connection import Limits
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.explainer import Explainer
 from wd_server.sync.sessions import Sessions
 from wd_server.sync.sources import Sources
 from wd_server.tasks import Tasks
@@ -72,6 +78,7 @@ ROUTES: Final[Sequence[tuple[str, type[RequestHandler]]]] = (
     (r"/asyncapi.json", AsyncApiHandler),
     (r"/v4/wallet/([^/]+)/trades", TradesHandler),
     (r"/v4/wallet/([^/]+)/movements", MovementsHandler),
+    (r"/v4/wallet/([^/]+)/explain/([^/]+)", ExplainHandler),
     (r"/v4/wallet/([^/]+)", WalletHandler),
     (r"/v4/streams", StreamsHandler),
     (r"/v4/streams/([^/]+)", OwnStreamHandler),
@@ -113,6 +120,7 @@ class App:
             linger_seconds=settings.run_linger,
             tasks=self._tasks,
         )
+        self.explainer = Explainer(self.journal)
         self.registry = StreamRegistry(
             _limits(settings), self.journal, self.sessions, time.time, random.Random(), self._tasks
         )
@@ -175,6 +183,7 @@ class App:
         return Measured(
             registry=self.registry,
             sessions=self.sessions,
+            explainer=self.explainer,
             upstream=self._upstream,
             quotes=quotes,
             journal=self.journal,
@@ -203,6 +212,7 @@ class App:
             settings=self.settings,
             journal=self.journal,
             sessions=self.sessions,
+            explainer=self.explainer,
             registry=self.registry,
             authenticator=self.authenticator,
             deliveries=self._upstream.deliveries,

@@ -27,6 +27,7 @@ from wd_server.histogram import Histogram
 from wd_server.journal.base import Journal
 from wd_server.looplag import LoopLag
 from wd_server.streaming.registry import StreamRegistry
+from wd_server.sync.explainer import Explainer
 from wd_server.sync.sessions import Sessions
 from wd_server.tasks import Tasks
 
@@ -42,6 +43,7 @@ class Measured:
 
     registry: StreamRegistry
     sessions: Sessions
+    explainer: Explainer
     upstream: Upstream
     quotes: Quotes
     journal: Journal
@@ -180,6 +182,16 @@ class _Reading(Collector):
         for size, histogram in sessions.first_pass_seconds.items():
             backfill.add_metric((size,), _buckets(histogram), histogram.total)
         yield backfill
+        explainer = self._measured.explainer.statistics
+        yield _counter("explanations", "Transactions explained.", explainer.explanations)
+        yield _counter(
+            "explanation_transactions", "Recorded again to explain one.", explainer.recorded
+        )
+        yield _counter(
+            "explanations_refused",
+            "Too many waited, or the history is too long.",
+            explainer.refused,
+        )
 
     def _journal(self) -> Iterator[Metric]:
         journal = self._measured.journal.statistics()

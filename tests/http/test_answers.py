@@ -125,6 +125,11 @@ ANSWERS: dict[tuple[str, int], Callable[[World], list[Answer]]] = {
     ("get /v4/wallet/{address}/movements", 200): lambda w: [
         w.ask(w.open, f"/v4/wallet/{{wallet}}/movements{query}") for query in ("", "?limit=1")
     ],
+    ("get /v4/wallet/{address}/explain/{signature}", 200): lambda w: [
+        w.ask(w.open, f"/v4/wallet/{{wallet}}/explain/{told['signature']}")
+        for page in ("trades", "movements")
+        for told in w.ask(w.open, f"/v4/wallet/{{wallet}}/{page}?limit=3").json()[page]
+    ],
     ("post /v4/auth/token", 200): lambda w: [
         w.post("/v4/auth/token", body, ("X-API-Key", w.key))
         for body in (b"", json.dumps({"wallets": [w.wallet], "seconds": 60}).encode())
@@ -147,6 +152,7 @@ FIELDS = {
     "WalletReport": "wallet status progress summary positions truncated",
     "TradePage": "wallet trades retracted next movements",
     "MovementPage": "wallet movements next",
+    "Explanation": "wallet signature slot block_index timestamp reason postings trades earlier",
     "Token": "access_token token_type expires_in expires_at jti",
     "Delivered": "stored",
 }
@@ -161,6 +167,7 @@ REFUSED: dict[int, Callable[[World], list[Answer]]] = {
         w.ask(w.open, "/v4/wallet/{wallet}/stream?batch=0"),
         w.ask(w.open, "/v4/wallet/{wallet}/stream?include=everything"),
         w.ask(w.open, "/v4/wallet/{wallet}/trades?include="),
+        w.ask(w.open, "/v4/wallet/{wallet}/explain/x"),
         w.post("/v4/auth/token", b"{", ("X-API-Key", w.key)),
     ],
     401: lambda w: [w.ask(w.guarded, "/v4/streams"), w.ask(w.open, "/v4/streams")],
@@ -168,6 +175,8 @@ REFUSED: dict[int, Callable[[World], list[Answer]]] = {
     404: lambda w: [
         w.ask(w.open, "/nowhere"),
         w.ask(w.open, f"/v4/wallet/{'1' * 31}2"),
+        w.ask(w.open, f"/v4/wallet/{{wallet}}/explain/{'1' * 64}"),
+        w.ask(w.open, f"/v4/wallet/{'1' * 31}2/explain/{'1' * 64}"),
         w.ask(w.open, "/v4/streams/x", ("X-API-Key", w.key), method="DELETE"),
     ],
     405: lambda w: [w.ask(w.open, "/health", method="POST")],

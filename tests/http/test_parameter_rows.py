@@ -22,6 +22,7 @@ from handlers.parameters import (
     AUTHORIZATION,
     LAST_EVENT_ID,
     POSITION,
+    SIGNATURE,
     STREAM_ID,
     WALLETS,
     X_API_KEY,
@@ -33,6 +34,7 @@ from wd_server.base58 import ALPHABET
 from wd_server.errors import InvalidWallet
 from wd_server.trading.wallet import WalletAddress
 
+PARTS = ("address", "signature", "stream_id")
 CREDENTIALS = (AUTHORIZATION, X_API_KEY, API_KEY, ACCESS_TOKEN)
 ROWS = [(endpoint, row) for endpoint in ENDPOINTS for row in endpoint.parameters]
 
@@ -65,7 +67,7 @@ def asked(
     served: Server, endpoint: Endpoint, wallet: str, key: str, row: Parameter[object], text: str
 ) -> Said:
     """What the server says to a request that has this text for this row, and all else right."""
-    parts = {"address": wallet, "stream_id": "none"}
+    parts = {"address": wallet, "signature": SIGNATURE.example, "stream_id": "none"}
     query = {"wallet": wallet} if WALLETS in endpoint.parameters else {}
     headers = {"Accept": "application/json", "X-API-Key": key}
     {"path": parts, "query": query, "header": headers}[row.place][row.name] = text
@@ -113,7 +115,7 @@ def test_every_row_is_taken_by_an_endpoint_and_every_endpoint_takes_rows() -> No
     assert len({id(row) for row in rows}) == len({(row.name, row.place) for row in rows})
     for endpoint in ENDPOINTS:
         in_path = {row.name for row in endpoint.parameters if row.place == "path"}
-        assert in_path == {part for part in ("address", "stream_id") if part in endpoint.path}
+        assert in_path == {part for part in PARTS if f"{{{part}}}" in endpoint.path}
 
 
 @pytest.mark.parametrize(

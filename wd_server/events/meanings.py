@@ -212,6 +212,49 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "positions": "What the wallet has, or what programs keep for it.",
         "truncated": "Whether older transactions than the server reads were left out.",
     },
+    "Explanation": {
+        "wallet": "The address.",
+        "signature": "The transaction's signature.",
+        "slot": "The slot of the transaction.",
+        "block_index": "Its place in the block; null where the upstream doesn't say.",
+        "timestamp": "Unix seconds of the block.",
+        "reason": "Why it is no trade, in a word; null where it is one.",
+        "postings": "All that it moved. For each asset they add up to the wallet's change. Of a "
+        "trade the priority fee is part of `network_fee`.",
+        "trades": "By part; none where there is a `reason`.",
+        "earlier": "What was told of it before corrections, oldest first.",
+    },
+    "ExplainedTrade": {
+        "id": "The id of the trade's event.",
+        "trade": "As it is stored.",
+        "value_sol_from": "`sol_leg`: the amount of SOL that it gave or got; `quote`: prices of "
+        "that minute; null where there is no value, and of a burn, which is worth nothing.",
+        "value_usd_from": "The same in US dollars; `stable_coin_at_face`: the amount of a stable "
+        "coin that it gave or got, a dollar each.",
+        "quotes": "The prices behind these values, as far as the values tell them. Of a swap of "
+        "two other tokens each has the price that it was traded at: which one was quoted isn't "
+        "stored.",
+        "lots": "What it gave, by purchase, oldest first; none where it gave SOL.",
+    },
+    "UsedQuote": {
+        "mint": "The token's address. SOL stands under wrapped SOL's.",
+        "minute": "Unix seconds when the minute began.",
+        "price_usd": "US dollars for one whole token, to twelve digits.",
+    },
+    "ConsumedLot": {
+        "signature": "The transaction that brought them; null where none did that was read, and "
+        "under average cost, where they are a share of one pool.",
+        "amount": "In whole tokens.",
+        "amount_raw": "In smallest units, an integer with all its digits.",
+        "cost_sol": "What those of known cost have cost; null where there are none.",
+        "cost_usd": "The same in US dollars.",
+        "known": "Whether the cost of all of them is known in SOL.",
+    },
+    "EarlierVersion": {
+        "id": "The id of its event.",
+        "trade": "A trade; null where it was a movement.",
+        "movement": "A movement; null where it was a trade.",
+    },
     "Position": {
         "mint": "The token's address.",
         "decimals": "Decimals of one whole token.",

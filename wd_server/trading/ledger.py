@@ -90,7 +90,8 @@ with a stable coin."""
 class Consumed(Struct, frozen=True, array_like=True, gc=False):
     """Units of one purchase that a trade gave, and what they cost.
 
-    signature: of the transaction they came with, empty for units that the wallet never got
+    signature: of the transaction they came with, empty for units that the wallet never got and
+    under average cost
     known: whether all of them have a known cost in SOL
     """
 
@@ -109,7 +110,7 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     unmatched_raw: units sold without a known purchase, 0 for a buy and a burn
     position_raw: units left in the wallet of the token sold by a sell or burned, of the token
     bought by a buy or a swap
-    consumed: what was given, by purchase, oldest first; only a tracing ledger says it
+    consumed: what was given, oldest first; only a tracing ledger says it
     """
 
     pnl_lamports: int | None
@@ -134,12 +135,12 @@ class _Checkpoint(Struct, array_like=True):
 class Ledger:
     """One wallet's ledger under one cost basis method. Transactions come in chain order.
 
-    `trace`: outcomes say which purchases a trade consumed, under FIFO. Such a ledger isn't stored.
+    `trace`: outcomes say what a trade consumed, under FIFO by purchase. Such a ledger isn't stored.
     """
 
     def __init__(self, cost_basis: CostBasisMethod, *, trace: bool = False) -> None:
         self._cost_basis: CostBasisMethod = cost_basis
-        self._trace = trace and cost_basis == "fifo"
+        self._trace = trace
         self._signature = ""  # of the transaction that is recorded, for a tracing ledger
         self._totals = Totals()
         self._positions: dict[str, OpenPosition] = {}
@@ -166,7 +167,7 @@ class Ledger:
     ) -> tuple[Outcome, ...]:
         """Record a transaction; `values` are those of its trades. Returns what each trade did.
         `signature` is for a tracing ledger."""
-        if self._trace:
+        if self._trace and self._cost_basis == "fifo":
             self._signature = signature
         trades = interpretation.trades
         moved = self._count(interpretation)
