@@ -110,7 +110,7 @@ EVENTS: Final = (
         added=frozenset(
             {
                 *("part", "parts", "block_index", "token", "price_sol"),
-                *("network_fee_sol", "tip_sol", "platform_fee_sol"),
+                *("network_fee_sol", "priority_fee_sol", "tip_sol", "platform_fee_sol"),
             }
         ),
     ),

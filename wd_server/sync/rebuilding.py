@@ -150,6 +150,7 @@ def _raw_trade(trade: Trade) -> RawTrade:
         platform_fee=raw_coin(trade.platform_fee_sol),
         part=trade.part,
         parts=trade.parts,
+        priority_fee=raw_coin(trade.priority_fee_sol),
     )
 
 
@@ -171,7 +172,8 @@ def _legs(trade: RawTrade) -> Iterator[Posting]:
 
 def _fees(trade: RawTrade) -> Iterator[Posting]:
     fees: tuple[tuple[PostingKind, int], ...] = (
-        ("network_fee", trade.network_fee),
+        ("network_fee", trade.network_fee - trade.priority_fee),
+        ("priority_fee", trade.priority_fee),
         ("tip", trade.tip),
         ("platform_fee", trade.platform_fee),
     )

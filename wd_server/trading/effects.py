@@ -76,7 +76,7 @@ class Effects(Struct, frozen=True, gc=False):
     exact: bool = True
 
 
-class Explanation(Struct, frozen=True, gc=False):
+class FlowContext(Struct, frozen=True, gc=False):
     """What explains a wallet's changes. The fields are those of Effects."""
 
     parties: Parties = Parties()
@@ -135,15 +135,15 @@ def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
 
 def explained(
     balances: Balances, flows: Sequence[Flow], programs: Sequence[tuple[Program, bool]]
-) -> Explanation:
+) -> FlowContext:
     escrows = (program for program, _ in programs if program.kind == "escrow")
-    return Explanation(parties_of(balances, flows), flows, outermost(programs), next(escrows, None))
+    return FlowContext(parties_of(balances, flows), flows, outermost(programs), next(escrows, None))
 
 
 def assembled(
     balances: Balances,
     tokens: dict[str, TokenDelta],
-    explanation: Explanation | None,
+    explanation: FlowContext | None,
     *,
     signature: str,
     slot: int,
@@ -153,7 +153,7 @@ def assembled(
 ) -> Effects:
     """Effects from what was read; `explanation` None: nobody looked for one."""
     apart = SolPostings() if failed else _apart(balances, explanation)
-    explanation = explanation or Explanation()
+    explanation = explanation or FlowContext()
     return Effects(
         signature=signature,
         slot=slot,
@@ -179,7 +179,7 @@ def assembled(
     )
 
 
-def _apart(balances: Balances, explanation: Explanation | None) -> SolPostings:
+def _apart(balances: Balances, explanation: FlowContext | None) -> SolPostings:
     if explanation is None:
         return assumed_postings(balances)
     return attributed_postings(balances, explanation.parties, explanation.flows)

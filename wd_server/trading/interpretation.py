@@ -211,6 +211,7 @@ def _raw_trade(
         platform_fee=_sum(fees, "platform_fee"),
         part=number,
         parts=parts,
+        priority_fee=0 if fees is None else effects.network_fee - effects.base_fee,
     )
 
 

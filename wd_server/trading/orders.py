@@ -53,6 +53,7 @@ def fill_of(
                 "high" if is_named else "low",
                 tip=-sum(each.raw for each in postings if each.kind == "tip"),
                 platform_fee=-sum(each.raw for each in postings if each.kind == "platform_fee"),
+                priority_fee=-sum(each.raw for each in postings if each.kind == "priority_fee"),
             )
             return Interpretation((trade,), None, rest)
     return interpretation

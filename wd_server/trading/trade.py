@@ -27,7 +27,8 @@ class RawTrade(Struct, frozen=True, array_like=True, gc=False):
     """What a transaction exchanged for the wallet, in raw units and without P&L.
 
     Both legs are gross and positive, but for the SOL that a burn got, which is 0. Fees are in
-    lamports and in neither leg; all of a transaction's are those of its part 0. `timestamp` is
+    lamports and in neither leg; all of a transaction's are those of its part 0. `priority_fee` is a
+    part of `network_fee`. `timestamp` is
     unix seconds. `part` counts the trades of a transaction from 0, `parts` says how many they are.
     """
 
@@ -44,6 +45,7 @@ class RawTrade(Struct, frozen=True, array_like=True, gc=False):
     platform_fee: int = 0
     part: int = 0
     parts: int = 1
+    priority_fee: int = 0
 
     @property
     def fee_lamports(self) -> int:
@@ -94,6 +96,7 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     value_sol: Decimal | None
     fee_sol: Decimal
     network_fee_sol: Decimal = ZERO
+    priority_fee_sol: Decimal = ZERO
     tip_sol: Decimal = ZERO
     platform_fee_sol: Decimal = ZERO
     pnl_usd: Decimal | None

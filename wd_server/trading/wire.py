@@ -70,6 +70,7 @@ def trade_of(
         value_sol=value.sol,
         fee_sol=coin_of(trade.fee_lamports),
         network_fee_sol=coin_of(trade.network_fee),
+        priority_fee_sol=coin_of(trade.priority_fee),
         tip_sol=coin_of(trade.tip),
         platform_fee_sol=coin_of(trade.platform_fee),
         pnl_usd=coin_or_none(outcome.pnl_nanousd),

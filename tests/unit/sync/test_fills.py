@@ -31,7 +31,7 @@ def interpreted(
 ) -> InterpretedTransaction:
     reason = None if trades else "escrow"
     interpretation = Interpretation(trades, reason, postings)
-    return InterpretedTransaction(slot, f"sig{slot}", False, interpretation, 0, timestamp=AT)
+    return InterpretedTransaction(slot, f"sig{slot}", False, interpretation, AT)
 
 
 BOUGHT = RawTrade(
