@@ -201,6 +201,15 @@ class Transaction(Struct, rename="camel", gc=False):
     def signature(self) -> str:
         return self.transaction.signatures[0]
 
+    @property
+    def addresses(self) -> list[str]:
+        """All accounts in the order that balances count them: `jsonParsed` lists them all, `json`
+        those of the message, and the ones from lookup tables apart."""
+        keys, loaded = self.transaction.message.addresses, self.meta.loaded_addresses
+        if loaded is not None and len(keys) < len(self.meta.post_balances):
+            return [*keys, *loaded.writable, *loaded.readonly]
+        return keys
+
     def parties(self) -> set[str]:
         """All its accounts, and the owners of its token accounts."""
         meta = self.meta

@@ -34,7 +34,10 @@ from wd_server.sync.interpreted import (
     mints_in,
 )
 from wd_server.sync.proof import Proof
+from wd_server.trading.continuity import BalanceStep, KnownBalances
+from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.ledger import Ledger, Outcome
+from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, Value, value_of
 from wd_server.trading.trade import CostBasisMethod, Trade
 from wd_server.trading.wire import trade_of
@@ -75,6 +78,7 @@ class _Base(Struct):
 
     ledger: bytes
     counts: Counts
+    balances: KnownBalances
 
 
 class Book:
@@ -83,7 +87,8 @@ class Book:
     what is after it stands in the `tail`. `seq`: of the newest entry of the journal's `epoch`.
     `proof`: over the entries up to there; `proved` is False while that of an older journal is still
     to be made. `final_slot`: what is up to there isn't taken back any more, and while the chain is
-    read it all comes in order."""
+    read it all comes in order. `balances`: what the wallet's accounts hold by what was recorded;
+    `reconciliation`: what came of the last comparison of these with the chain."""
 
     def __init__(self, wallet: str, cost_basis: CostBasisMethod, epoch: int) -> None:
         self.wallet = wallet
@@ -96,6 +101,8 @@ class Book:
         self.complete = False
         self.truncated = False
         self.ledger = Ledger(cost_basis)
+        self.balances = KnownBalances()
+        self.reconciliation: event.Reconciliation | None = None
         self.final_slot: float = inf
         self.tail: list[Recent] = []
         self.retracted: list[int] = []
@@ -127,8 +134,11 @@ class Book:
             book.proof = Proof(stored.entries, stored.digest)
         book.cursor, book.counts, book.ledger = stored.cursor, stored.counts, ledger
         book.complete, book.truncated = stored.complete, stored.truncated
+        book.reconciliation = stored.reconciliation
+        # A checkpoint of the version before doesn't tell what the accounts held.
+        book.balances = stored.balances or KnownBalances(whole=False)
         if unsettled.tail:
-            book._base = _Base(stored.ledger, copy(stored.counts))
+            book._base = _Base(stored.ledger, copy(stored.counts), book.balances.copy())
         for recent in unsettled.tail:
             book._count(recent)
             book._replay(recent)
@@ -137,7 +147,7 @@ class Book:
         return book
 
     def checkpoint(self) -> bytes:
-        base = self._base or _Base(self.ledger.to_bytes(), self.counts)
+        base = self._base or _Base(self.ledger.to_bytes(), self.counts, self.balances)
         unsettled = _Unsettled(self.tail, list(self._loose.values()))
         # Until a `complete` has told of the chain, the next pass has to make it again.
         entries, digest = self.proof if self.proved else (0, None)
@@ -155,6 +165,8 @@ class Book:
                 entries,
                 digest,
                 self.epoch,
+                base.balances,
+                self.reconciliation,
             )
         )
 
@@ -182,22 +194,24 @@ class Book:
         """Enter what was read, in chain order behind what is there, and return what is new for the
         journal: trades, and before a trade that was sent with other numbers its retraction."""
         entries: list[NewEntry] = []
-        for each in interpreted:
+        for one in interpreted:
+            each = self._with_steps(one)
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
             is_final = each.slot <= self.final_slot and not self.tail
             if not is_final and not self.tail:
-                self._base = _Base(self.ledger.to_bytes(), copy(self.counts))
+                self._base = self._base_here()
             recent.outcomes = self._replay(recent)
-            if before is None or before.transaction != each or before.outcomes != recent.outcomes:
+            same = before is not None and before.transaction.means(each)
+            if before is None or not same or before.outcomes != recent.outcomes:
                 if before is not None:
                     entries += self._retract(before)
                 entries += self._trades(recent, now)
             self._count(recent)
-            if is_final:
-                self.cursor = Cursor(each.slot, each.signature)
-            else:
+            if not is_final:
                 self.tail.append(recent)
+            elif not each.found:
+                self.cursor = Cursor(each.slot, each.signature)
         if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
             self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].transaction.slot - 1)
         return entries
@@ -246,14 +260,8 @@ class Book:
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
         what the chain has taken back is retracted. What is in another slot now was executed anew,
         so it has to be read anew."""
-        at = 0
-        while at < min(len(self.tail), len(chain)):
-            interpreted, entry = self.tail[at].transaction, chain[at]
-            if interpreted.signature != entry.signature or not interpreted.agrees(entry):
-                break
-            at += 1
         entries: list[NewEntry] = []
-        self._cut(at)
+        self._cut(self._right_until(chain))
         on_chain = {entry.signature: entry for entry in chain}
         again = {}
         for signature, recent in list(self._loose.items()):
@@ -261,10 +269,28 @@ class Book:
                 known, entry = recent.transaction, on_chain[signature]
                 if known.slot == entry.slot:
                     again[signature] = known.as_in(entry)
-            elif recent.transaction.slot <= self.final_slot:
+            elif recent.transaction.slot <= self.final_slot and not recent.transaction.found:
                 del self._loose[signature]
                 entries += self._retract(recent)
         return entries, again
+
+    def _right_until(self, chain: Sequence[ListedSignature]) -> int:
+        """How many of the tail are where the chain has them and tell of every step before them."""
+        at = listed = 0
+        balances = self.balances_at(-1)
+        while at < len(self.tail):
+            each = self.tail[at].transaction
+            if listed < len(chain) and chain[listed].signature == each.signature:
+                if not each.agrees(chain[listed]):
+                    break
+                listed += 1
+            elif not each.found:
+                break
+            if self._steps(balances, each) != each.steps:
+                break
+            self._take(balances, each)
+            at += 1
+        return at
 
     def recent(self) -> dict[str, int]:
         """Signatures of the tail, and their slots."""
@@ -291,21 +317,26 @@ class Book:
         count = 0
         while count < len(self.tail) and self.tail[count].transaction.slot <= final_slot:
             count += 1
+        listed = [each.transaction for each in self.tail[:count] if not each.transaction.found]
+        if listed:
+            self.cursor = Cursor(listed[-1].slot, listed[-1].signature)
+        # What is behind the cursor may be listed yet, and then has to be known.
+        until = -1 if self.cursor is None else self.cursor.slot
+        while count and self.tail[count - 1].transaction.slot > until:
+            count -= 1
         if not count or self._base is None:
             return
         settled, self.tail = self.tail[:count], self.tail[count:]
-        last = settled[-1].transaction
-        self.cursor = Cursor(last.slot, last.signature)
         if not self.tail:
             self._base = None
             return
-        ledger, counts = self.ledger, self.counts
-        self.ledger, self.counts = Ledger.from_bytes(self._base.ledger), self._base.counts
+        now = self.ledger, self.counts, self.balances
+        self._restore(self._base)
         for recent in settled:
             self._count(recent)
             self._replay(recent)
-        self._base = _Base(self.ledger.to_bytes(), self.counts)
-        self.ledger, self.counts = ledger, counts
+        self._base = self._base_here()
+        self.ledger, self.counts, self.balances = now
 
     def _cut(self, at: int) -> None:
         """Take what is in the tail from there on out of it."""
@@ -313,13 +344,61 @@ class Book:
             return
         self._loose.update((recent.transaction.signature, recent) for recent in self.tail[at:])
         del self.tail[at:]
-        self.ledger = Ledger.from_bytes(self._base.ledger)
-        self.counts = copy(self._base.counts)
+        self._restore(self._base)
         for recent in self.tail:
             self._count(recent)
             self._replay(recent)
         if not self.tail:
             self._base = None
+
+    def _base_here(self) -> _Base:
+        return _Base(self.ledger.to_bytes(), copy(self.counts), self.balances.copy())
+
+    def _restore(self, base: _Base) -> None:
+        self.ledger, self.counts = Ledger.from_bytes(base.ledger), copy(base.counts)
+        self.balances = base.balances.copy()
+
+    # The balances of the wallet's accounts.
+
+    def balances_at(self, slot: int) -> KnownBalances:
+        """What the accounts held when `slot` was over, or later if all after it is final."""
+        if self._base is None:
+            return self.balances.copy()
+        balances = self._base.balances.copy()
+        for recent in self.tail:
+            if recent.transaction.slot <= slot:
+                self._take(balances, recent.transaction)
+        return balances
+
+    def missing(
+        self, interpreted: Iterable[InterpretedTransaction]
+    ) -> list[tuple[InterpretedTransaction, BalanceStep]]:
+        """The steps before these, if they are recorded next, each with the one it comes before."""
+        balances = self.balances.copy()
+        missing = []
+        for each in interpreted:
+            steps = balances.steps(self.wallet, each.balances, each.slot)
+            missing += [(each, step) for step in steps]
+            self._take(balances, each)
+        return missing
+
+    def _with_steps(self, interpreted: InterpretedTransaction) -> InterpretedTransaction:
+        """Between two passes something may be on its way that explains a step."""
+        told = interpreted.steps
+        steps = self._steps(self.balances, interpreted)
+        if told == steps or (self.final_slot == -inf and not told):
+            return interpreted
+        return interpreted.with_steps(steps)
+
+    def _steps(
+        self, balances: KnownBalances, interpreted: InterpretedTransaction
+    ) -> tuple[Posting, ...]:
+        steps = balances.steps(self.wallet, interpreted.balances, interpreted.slot)
+        return tuple(step.posting for step in steps)
+
+    def _take(self, balances: KnownBalances, interpreted: InterpretedTransaction) -> None:
+        postings = interpreted.interpretation.postings
+        balances.take(self.wallet, interpreted.balances, interpreted.slot, postings)
 
     def _recent(
         self,
@@ -339,7 +418,13 @@ class Book:
         return Recent(interpreted, values, (), named, (), firsts)
 
     def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
-        return self.ledger.record(recent.transaction.interpretation, recent.values)
+        interpreted = recent.transaction
+        self._take(self.balances, interpreted)
+        steps = interpreted.steps
+        if not steps:
+            return self.ledger.record(interpreted.interpretation, recent.values)
+        self.ledger.record(Interpretation((), None, steps), ())
+        return self.ledger.record(interpreted.with_steps(()).interpretation, recent.values)
 
     def _count(self, recent: Recent) -> None:
         counts = self.counts

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from wd_server.chain.listing import Cursor
 from wd_server.errors import WrittenByNewer
+from wd_server.events.event import Reconciliation
+from wd_server.trading.continuity import KnownBalances
 
 # Grows with every change of what a checkpoint or a stored entry means. Checkpoints of the version
 # before are taken over (`unpack`); those that are older still have their journal begun anew.
@@ -40,7 +42,8 @@ class Counts(Struct):
 class Checkpoint(Struct, array_like=True):
     """`version` is kept for version 2. `ledger`, `counts` and `cursor` are those before the tail.
     `entries` and `digest` are the chain's state (proof.py) behind `seq`; `digest` None: the journal
-    is older than the chain. `epoch`: the journal's, 0 in version 2."""
+    is older than the chain. `epoch`: the journal's, 0 in version 2. `balances`: what the accounts
+    held before the tail; `reconciliation`: what came of the last comparison with the chain."""
 
     version: int
     seq: int
@@ -54,6 +57,8 @@ class Checkpoint(Struct, array_like=True):
     entries: int = 0
     digest: bytes | None = None
     epoch: int = 0
+    balances: KnownBalances | None = None
+    reconciliation: Reconciliation | None = None
 
 
 def pack(checkpoint: Checkpoint) -> bytes:

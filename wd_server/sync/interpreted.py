@@ -1,17 +1,19 @@
 """Transactions as they were read for one wallet: what each meant, and where it stands. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction
 from wd_server.chain.price_sources import PriceKey
+from wd_server.trading.continuity import STEP, OwnBalance, own_balances
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.ledger import Outcome
+from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, value_of, wanted_prices
 from wd_server.trading.trade import CostBasisMethod, Leg, RawTrade, Trade
 from wd_server.trading.wire import trade_of
@@ -25,7 +27,9 @@ STAMP_SECONDS = 10
 
 class InterpretedTransaction(Struct, array_like=True, gc=False):
     """Which transaction, whether it failed, and what it meant for the wallet. `index`: its place
-    in the block, where that is known. `stamped`: its time is that of its receipt."""
+    in the block, where that is known. `stamped`: its time is that of its receipt. `balances`: what
+    it did to the wallet's accounts, None if it doesn't tell. `found`: the wallet's listing doesn't
+    have it, the one of an account does."""
 
     slot: int
     signature: str
@@ -33,10 +37,29 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     interpretation: Interpretation
     index: int | None = None
     stamped: bool = False
+    balances: tuple[OwnBalance, ...] | None = None
+    found: bool = False
 
     @property
     def trades(self) -> tuple[RawTrade, ...]:
         return self.interpretation.trades
+
+    @property
+    def steps(self) -> tuple[Posting, ...]:
+        """What its accounts held more or less than they should, before it."""
+        postings = self.interpretation.postings
+        return tuple(posting for posting in postings if posting.place == STEP)
+
+    def with_steps(self, steps: Sequence[Posting]) -> "InterpretedTransaction":
+        """The same with these steps before its other postings, instead of those it has."""
+        postings = self.interpretation.postings
+        rest = [posting for posting in postings if posting.place != STEP]
+        interpretation = replace(self.interpretation, postings=(*steps, *rest))
+        return replace(self, interpretation=interpretation)
+
+    def means(self, other: "InterpretedTransaction") -> bool:
+        """Whether a client is told the same of both."""
+        return replace(self, balances=other.balances, found=other.found) == other
 
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
@@ -56,11 +79,9 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
         time = entry.block_time
         if not self.trades or time is None or self.agrees(entry):
             return self
-        trades = tuple(msgspec.structs.replace(trade, timestamp=time) for trade in self.trades)
-        interpretation = msgspec.structs.replace(self.interpretation, trades=trades)
-        return InterpretedTransaction(
-            self.slot, self.signature, self.failed, interpretation, self.index
-        )
+        trades = tuple(replace(trade, timestamp=time) for trade in self.trades)
+        interpretation = replace(self.interpretation, trades=trades)
+        return replace(self, interpretation=interpretation, stamped=False)
 
 
 def interpret_transaction(
@@ -72,9 +93,14 @@ def interpret_transaction(
     else:
         effects = effects_of(transaction, wallet, received_at)
         index, stamped = transaction.transaction_index, transaction.block_time is None
-    interpretation = interpret(effects)
     return InterpretedTransaction(
-        effects.slot, effects.signature, effects.failed, interpretation, index, stamped
+        effects.slot,
+        effects.signature,
+        effects.failed,
+        interpret(effects),
+        index,
+        stamped,
+        own_balances(transaction, wallet),
     )
 
 

@@ -82,6 +82,7 @@ class Client:
 
     def __init__(self) -> None:
         self.trades: dict[str, Any] = {}
+        self.firsts: dict[str, str] = {}
         self.numbered: dict[int, Any] = {}
         self.seq = 0
         self.proof = Proof()
@@ -96,6 +97,8 @@ class Client:
                 del self.trades[data["signature"]]
             else:
                 assert data["signature"] not in self.trades
+                first = self.firsts.setdefault(data["signature"], str(EventId(RUN, self.seq)))
+                assert data.pop("replaces", str(EventId(RUN, self.seq))) == first
                 self.trades[data["signature"]] = data
                 self.numbered[self.seq] = data
 
