@@ -374,13 +374,9 @@ class Book:
         self, interpreted: Iterable[InterpretedTransaction]
     ) -> list[tuple[InterpretedTransaction, BalanceStep]]:
         """The steps before these, if they are recorded next, each with the one it comes before."""
-        balances = self.balances.copy()
-        missing = []
-        for each in interpreted:
-            steps = balances.steps(self.wallet, each.balances, each.slot)
-            missing += [(each, step) for step in steps]
-            self._take(balances, each)
-        return missing
+        order = list(interpreted)
+        steps = self.balances.steps_in(self.wallet, [(each.balances, each.slot) for each in order])
+        return [(order[number], step) for number, step in steps]
 
     def _with_steps(self, interpreted: InterpretedTransaction) -> InterpretedTransaction:
         """Between two passes something may be on its way that explains a step."""

@@ -8,6 +8,7 @@ no error of the pass: what isn't found stays unexplained, and the reconciliation
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 
 import structlog
 from msgspec.structs import replace
@@ -27,8 +28,11 @@ from wd_server.sync.reconciliation import (
 from wd_server.sync.sources import Sources
 from wd_server.trading.continuity import BalanceStep
 
-# Accounts of which a pass asks for their signatures: up to 26 credits each.
-SEARCHES_MAX = 20
+# Accounts of which a pass asks for their signatures, at 2 credits for one that was given tokens
+# once and 26 at most: a wallet that others send tokens to has some dozens.
+SEARCHES_MAX = 60
+# Of these, those under way together.
+SEARCHES_AT_ONCE = 8
 # Seconds that `complete` waits for the chain's side, at most: three calls, and some searches.
 RECONCILE_WAIT_SECONDS = 10.0
 # Seconds from one comparison of a wallet with the chain to its next: three credits for each.
@@ -61,16 +65,17 @@ class MissingTransactions:
                 (each, step)
                 for each, step in book.missing(whole)
                 if (each.signature, step.account) not in searched
-            ]
+            ][: self._at_once]
             if not steps:
                 break
-            each, step = steps[0]
-            searched.add((each.signature, step.account))
-            found = await self._search(book, step, each.signature)
-            known = {one.signature for one in whole}
-            for one in found:
-                if one.signature not in known:
-                    insert(whole, one, each)
+            searched.update((each.signature, step.account) for each, step in steps)
+            searches = [self._search(book, step, each.signature) for each, step in steps]
+            known = {each.signature for each in whole}
+            for (each, _), found in zip(steps, await asyncio.gather(*searches), strict=True):
+                for one in found:
+                    if one.signature not in known:
+                        known.add(one.signature)
+                        insert(whole, one, each)
         return whole
 
     async def reconcile(self, book: Book, enter: Enter) -> None:
@@ -119,11 +124,17 @@ class MissingTransactions:
             if not differing:
                 return
             # The wallet's own transactions first: they explain most of its token accounts, too.
-            each = next((one for one in differing if one.step.account == book.wallet), differing[0])
-            searched.add(each.step.account)
-            found = await self._newer(book, each)
-            if found:
-                await enter(found)
+            own = [each for each in differing if each.step.account == book.wallet]
+            wanted = own or differing[: self._at_once]
+            searched.update(each.step.account for each in wanted)
+            found = await asyncio.gather(*(self._newer(book, each) for each in wanted))
+            by_signature = {one.signature: one for each in found for one in each}
+            if by_signature:
+                await enter(sorted(by_signature.values(), key=attrgetter("slot")))
+
+    @property
+    def _at_once(self) -> int:
+        return min(self.searches, SEARCHES_AT_ONCE)
 
     async def _newer(self, book: Book, account: ComparedAccount) -> list[InterpretedTransaction]:
         """Transactions that touched an account since the last recorded one that did."""
@@ -146,7 +157,7 @@ class MissingTransactions:
         self, book: Book, step: BalanceStep, before: str | None
     ) -> list[InterpretedTransaction]:
         """Oldest first. Nothing, and no further search, where the upstream fails."""
-        self.searches -= 1
+        self.searches = max(0, self.searches - 1)
         sources = self._sources
         transactions: list[Transaction] = []
         try:

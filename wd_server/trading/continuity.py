@@ -113,21 +113,40 @@ class KnownBalances(Struct, array_like=True):
         self, wallet: str, balances: Iterable[OwnBalance] | None, slot: int
     ) -> list[BalanceStep]:
         """Where a transaction in `slot` doesn't begin with what is known."""
+        return [step for _, step in self.steps_in(wallet, [(balances, slot)])]
+
+    def steps_in(
+        self, wallet: str, transactions: Iterable[tuple[Iterable[OwnBalance] | None, int]]
+    ) -> list[tuple[int, BalanceStep]]:
+        """Where one of several transactions doesn't begin with what the one before it left, each
+        with the number of the transaction from 0. They come as balances and slot."""
         found = []
         whole = self.whole
-        for each in balances or ():  # the wallet's own account comes first
-            known = self.accounts.get(each.account)
-            if known is None and each.account == wallet and each.before:
-                whole = False
-            raw = self._left(wallet, each.account) if whole or known is not None else None
-            is_late = known is not None and known.slot > slot
-            if each.before is None or raw is None or raw == each.before or is_late:
-                continue
-            since = 0 if known is None else known.slot
-            found.append(
-                BalanceStep(each.account, each.mint, each.decimals, raw, each.before, since)
-            )
+        left: dict[str, tuple[int | None, int]] = {}
+        for number, (balances, slot) in enumerate(transactions):
+            for each in balances or ():  # the wallet's own account comes first
+                account, before = each.account, each.before
+                raw, since = left.get(account) or self._left(account, whole)
+                if account == wallet and since < 0:
+                    whole = whole and not before
+                    raw = before
+                if since > slot:
+                    continue
+                if before is not None and before != raw is not None:
+                    step = BalanceStep(
+                        account, each.mint, each.decimals, raw, before, max(since, 0)
+                    )
+                    found.append((number, step))
+                start = raw if before is None else before
+                left[account] = (None if start is None else start + each.change, slot)
         return found
+
+    def _left(self, account: str, whole: bool) -> tuple[int | None, int]:
+        """What an account holds and since which slot; -1 if it isn't known to hold anything."""
+        known = self.accounts.get(account)
+        if known is not None:
+            return known.raw, known.slot
+        return (0 if whole else None), -1
 
     def take(
         self,
@@ -137,49 +156,43 @@ class KnownBalances(Struct, array_like=True):
         postings: Iterable[Posting],
     ) -> None:
         """Enter a transaction with its `postings`. `balances` None: they can't be told."""
-        changes = balance_changes(each for each in postings if each.place != STEP)
+        changes = balance_changes([each for each in postings if each.place != STEP])
         if balances is None:
             self._forget(changes, slot)
             return
         for each in balances:
-            self._add_unexplained(each.mint, each.change)
-            self._take(wallet, each, slot)
+            changes[each.mint] = changes.get(each.mint, 0) - self._take(wallet, each, slot)
         for mint, raw in changes.items():
-            self._add_unexplained(mint, -raw)
+            if raw:
+                self._add_unexplained(mint, -raw)
 
-    def _left(self, wallet: str, account: str) -> int | None:
-        """As `amount`; of the wallet's own account nothing is known before it is seen."""
-        if account == wallet and account not in self.accounts:
-            return None
-        return self.amount(account)
-
-    def _take(self, wallet: str, balance: OwnBalance, slot: int) -> None:
-        account, mint = balance.account, balance.mint
+    def _take(self, wallet: str, balance: OwnBalance, slot: int) -> int:
+        """Returns how much more the account holds than before, as far as that was known."""
+        account, change, before = balance.account, balance.change, balance.before
         known = self.accounts.get(account)
-        if known is not None and known.slot > slot:
-            # The account was read after this transaction, so that what it holds contains this.
-            self._add_unexplained(mint, -balance.change)
-            return
-        left, before = self._left(wallet, account), balance.before
-        if left is None and before is not None:
-            if known is None:
-                self._open(wallet, balance, before)
-        elif left is not None and before is not None:
-            self._add_unexplained(mint, before - left)
-        elif account == wallet and known is None:
-            left = 0 if self.whole else None
+        left: int | None
+        if known is not None:
+            if known.slot > slot:
+                return 0  # what the account holds was read later and contains this
+            left = known.raw
+        elif before and (account == wallet or not self.whole):
+            self._open(wallet, balance, before)
+            left = before
+        else:
+            left = 0 if self.whole or before is not None else None
         start = left if before is None else before
-        raw = None if start is None else start + balance.change
+        raw = None if start is None else start + change
         if raw == 0 and account != wallet:
             self.accounts.pop(account, None)
         else:
-            self.accounts[account] = KnownBalance(mint, balance.decimals, raw, slot)
+            self.accounts[account] = KnownBalance(balance.mint, balance.decimals, raw, slot)
+        return change if left is None or start is None else start + change - left
 
     def _open(self, wallet: str, balance: OwnBalance, before: int) -> None:
         """The account is seen for the first time, with something in it from before."""
         if balance.mint == SOL:
             self.opening_lamports += before
-        if balance.account == wallet and before:
+        if balance.account == wallet:
             self.whole = False
 
     def _forget(self, changes: Mapping[str, int], slot: int) -> None:
@@ -214,17 +227,19 @@ def _of_raw(transaction: Transaction, wallet: str) -> tuple[OwnBalance, ...]:
             before = meta.pre_balances[at]
             change = meta.post_balances[at] - before
             found.append(OwnBalance(wallet, SOL, SOL_DECIMALS, change, before))
-    pre, post = (
-        {each.account_index: each for each in balances or () if each.owner == wallet}
-        for balances in (meta.pre_token_balances, meta.post_token_balances)
-    )
-    for at in {**pre, **post}:  # one that was opened or closed is in one of them only
+    pre = _of_owner(meta.pre_token_balances, wallet)
+    post = _of_owner(meta.post_token_balances, wallet)
+    for at in pre | post:  # one that was opened or closed is in one of them only
         if 0 <= at < len(keys):
             held = pre.get(at) or post[at]
             before, after = _raw(pre.get(at)), _raw(post.get(at))
             decimals = held.ui_token_amount.decimals
             found.append(OwnBalance(keys[at], held.mint, decimals, after - before, before))
     return tuple(found)
+
+
+def _of_owner(balances: list[TokenBalance] | None, wallet: str) -> dict[int, TokenBalance]:
+    return {each.account_index: each for each in balances or () if each.owner == wallet}
 
 
 def _raw(balance: TokenBalance | None) -> int:

@@ -248,13 +248,6 @@ def trade_in_the_middle(chain: Chain) -> int:
     raise AssertionError("the simulated wallet sells nothing that it bought")
 
 
-def airdrop(chain: Chain) -> int:
-    """The place of a transaction that doesn't name the wallet."""
-    return next(
-        at for at, each in enumerate(chain.transactions) if chain.wallet not in each.addresses
-    )
-
-
 def test_books_of_a_whole_history_agree_to_the_lamport(tmp_path: Path, chain: Chain) -> None:
     async def scene(setup: Setup) -> None:
         got = await setup.reconciled()
