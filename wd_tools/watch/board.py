@@ -1,7 +1,6 @@
 """What a viewer of one wallet's stream has to see, kept up to date by its events."""
 
 from collections import deque
-from typing import Final
 
 from wd_client.errors import Refused
 from wd_client.events import (
@@ -17,8 +16,6 @@ from wd_client.events import (
     Trade,
     Trades,
 )
-
-from wd_tools.watch import figures
 
 # Trades that are kept to be shown: more rows than any terminal has.
 ROWS = 400
@@ -112,34 +109,6 @@ def proof(complete: Complete) -> str | None:
     if not complete.verified:
         return None
     return f"{complete.entries:,} entries, all of them and unaltered"
-
-
-def books(complete: Complete) -> str | None:
-    """Whether the server's books agree with the chain, for people; None where it doesn't say."""
-    found = complete.reconciliation
-    if found is None:
-        return None
-    if found.status == "agrees":
-        agrees = (
-            f"The books agree with the chain to the lamport at slot {figures.count(found.slot)}"
-        )
-        return f"{agrees}, as far back as they go" if found.reason == "truncated" else agrees
-    why = _WHY.get(str(found.reason), "")
-    if found.status == "differs":
-        sol = None if found.sol is None else found.sol.difference
-        tokens = figures.count(found.tokens_differ)
-        return f"The chain has {figures.signed(sol)} SOL and differs in {tokens} tokens{why}"
-    return f"The books were not compared with the chain{why}"
-
-
-# What follows a reconciliation that isn't whole.
-_WHY: Final = {
-    "truncated": ": older transactions were not read",
-    "unexplained": ": a balance changed and no transaction explains it",
-    "refused": ": the server's Solana RPC doesn't tell balances",
-    "no_answer": ": the server's Solana RPC didn't answer in time",
-    "behind": ": the server's Solana RPC answered for an old slot",
-}
 
 
 def reason(away: Away) -> str:

@@ -12,7 +12,8 @@ from rich.text import Text
 from wd_client.events import Summary, Trade
 
 from wd_tools.watch import figures
-from wd_tools.watch.board import Board, books, reason
+from wd_tools.watch.agreement import agreement
+from wd_tools.watch.board import Board, reason
 
 # Told apart in every colour vision, and read on black and on white alike; the sign says it without
 # colour. The first 16 colours are whatever a theme makes of them, and one's grey is its background.
@@ -32,9 +33,9 @@ def screen(board: Board, width: int, height: int, now: float) -> RenderableType:
     parts += [_text(note, WARNING) for note in board.notes]
     if board.summary is not None:
         parts.append(_totals(board.summary))
-    compared = None if board.complete is None else books(board.complete)
-    if compared is not None:  # it has the line of the bar, which is gone by then
-        parts.append(_text(compared, FAINT))
+    agreed = None if board.complete is None else agreement(board.complete)
+    if agreed is not None:  # it has the line of the bar, which is gone by then
+        parts.append(_text(agreed, FAINT))
     return Group(*parts)
 
 
