@@ -32,6 +32,7 @@ from wd_server.trading.amounts import coin_of
 from wd_server.trading.continuity import STEP, KnownBalances, own_balances
 from wd_server.trading.programs import SOL
 from wd_server.trading.summary import Summary
+from wd_tools.simulator.base58 import encode
 
 SIZE = 120
 NOW = 1_800_000_000.0
@@ -548,10 +549,12 @@ def test_what_was_found_stays_while_it_is_not_final_and_is_sent_once(
     async def scene(setup: Setup) -> None:
         first = await setup.execute()
         assert hidden.signature in dict(await setup.trades())
+        asked = list(chain.asked)
         for final in (0, hidden.slot, inf):
             chain.final = final
             head = await setup.execute(setup.known)
             assert head == first
+        assert chain.asked == asked, "nothing is searched for twice"
         book = await setup.book()
         assert book.counts.transactions == SIZE
         assert not book.tail
@@ -580,12 +583,15 @@ def test_a_fork_that_takes_back_what_shows_a_step_takes_the_step_back(
     on(tmp_path, chain, scene)
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
 def test_a_step_of_something_pushed_waits_for_the_pass_that_can_explain_it(
-    tmp_path: Path, chain: Chain
+    tmp_path: Path, chain: Chain, is_listed: bool
 ) -> None:
     *before, missed, pushed = chain.transactions
     chain.transactions = before
     chain.final = 0
+    if not is_listed:
+        chain.unlisted.add(missed.signature)
 
     async def scene(setup: Setup) -> None:
         await setup.execute()
@@ -602,6 +608,61 @@ def test_a_step_of_something_pushed_waits_for_the_pass_that_can_explain_it(
         assert sorted(await setup.trades()) == sorted(trades_of(chain))
 
     on(tmp_path, chain, scene)
+
+
+def test_what_touched_an_account_after_the_answers_slot_is_left_to_the_next_pass(
+    tmp_path: Path, chain: Chain
+) -> None:
+    first = next(each for each in chain.transactions if chain.wallet not in each.addresses)
+    (held,) = own_balances(first, chain.wallet) or ()
+    second = again(first, chain.newest + 1)
+    del chain.transactions[chain.transactions.index(first) + 1 :]
+    chain.unlisted = {first.signature, second.signature}
+    chain.slot = chain.newest
+    chain.transactions.append(second)
+
+    async def scene(setup: Setup) -> None:
+        got = await setup.reconciled()
+        assert (got.status, got.slot) == ("agrees", first.slot)
+        assert (await setup.book()).balances.amount(held.account) == (
+            held.before or 0
+        ) + held.change
+
+    on(tmp_path, chain, scene)
+
+
+def again(airdrop: Transaction, slot: int) -> Transaction:
+    """The same tokens for the same account, once more."""
+    each = copy.deepcopy(airdrop)
+    each.slot = slot
+    each.transaction.signatures = [encode(bytes([9]) * 64)]
+    meta, before = each.meta, copy.deepcopy(each.meta.post_token_balances)
+    for held, given in zip(meta.post_token_balances or (), airdrop_of(airdrop), strict=True):
+        amount = held.ui_token_amount
+        amount.amount = str(int(amount.amount) + given)
+    meta.pre_token_balances, meta.pre_balances = before, meta.post_balances
+    return each
+
+
+def airdrop_of(airdrop: Transaction) -> list[int]:
+    """What each of the token accounts gained that there are afterwards."""
+    meta = airdrop.meta
+    before = {
+        each.account_index: int(each.ui_token_amount.amount)
+        for each in meta.pre_token_balances or ()
+    }
+    return [
+        int(each.ui_token_amount.amount) - before.get(each.account_index, 0)
+        for each in meta.post_token_balances or ()
+    ]
+
+
+def test_the_cursor_stays_at_what_the_wallets_listing_has(chain: Chain) -> None:
+    book = Book(chain.wallet, "fifo", 0)
+    *listed, last = book.interpret(chain.transactions, 0)
+    book.record([*listed, msgspec.structs.replace(last, found=True)], {}, {}, NOW)
+    assert book.cursor == Cursor(listed[-1].slot, listed[-1].signature)
+    assert book.counts.transactions == SIZE
 
 
 def test_no_more_accounts_are_searched_than_a_pass_may_pay_for(
