@@ -11,6 +11,7 @@ retracted, and one that is new is entered.
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from itertools import islice
 from math import inf
 from typing import Self
 
@@ -194,11 +195,11 @@ class Book:
         """Enter what was read, in chain order behind what is there, and return what is new for the
         journal: trades, and before a trade that was sent with other numbers its retraction."""
         entries: list[NewEntry] = []
-        for one in interpreted:
+        for number, one in enumerate(interpreted):
             each = self._with_steps(one)
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
-            is_final = each.slot <= self.final_slot and not self.tail
+            is_final = self._is_final(interpreted, number)
             if not is_final and not self.tail:
                 self._base = self._base_here()
             recent.outcomes = self._replay(recent)
@@ -215,6 +216,13 @@ class Book:
         if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
             self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].transaction.slot - 1)
         return entries
+
+    def _is_final(self, interpreted: Sequence[InterpretedTransaction], number: int) -> bool:
+        """One that was found is, if the next one that the wallet's listing has is: the cursor
+        comes behind it then, so that it is never taken for new where the listing has it later."""
+        listed = (each for each in islice(interpreted, number, None) if not each.found)
+        first = next(listed, None)
+        return first is not None and first.slot <= self.final_slot and not self.tail
 
     # The tail.
 

@@ -1,6 +1,6 @@
 """Transactions as they were read for one wallet: what each meant, and where it stands. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -102,6 +102,19 @@ def interpret_transaction(
         stamped,
         own_balances(transaction, wallet),
     )
+
+
+def sliced(
+    interpreted: Sequence[InterpretedTransaction], size: int
+) -> Iterator[Sequence[InterpretedTransaction]]:
+    """In slices of a size, or larger, so that each ends with one that the listing has."""
+    start = 0
+    while start < len(interpreted):
+        end = min(start + size, len(interpreted))
+        while end < len(interpreted) and interpreted[end - 1].found:
+            end += 1
+        yield interpreted[start:end]
+        start = end
 
 
 def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:

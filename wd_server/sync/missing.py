@@ -48,17 +48,19 @@ _log = structlog.get_logger("sync")
 
 
 class MissingTransactions:
-    """For one pass. `searches`: how many more accounts it may ask for their signatures."""
+    """For one pass. `searches`: how many more accounts it may ask for their signatures. `found`:
+    signatures of what turned up; the listing may have it all the same, and later."""
 
     def __init__(self, sources: Sources) -> None:
         self.searches = SEARCHES_MAX
+        self.found: set[str] = set()
         self._sources = sources
 
     async def completed(
         self, book: Book, interpreted: Sequence[InterpretedTransaction]
     ) -> list[InterpretedTransaction]:
         """These, which are to be recorded next, and in their places those that are missing."""
-        whole = list(interpreted)
+        whole = [each for each in interpreted if each.signature not in self.found]
         searched: set[tuple[str, str]] = set()
         while self.searches:
             steps = [
@@ -70,11 +72,13 @@ class MissingTransactions:
                 break
             searched.update((each.signature, step.account) for each, step in steps)
             searches = [self._search(book, step, each.signature) for each, step in steps]
-            known = {each.signature for each in whole}
+            # After a fork the books may have one of these in its old slot.
+            known = {each.signature for each in whole} | book.recent().keys() | self.found
             for (each, _), found in zip(steps, await asyncio.gather(*searches), strict=True):
                 for one in found:
                     if one.signature not in known:
                         known.add(one.signature)
+                        self.found.add(one.signature)
                         insert(whole, one, each)
         return whole
 

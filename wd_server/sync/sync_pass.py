@@ -16,7 +16,13 @@ from wd_server.events import event, kinds
 from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
 from wd_server.sync.comparison import Comparison
-from wd_server.sync.interpreted import InterpretedTransaction, mints_of, previewed, prices_for
+from wd_server.sync.interpreted import (
+    InterpretedTransaction,
+    mints_of,
+    previewed,
+    prices_for,
+    sliced,
+)
 from wd_server.sync.missing import MissingTransactions
 from wd_server.sync.opening import ENTRIES_MAX, opened, prove
 from wd_server.sync.progress import ProgressReport
@@ -262,8 +268,7 @@ class SyncPass:
             interpreted = self._comparison.merged(interpreted)
         interpreted = await self._missing.completed(book, interpreted)
         prices, symbols = await self._looked_up(interpreted)
-        for start in range(0, len(interpreted), SLICE_TRANSACTIONS):
-            part = interpreted[start : start + SLICE_TRANSACTIONS]
+        for part in sliced(interpreted, SLICE_TRANSACTIONS):
             self._entries += book.record(part, prices, symbols, self._sources.clock())
             await self._breathe()
         if len(self._entries) >= APPEND_ENTRIES:

@@ -25,7 +25,9 @@ from wd_server.events import event, kinds
 from wd_server.events.event import Reconciliation, SolBalance
 from wd_server.journal.base import Head, Lease
 from wd_server.sync import missing
+from wd_server.sync import sync_pass as running
 from wd_server.sync.book import Book
+from wd_server.sync.interpreted import sliced
 from wd_server.sync.sources import NoAccounts, Sources
 from wd_server.sync.sync_pass import Known, SyncPass
 from wd_server.trading.amounts import coin_of
@@ -587,7 +589,13 @@ def test_a_fork_that_takes_back_what_shows_a_step_takes_the_step_back(
 def test_a_step_of_something_pushed_waits_for_the_pass_that_can_explain_it(
     tmp_path: Path, chain: Chain, is_listed: bool
 ) -> None:
-    *before, missed, pushed = chain.transactions
+    signatures = [signature for signature, _ in trades_of(chain)]
+    at = next(
+        at
+        for at in range(SIZE - 1, 0, -1)
+        if all(each.signature in signatures for each in chain.transactions[at - 1 : at + 1])
+    )
+    *before, missed, pushed = chain.transactions[: at + 1]
     chain.transactions = before
     chain.final = 0
     if not is_listed:
@@ -657,12 +665,86 @@ def airdrop_of(airdrop: Transaction) -> list[int]:
     ]
 
 
-def test_the_cursor_stays_at_what_the_wallets_listing_has(chain: Chain) -> None:
+def test_what_was_found_is_final_only_with_something_that_the_listing_has(chain: Chain) -> None:
     book = Book(chain.wallet, "fifo", 0)
-    *listed, last = book.interpret(chain.transactions, 0)
-    book.record([*listed, msgspec.structs.replace(last, found=True)], {}, {}, NOW)
-    assert book.cursor == Cursor(listed[-1].slot, listed[-1].signature)
+    interpreted = book.interpret(chain.transactions, 0)
+    for at in (40, 41, 42, SIZE - 1):
+        interpreted[at] = msgspec.structs.replace(interpreted[at], found=True)
+    parts = list(sliced(interpreted, 41))
+    assert [len(part) for part in parts] == [44, 41, 35]
+    for part in parts:
+        book.record(part, {}, {}, NOW)
+    assert book.cursor == Cursor(interpreted[-2].slot, interpreted[-2].signature)
+    assert [each.transaction for each in book.tail] == [interpreted[-1]]
+    book.settle_all()
+    assert [each.transaction for each in book.tail] == [interpreted[-1]]
     assert book.counts.transactions == SIZE
+
+
+def test_what_was_found_and_is_listed_after_all_counts_once(tmp_path: Path, chain: Chain) -> None:
+    at = trade_in_the_middle(chain)
+    hidden = chain.hide(at)
+    chain.final = hidden.slot
+    assert chain.transactions[at + 1].slot > hidden.slot
+
+    async def scene(setup: Setup) -> None:
+        await setup.execute()
+        chain.unlisted.clear()
+        await setup.execute(setup.known)
+        chain.final = inf
+        await setup.execute(setup.known)
+        assert (await setup.book()).counts.transactions == SIZE
+
+    on(tmp_path, chain, scene)
+
+
+def test_what_was_found_and_comes_later_in_the_same_listing_counts_once(
+    tmp_path: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LOOKED_UP_TOGETHER", 1)
+    read = chain.read
+
+    async def swapped(*args: Any) -> AsyncGenerator[Listed | Newest | Fetched, None]:
+        async for step in read(*args):
+            if isinstance(step, Fetched):
+                order = step.transactions
+                order[70], order[71] = order[71], order[70]
+                for number, each in enumerate(order, 1):
+                    yield Fetched([each], number)
+            else:
+                yield step
+
+    monkeypatch.setattr(chain, "read", swapped)
+
+    async def scene(setup: Setup) -> None:
+        got = await setup.reconciled()
+        assert got.status == "agrees"
+        assert (await setup.book()).counts.transactions == SIZE
+
+    on(tmp_path, chain, scene)
+
+
+def test_one_that_landed_anew_while_it_was_read_is_not_entered_beside_itself(
+    tmp_path: Path, chain: Chain
+) -> None:
+    """The listing still has it in its old slot, where the books have it; what comes after it
+    begins with what it left in the new one."""
+    last = chain.transactions.pop()
+    chain.final = 0
+
+    async def scene(setup: Setup) -> None:
+        await setup.execute()
+        again = chain.transactions[-1] = copy.deepcopy(chain.transactions[-1])
+        place = again.addresses.index(chain.wallet)
+        again.meta.post_balances[place] += 777
+        chain.transactions.append(last)
+        chain.give(SIZE - 1, 777)
+        await setup.execute(setup.known)
+        assert (await setup.book()).counts.transactions == SIZE
+        signatures = [signature for signature, _ in await setup.trades()]
+        assert signatures == list(dict(trades_of(chain)))
+
+    on(tmp_path, chain, scene)
 
 
 def test_no_more_accounts_are_searched_than_a_pass_may_pay_for(
