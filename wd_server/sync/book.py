@@ -305,6 +305,11 @@ class Book:
         transactions = [recent.transaction for recent in (*self.tail, *self._loose.values())]
         return {each.signature: each.slot for each in transactions}
 
+    def placed(self) -> set[str]:
+        """Signatures of what has a place in the tail, or is given one by the listing."""
+        loose = (recent for recent in self._loose.values() if not recent.transaction.found)
+        return {recent.transaction.signature for recent in (*self.tail, *loose)}
+
     def loose(self) -> list[InterpretedTransaction]:
         """What was taken out of the tail and isn't recorded again, in chain order."""
         return sorted(

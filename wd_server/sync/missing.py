@@ -73,7 +73,7 @@ class MissingTransactions:
             searched.update((each.signature, step.account) for each, step in steps)
             searches = [self._search(book, step, each.signature) for each, step in steps]
             # After a fork the books may have one of these in its old slot.
-            known = {each.signature for each in whole} | book.recent().keys() | self.found
+            known = {each.signature for each in whole} | book.placed() | self.found
             for (each, _), found in zip(steps, await asyncio.gather(*searches), strict=True):
                 for one in found:
                     if one.signature not in known:

@@ -200,17 +200,21 @@ class Setup:
 
     async def trades(self) -> list[tuple[str, int]]:
         """Slots and signatures of the trades that count, as they were stored."""
+        counted: dict[str, int] = {}
+        for kind, data in await self.entries():
+            if kind == kinds.TRADE:
+                assert data["signature"] not in counted
+                counted[data["signature"]] = data["slot"]
+            elif kind == kinds.RETRACT:
+                del counted[data["signature"]]
+        return list(counted.items())
+
+    async def entries(self) -> list[tuple[str, dict[str, Any]]]:
+        """Kinds and data, oldest first."""
         head = await self.journal.head(self.chain.wallet)
         assert head is not None
         entries = await self.journal.read(self.chain.wallet, head.epoch, 0, 10_000, 10**9)
-        counted: dict[str, int] = {}
-        for entry in entries:
-            data = msgspec.json.decode(entry.payload)
-            if entry.kind == kinds.TRADE:
-                counted[data["signature"]] = data["slot"]
-            elif entry.kind == kinds.RETRACT:
-                del counted[data["signature"]]
-        return list(counted.items())
+        return [(entry.kind, msgspec.json.decode(entry.payload)) for entry in entries]
 
 
 def on(
@@ -564,6 +568,28 @@ def test_what_was_found_stays_while_it_is_not_final_and_is_sent_once(
     on(tmp_path, chain, scene)
 
 
+def test_a_fork_below_what_was_found_leaves_it_in_its_place(tmp_path: Path, chain: Chain) -> None:
+    at = trade_in_the_middle(chain)
+    hidden = chain.hide(at)
+    chain.final = 0
+
+    async def scene(setup: Setup) -> None:
+        await setup.execute()
+        chain.transactions[at - 1].slot += 1
+        assert chain.transactions[at - 1].slot < hidden.slot
+        chain.final = inf
+        await setup.execute(setup.known)
+        entries = await setup.entries()
+        retracted = [data["signature"] for kind, data in entries if kind == kinds.RETRACT]
+        assert hidden.signature not in retracted
+        assert chain.transactions[at + 1].signature not in retracted
+        book = await setup.book()
+        assert book.counts.transactions == SIZE
+        assert book.balances.unexplained == {}
+
+    on(tmp_path, chain, scene)
+
+
 def test_a_fork_that_takes_back_what_shows_a_step_takes_the_step_back(
     tmp_path: Path, chain: Chain
 ) -> None:
@@ -587,7 +613,7 @@ def test_a_fork_that_takes_back_what_shows_a_step_takes_the_step_back(
 
 @pytest.mark.parametrize("is_listed", [True, False])
 def test_a_step_of_something_pushed_waits_for_the_pass_that_can_explain_it(
-    tmp_path: Path, chain: Chain, is_listed: bool
+    tmp_path: Path, chain: Chain, is_listed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signatures = [signature for signature, _ in trades_of(chain)]
     at = next(
@@ -611,10 +637,10 @@ def test_a_step_of_something_pushed_waits_for_the_pass_that_can_explain_it(
         assert setup.known.book is not None
         assert not any(each.transaction.steps for each in setup.known.book.tail)
         chain.transactions = [*before, missed, pushed]
-        setup.now += missing.RECONCILE_SECONDS
-        assert (await setup.reconciled()).status == "agrees"
+        await setup.execute(setup.known)
         assert sorted(await setup.trades()) == sorted(trades_of(chain))
 
+    monkeypatch.setattr(chain, "held", NoAccounts().held)  # which would find it, too
     on(tmp_path, chain, scene)
 
 
