@@ -88,12 +88,12 @@ class _Info(Struct, rename="camel"):
         u64(self.token_amount.amount)
 
 
-class _Parsed(Struct):
+class _ParsedAccount(Struct):
     info: _Info
 
 
 class _Data(Struct):
-    parsed: _Parsed
+    parsed: _ParsedAccount
 
 
 class _AccountState(Struct):

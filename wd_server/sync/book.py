@@ -36,7 +36,6 @@ from wd_server.sync.interpreted import (
 )
 from wd_server.sync.proof import Proof
 from wd_server.trading.continuity import BalanceStep, KnownBalances
-from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, Value, value_of
@@ -402,6 +401,8 @@ class Book:
     def _steps(
         self, balances: KnownBalances, interpreted: InterpretedTransaction
     ) -> tuple[Posting, ...]:
+        if interpreted.balances is None:
+            return interpreted.steps
         steps = balances.steps(self.wallet, interpreted.balances, interpreted.slot)
         return tuple(step.posting for step in steps)
 
@@ -427,13 +428,8 @@ class Book:
         return Recent(interpreted, values, (), named, (), firsts)
 
     def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
-        interpreted = recent.transaction
-        self._take(self.balances, interpreted)
-        steps = interpreted.steps
-        if not steps:
-            return self.ledger.record(interpreted.interpretation, recent.values)
-        self.ledger.record(Interpretation((), None, steps), ())
-        return self.ledger.record(interpreted.with_steps(()).interpretation, recent.values)
+        self._take(self.balances, recent.transaction)
+        return self.ledger.record(recent.transaction.interpretation, recent.values)
 
     def _count(self, recent: Recent) -> None:
         counts = self.counts
