@@ -204,6 +204,7 @@ class App:
             clock=time.time,
             cost_basis=settings.cost_basis,
             max_wallet_size=settings.max_wallet_size,
+            accounts=upstream.accounts,
             tasks=self._tasks,
         )
 

@@ -32,6 +32,14 @@ export function money(value, unit) {
   return value === null ? NONE : typographic(MONEY[unit].format(value));
 }
 
+const EXACT = new Intl.NumberFormat("en-US", { maximumFractionDigits: 9, signDisplay: "always" });
+
+/** SOL with its sign, to the lamport.
+ * @param {number} value */
+export function lamports(value) {
+  return typographic(EXACT.format(value));
+}
+
 /** With its sign, also in shape: colour alone would not be seen by everybody.
  * @param {number | null} value @param {Unit} unit */
 export function gain(value, unit) {

@@ -6,7 +6,7 @@ import { csv, curl, download, json } from "./export.js";
 import { abbreviated, whole } from "./figures.js";
 import { List } from "./list.js";
 import {
-  showNotices, showPositions, showProgress, showTokens, showTotals, showWallets,
+  showBooks, showNotices, showPositions, showProgress, showTokens, showTotals, showWallets,
 } from "./panels.js";
 import { Status } from "./status.js";
 import { findAddress, fromUrl, recent, remember, toUrl } from "./wallet.js";
@@ -191,6 +191,7 @@ function drawSlowly() {
   slowAt = performance.now();
   const filter = { mint: token.value, side: side.value };
   showTotals(byId("totals", HTMLElement), byId("summary-span", HTMLElement), watch, unit);
+  showBooks(byId("books", HTMLElement), watch);
   const trades = watch.trades.matching(filter);
   byId("chart", HTMLElement).hidden = trades.length === 0;
   if (trades.length) chart.show(trades, unit);

@@ -1,7 +1,7 @@
 // What stands around the list: progress, notices, totals, positions, wallets to choose.
 
 import {
-  NONE, abbreviated, amount, day, direction, gain, money, percent, tokenName, whole,
+  NONE, abbreviated, amount, day, direction, gain, lamports, money, percent, tokenName, whole,
 } from "./figures.js";
 import { toUrl } from "./wallet.js";
 
@@ -93,6 +93,37 @@ export function showTotals(list, when, watch, unit) {
       return box;
     }),
   );
+}
+
+/** @type {Record<string, string>} what follows a comparison that isn't whole */
+const WHY = {
+  truncated: ": older transactions were not read",
+  unexplained: ": a balance changed and no transaction explains it",
+  refused: ": the server's Solana RPC doesn't tell balances",
+  no_answer: ": the server's Solana RPC didn't answer in time",
+  behind: ": the server's Solana RPC answered for an old slot",
+};
+
+/** Whether the server's books agree with the chain.
+ * @param {HTMLElement} line @param {Watch} watch */
+export function showBooks(line, watch) {
+  const found = watch.complete?.reconciliation;
+  line.hidden = !found;
+  if (found) line.textContent = books(found);
+}
+
+/** @param {import("./watch.js").Reconciliation} found */
+function books({ status, reason, slot, sol, tokens_differ: tokens }) {
+  const why = (reason && WHY[reason]) ?? "";
+  if (status === "agrees") {
+    const agrees = `The books agree with the chain to the lamport at slot ${whole(slot ?? 0)}`;
+    return reason === "truncated" ? `${agrees}, as far back as they go.` : `${agrees}.`;
+  }
+  if (status === "differs") {
+    const more = lamports(sol?.difference ?? 0);
+    return `The chain has ${more} SOL and differs in ${whole(tokens)} tokens${why}.`;
+  }
+  return `The books were not compared with the chain${why}.`;
 }
 
 /** @param {HTMLElement} section @param {Watch} watch @param {Unit} unit

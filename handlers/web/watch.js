@@ -16,7 +16,9 @@ import { Trades } from "./trades.js";
  *   transactions_done: number, trades_found: number}} Progress */
 /** Totals as the contract's `summary` has them. @typedef {Record<string, any>} Summary */
 /** @typedef {{trades_found: number, duration: number, summary: Summary, truncated: boolean,
- *   metrics: {transactions: number}}} Complete */
+ *   metrics: {transactions: number}, reconciliation?: Reconciliation}} Complete */
+/** @typedef {{status: "agrees" | "differs" | "unavailable", reason: string | null,
+ *   slot: number | null, sol: {difference: number} | null, tokens_differ: number}} Reconciliation */
 /** @typedef {{mint: string, amount: number, cost_sol: number | null, cost_usd: number | null}} Position */
 /** `signature`: of the transaction that it tells of.
  * @typedef {{text: string, tone: "warning" | "quiet", signature?: string}} Notice */

@@ -20,6 +20,7 @@ from wd_server.journal.base import NewEntry
 from wd_server.streaming import bundle_id
 from wd_server.sync import book, checkpoint, relay
 from wd_server.sync.proof import Proof
+from wd_server.trading.continuity import KnownBalances
 from wd_server.trading import ledger
 from wd_server.trading.trade import Trade
 
@@ -220,6 +221,7 @@ _EMPTY = checkpoint.Checkpoint(
     truncated=False,
     ledger=b"",
     unsettled=b"",
+    balances=KnownBalances(),
 )
 
 

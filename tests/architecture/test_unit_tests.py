@@ -49,6 +49,7 @@ STILL_OUTSIDE = {
     },
     "the simulator in the same process, asked as a client asks it": {
         "tools/simulator/conftest",
+        "tools/simulator/test_simulator_accounts",
         "tools/simulator/test_simulator_forks",
         "tools/simulator/test_simulator_live_faults",
         "tools/simulator/test_simulator_faults",

@@ -53,6 +53,15 @@ def test_totals_positions_and_charts_say_what_the_server_says(
     expect(tab.find(".plot canvas")).to_have_count(2)
 
 
+def test_it_says_that_the_books_agree_with_the_chain(
+    open_tab: OpenTab, served: Server, chain: Simulator
+) -> None:
+    tab = open_tab(served.url, chain.wallet(USUAL))
+    tab.wait_until_live()
+    agrees = r"^The books agree with the chain to the lamport at slot \d{3}(,\d{3})+\.$"
+    expect(tab.find("#books")).to_have_text(re.compile(agrees))
+
+
 def test_only_some_trades_in_the_other_order(
     open_tab: OpenTab, served: Server, chain: Simulator, trades_of: TradesOf
 ) -> None:

@@ -19,6 +19,8 @@ CREDITS = {
     "getTransactionsForAddress": 10,
     "getSignaturesForAddress": 1,
     "getTransaction": 1,
+    "getBalance": 1,
+    "getTokenAccountsByOwner": 1,
     "getAsset": 10,
     "getAssetBatch": 10,
 }

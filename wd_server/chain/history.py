@@ -124,7 +124,7 @@ class _Read:
 
 
 class History:
-    """Reads wallets from one upstream and remembers which methods it has."""
+    """Reads wallets from one upstream and remembers which methods it has: `transactions`."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class History:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rpc = rpc
-        self._transactions = Transactions(rpc, clock=clock, random=random, sleep=sleep)
+        self.transactions = Transactions(rpc, clock=clock, random=random, sleep=sleep)
         self._clock = clock
         self._held = HeldBytes()
         self._ahead = 0
@@ -152,12 +152,12 @@ class History:
                 if self._clock() >= self._final_at + seconds:
                     options = [{"commitment": "finalized"}]
                     slot = await self._rpc.call("getSlot", options, Slot)
-                    self._transactions.final_slot = slot
+                    self.transactions.final_slot = slot
                     self._final_at = self._clock()
-        return self._transactions.final_slot
+        return self.transactions.final_slot
 
     def statistics(self) -> HistoryStatistics:
-        read = self._transactions
+        read = self.transactions
         return HistoryStatistics(read.mode, read.batch, self._unlisted, read.unread)
 
     async def read(
@@ -234,14 +234,14 @@ class History:
 
     async def _first_page(self, read: _Read) -> tuple[_ListPage, _Page]:
         """The upstream's method is known by what it answers here."""
-        if self._transactions.may_be_paged:
+        if self.transactions.may_be_paged:
             list_page = partial(self._list_transactions, read, read.after)
             try:
                 page = await list_page(None)
             except MethodUnavailable:
-                self._transactions.fall_back()
+                self.transactions.fall_back()
             else:
-                self._transactions.mode = "transactions_for_address"
+                self.transactions.mode = "transactions_for_address"
                 return list_page, page
         list_page = partial(self._list_signatures, read)
         return list_page, await list_page(None)
@@ -249,7 +249,7 @@ class History:
     async def _list_from_oldest(self, read: _Read, listing: Listing) -> None:
         """Meet the listing half way, if the upstream has such a method."""
         token: str | None = None
-        wanted = self._transactions.mode == "transactions_for_address"
+        wanted = self.transactions.mode == "transactions_for_address"
         try:
             while wanted:
                 page = await self._list_transactions(read, None, token, "asc")
@@ -312,7 +312,7 @@ class History:
             await arrived[0].wait(NEWEST_SECONDS)
         under_way = sum(not each.is_there for each in read.beside)
         for _ in range(min(self._rpc.room, CHUNKS_AHEAD - under_way) if is_long else 0):
-            if not self._ask_beside(read, listing, self._transactions.chunk):
+            if not self._ask_beside(read, listing, self.transactions.chunk):
                 break
         for chunk in arrived:
             if not chunk.is_there:
@@ -322,7 +322,7 @@ class History:
             for first in reversed(range(0, size, step)):
                 transactions: list[ListedTransaction] = []
                 for start in range(first, min(first + step, size), SLICE):
-                    transactions += await self._transactions.decoded(
+                    transactions += await self.transactions.decoded(
                         chunk.listed, answers, start, read.turn
                     )
                 read.done += len(transactions)
@@ -346,7 +346,7 @@ class History:
         return True
 
     def _ask(self, read: _Read, listed: list[ListedSignature], *, early: bool) -> Chunk:
-        answers = self._transactions.answers(read.wallet, listed, read.turn)
+        answers = self.transactions.answers(read.wallet, listed, read.turn)
         return Chunk(listed, answers, self._held, early=early)
 
     async def _fetch(
@@ -362,7 +362,7 @@ class History:
         try:
             while chunks or read.beside or start < end:
                 while start < end and self._may_ask(chunks):
-                    part = listed[start : min(start + self._transactions.chunk, end)]
+                    part = listed[start : min(start + self.transactions.chunk, end)]
                     chunks.append(self._ask(read, part, early=False))
                     start += len(part)
                 if start == end:
@@ -371,7 +371,7 @@ class History:
                 answers = await self._answers(read, chunks[0])
                 chunk = chunks[0].listed
                 for first in range(0, len(chunk), SLICE):
-                    yield await self._transactions.decoded(chunk, answers, first, read.turn)
+                    yield await self.transactions.decoded(chunk, answers, first, read.turn)
                 await chunks.popleft().drop()
         finally:
             await _drop(chunks)
@@ -386,7 +386,7 @@ class History:
             if not chunk.early:
                 raise
         # It may work now.
-        return await self._transactions.answers(read.wallet, chunk.listed, read.turn)
+        return await self.transactions.answers(read.wallet, chunk.listed, read.turn)
 
 
 async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:

@@ -148,6 +148,18 @@ class Transactions:
                 return await self._joined(listed, answers, turn)
         return await self._joined(listed, [], turn)
 
+    async def by_signature(
+        self, listed: list[ListedSignature], turn: Turn | None
+    ) -> list[Transaction]:
+        """These transactions, whosever listing has them. Without those that left the chain or
+        can't be read."""
+        answers = await self._joined(listed, [], turn)
+        transactions: list[Transaction] = []
+        for first in range(0, len(listed), SLICE):
+            decoded = await self.decoded(listed, answers, first, turn)
+            transactions += [each for each in decoded if isinstance(each, Transaction)]
+        return transactions
+
     async def decoded(
         self,
         listed: list[ListedSignature],

@@ -6,6 +6,7 @@ from typing import Final
 
 from tornado.curl_httpclient import CurlAsyncHTTPClient
 
+from wd_server.chain.accounts import Accounts
 from wd_server.chain.assets import Assets
 from wd_server.chain.credits import Credits
 from wd_server.chain.deliveries import Deliveries
@@ -33,6 +34,7 @@ class Upstream:
             tasks=tasks,
         )
         self.history: Final = History(self.rpc)
+        self.accounts: Final = Accounts(self.rpc, self.history.transactions)
         self.assets: Final = Assets(self.rpc, tasks=tasks)
         self.live: Final = LiveTransactions(
             ws_url.reveal() if ws_url is not None else "",

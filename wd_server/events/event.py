@@ -86,6 +86,44 @@ class SyncMetrics(Struct):
     unexplained_reasons: Mapping[str, int]
 
 
+ReconciliationStatus = Literal["agrees", "differs", "unavailable"]
+ReconciliationReason = Literal["truncated", "unexplained", "refused", "no_answer", "behind"]
+
+
+class SolBalance(Struct, frozen=True):
+    """`difference`: what the chain has more than the books."""
+
+    chain: Decimal
+    books: Decimal
+    difference: Decimal
+
+
+class BalanceDifference(Struct, frozen=True):
+    """A mint of which the chain has another amount than the books. `account`: the one token account
+    that differs, None if there are several or the difference arose earlier."""
+
+    mint: str
+    account: str | None
+    decimals: int
+    chain_raw: str
+    books_raw: str
+
+
+class Reconciliation(Struct, frozen=True):
+    """The books held against the balances that the chain has in `slot`."""
+
+    status: ReconciliationStatus
+    reason: ReconciliationReason | None
+    slot: int | None
+    sol: SolBalance | None
+    tokens_agree: int
+    tokens_differ: int
+    differences: Sequence[BalanceDifference]
+    opening_sol: Decimal
+    closing_sol: Decimal
+    checked_at: int
+
+
 class Complete(Event):
     """`duration`: seconds of the sync pass that wrote it. `entries` and `digest` are the count and
     the hash chain of the counted entries before it, `entries_all` and `digest_all` those of the
@@ -102,6 +140,7 @@ class Complete(Event):
     digest: str
     entries_all: int
     digest_all: str
+    reconciliation: Reconciliation | UnsetType = UNSET
 
 
 class Retract(Event):

@@ -158,6 +158,36 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "missing or altered.",
         "entries_all": "`trade`, `retract` and `movement` entries before this one.",
         "digest_all": "The end of a hash chain over exactly these.",
+        "reconciliation": "Whether the books agree with the chain. Missing in entries of older "
+        "servers.",
+    },
+    "Reconciliation": {
+        "status": "`agrees`: to the unit; `differs`; `unavailable`: the chain's side isn't known.",
+        "reason": "Why it isn't whole. `truncated`: older transactions weren't read, and what the "
+        "wallet held before and never touched since isn't compared. `unexplained`: a balance "
+        "changed and no transaction tells why. `refused`, `no_answer`: the server's Solana RPC "
+        "doesn't tell balances, or didn't in time. `behind`: it answered for an old slot.",
+        "slot": "The slot of the chain's balances; null where they aren't known.",
+        "sol": "Native and wrapped SOL together; null where the chain's side isn't known.",
+        "tokens_agree": "Tokens that the wallet holds of which the books have the same amount.",
+        "tokens_differ": "Tokens of which they have another.",
+        "differences": "These, the first 20.",
+        "opening_sol": "SOL that was there before the first transaction that was read.",
+        "closing_sol": "SOL after the last one.",
+        "checked_at": "Unix seconds when the chain was asked.",
+    },
+    "SolBalance": {
+        "chain": "What the chain says.",
+        "books": "What the wallet's transactions add up to.",
+        "difference": "What the chain has more.",
+    },
+    "BalanceDifference": {
+        "mint": "The token's address.",
+        "account": "The one token account that differs; null where there are several, or the "
+        "difference is older.",
+        "decimals": "Decimals of one whole token.",
+        "chain_raw": "What the chain says, in smallest units.",
+        "books_raw": "What the wallet's transactions add up to, in smallest units.",
     },
     "SyncMetrics": {
         "signatures_found": "Transactions listed.",

@@ -10,6 +10,7 @@ retracted, and one that is new is entered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from math import inf
 from typing import Self
 
@@ -35,7 +36,9 @@ from wd_server.sync.interpreted import (
 )
 from wd_server.sync.movements import beside_trades, is_movement, movement_of, retraction_of
 from wd_server.sync.proof import Proof
+from wd_server.trading.continuity import BalanceStep, KnownBalances
 from wd_server.trading.ledger import Ledger, Outcome
+from wd_server.trading.postings import Posting
 from wd_server.trading.prices import Prices, Value, value_of
 from wd_server.trading.trade import CostBasisMethod, Trade
 from wd_server.trading.wire import Stamp, posted, trade_of
@@ -78,6 +81,7 @@ class _Base(Struct):
 
     ledger: bytes
     counts: Counts
+    balances: KnownBalances
 
 
 class Book:
@@ -94,6 +98,8 @@ class Book:
     final_slot: what is up to there isn't taken back any more, and while the chain is read it all
         comes in order
     retracted: seqs of the newest trades that count no more
+    balances: what the wallet's accounts hold by what was recorded
+    reconciliation: what came of the last comparison of these with the chain
     """
 
     def __init__(self, wallet: str, cost_basis: CostBasisMethod, epoch: int) -> None:
@@ -108,6 +114,8 @@ class Book:
         self.complete = False
         self.truncated = False
         self.ledger = Ledger(cost_basis)
+        self.balances = KnownBalances()
+        self.reconciliation: event.Reconciliation | None = None
         self.final_slot: float = inf
         self.tail: list[Recent] = []
         self.retracted: list[int] = []
@@ -137,8 +145,10 @@ class Book:
         book.standing = stored.standing
         book.cursor, book.counts, book.ledger = stored.cursor, stored.counts, ledger
         book.complete, book.truncated = stored.complete, stored.truncated
+        book.reconciliation = stored.reconciliation
+        book.balances = stored.balances
         if unsettled.tail:
-            book._base = _Base(stored.ledger, stored.counts.copied())
+            book._base = _Base(stored.ledger, stored.counts.copied(), book.balances.copy())
         for recent in unsettled.tail:
             book._count(recent)
             book._replay(recent)
@@ -147,7 +157,7 @@ class Book:
         return book
 
     def checkpoint(self) -> bytes:
-        base = self._base or _Base(self.ledger.to_bytes(), self.counts)
+        base = self._base or _Base(self.ledger.to_bytes(), self.counts, self.balances)
         unsettled = _Unsettled(self.tail, list(self._loose.values()))
         return checkpoint.pack(
             Checkpoint(
@@ -163,6 +173,8 @@ class Book:
                 truncated=self.truncated,
                 ledger=base.ledger,
                 unsettled=msgspec.json.encode(unsettled),
+                balances=base.balances,
+                reconciliation=self.reconciliation,
             )
         )
 
@@ -196,24 +208,32 @@ class Book:
         journal: trades and movements, and before what was sent with other numbers its retraction.
         """
         entries: list[NewEntry] = []
-        for one in interpreted:
-            each = self._resolved(one)
+        for number, one in enumerate(interpreted):
+            each = self._resolved(self._with_steps(one))
             before = self._loose.pop(each.signature, None)
             recent = self._recent(each, before, prices, symbols)
-            is_final = each.slot <= self.final_slot and not self.tail
+            is_final = self._is_final(interpreted, number)
             if not is_final and not self.tail:
-                self._base = _Base(self.ledger.to_bytes(), self.counts.copied())
+                self._base = self._base_here()
             recent.outcomes = self._replay(recent)
-            if before is None or before.transaction != each or before.outcomes != recent.outcomes:
+            same = before is not None and before.transaction.means(each)
+            if before is None or not same or before.outcomes != recent.outcomes:
                 entries += self._told(recent, before, symbols, now)
             self._count(recent)
-            if is_final:
-                self.cursor = Cursor(each.slot, each.signature)
-            else:
+            if not is_final:
                 self.tail.append(recent)
+            elif not each.found:
+                self.cursor = Cursor(each.slot, each.signature)
         if self.is_full and self.final_slot > -inf:  # what is told of may have left something out
             self._settle(self.tail[len(self.tail) - TAIL_MAX // 2].transaction.slot - 1)
         return entries
+
+    def _is_final(self, interpreted: Sequence[InterpretedTransaction], number: int) -> bool:
+        """One that was found is, if the next one that the wallet's listing has is: the cursor
+        comes behind it then, so that it is never taken for new where the listing has it later."""
+        listed = (each for each in islice(interpreted, number, None) if not each.found)
+        first = next(listed, None)
+        return first is not None and first.slot <= self.final_slot and not self.tail
 
     # The tail.
 
@@ -259,14 +279,8 @@ class Book:
         rest, what is on the chain is returned by signature, to be recorded again in its order, and
         what the chain has taken back is retracted. What is in another slot now was executed anew,
         so it has to be read anew."""
-        at = 0
-        while at < min(len(self.tail), len(chain)):
-            interpreted, entry = self.tail[at].transaction, chain[at]
-            if interpreted.signature != entry.signature or not interpreted.agrees(entry):
-                break
-            at += 1
         entries: list[NewEntry] = []
-        self._cut(at)
+        self._cut(self._right_until(chain))
         on_chain = {entry.signature: entry for entry in chain}
         again = {}
         for signature, recent in list(self._loose.items()):
@@ -274,16 +288,39 @@ class Book:
                 known, entry = recent.transaction, on_chain[signature]
                 if known.slot == entry.slot:
                     again[signature] = known.as_in(entry)
-            elif recent.transaction.slot <= self.final_slot:
+            elif recent.transaction.slot <= self.final_slot and not recent.transaction.found:
                 del self._loose[signature]
                 entries += self._retract(recent)
                 entries += self._take_back(recent, now)
         return entries, again
 
+    def _right_until(self, chain: Sequence[ListedSignature]) -> int:
+        """How many of the tail are where the chain has them and tell of every step before them."""
+        at = listed = 0
+        balances = self.balances_at(-1)
+        while at < len(self.tail):
+            each = self.tail[at].transaction
+            if listed < len(chain) and chain[listed].signature == each.signature:
+                if not each.agrees(chain[listed]):
+                    break
+                listed += 1
+            elif not each.found:
+                break
+            if self._steps(balances, each) != each.steps:
+                break
+            self._take(balances, each)
+            at += 1
+        return at
+
     def recent(self) -> dict[str, int]:
         """Signatures of the tail, and their slots."""
         transactions = [recent.transaction for recent in (*self.tail, *self._loose.values())]
         return {each.signature: each.slot for each in transactions}
+
+    def placed(self) -> set[str]:
+        """Signatures of what has a place in the tail, or is given one by the listing."""
+        loose = (recent for recent in self._loose.values() if not recent.transaction.found)
+        return {recent.transaction.signature for recent in (*self.tail, *loose)}
 
     def loose(self) -> list[InterpretedTransaction]:
         """What was taken out of the tail and isn't recorded again, in chain order."""
@@ -305,21 +342,26 @@ class Book:
         count = 0
         while count < len(self.tail) and self.tail[count].transaction.slot <= final_slot:
             count += 1
+        listed = [each.transaction for each in self.tail[:count] if not each.transaction.found]
+        if listed:
+            self.cursor = Cursor(listed[-1].slot, listed[-1].signature)
+        # What is behind the cursor may be listed yet, and then has to be known.
+        until = -1 if self.cursor is None else self.cursor.slot
+        while count and self.tail[count - 1].transaction.slot > until:
+            count -= 1
         if not count or self._base is None:
             return
         settled, self.tail = self.tail[:count], self.tail[count:]
-        last = settled[-1].transaction
-        self.cursor = Cursor(last.slot, last.signature)
         if not self.tail:
             self._base = None
             return
-        ledger, counts = self.ledger, self.counts
-        self.ledger, self.counts = Ledger.from_bytes(self._base.ledger), self._base.counts
+        now = self.ledger, self.counts, self.balances
+        self._restore(self._base)
         for recent in settled:
             self._count(recent)
             self._replay(recent)
-        self._base = _Base(self.ledger.to_bytes(), self.counts)
-        self.ledger, self.counts = ledger, counts
+        self._base = self._base_here()
+        self.ledger, self.counts, self.balances = now
 
     def _cut(self, at: int) -> None:
         """Take what is in the tail from there on out of it."""
@@ -329,11 +371,59 @@ class Book:
         del self.tail[at:]
         self.ledger = Ledger.from_bytes(self._base.ledger)
         self.counts = self._base.counts.copied()
+        self._restore(self._base)
         for recent in self.tail:
             self._count(recent)
             self._replay(recent)
         if not self.tail:
             self._base = None
+
+    def _base_here(self) -> _Base:
+        return _Base(self.ledger.to_bytes(), self.counts.copied(), self.balances.copy())
+
+    def _restore(self, base: _Base) -> None:
+        self.ledger, self.counts = Ledger.from_bytes(base.ledger), base.counts.copied()
+        self.balances = base.balances.copy()
+
+    # The balances of the wallet's accounts.
+
+    def balances_at(self, slot: int) -> KnownBalances:
+        """What the accounts held when `slot` was over, or later if all after it is final."""
+        if self._base is None:
+            return self.balances.copy()
+        balances = self._base.balances.copy()
+        for recent in self.tail:
+            if recent.transaction.slot <= slot:
+                self._take(balances, recent.transaction)
+        return balances
+
+    def missing(
+        self, interpreted: Iterable[InterpretedTransaction]
+    ) -> list[tuple[InterpretedTransaction, BalanceStep]]:
+        """The steps before these, if they are recorded next, each with the one it comes before."""
+        order = list(interpreted)
+        steps = self.balances.steps_in(self.wallet, [(each.balances, each.slot) for each in order])
+        return [(order[number], step) for number, step in steps]
+
+    def _with_steps(self, interpreted: InterpretedTransaction) -> InterpretedTransaction:
+        """Between two passes something may be on its way that explains a step."""
+        told = interpreted.steps
+        steps = self._steps(self.balances, interpreted)
+        if told == steps or (self.final_slot == -inf and not told):
+            return interpreted
+        return interpreted.with_steps(steps)
+
+    def _steps(
+        self, balances: KnownBalances, interpreted: InterpretedTransaction
+    ) -> tuple[Posting, ...]:
+        if interpreted.balances is None:
+            return interpreted.steps
+        steps = balances.steps(self.wallet, interpreted.balances, interpreted.slot)
+        return tuple(step.posting for step in steps)
+
+    def _take(self, balances: KnownBalances, interpreted: InterpretedTransaction) -> None:
+        postings = interpreted.interpretation.postings
+        balances.take(self.wallet, interpreted.balances, interpreted.slot, postings)
 
     def _recent(
         self,
@@ -365,6 +455,7 @@ class Book:
         return interpreted if resolved is known else replace(interpreted, interpretation=resolved)
 
     def _replay(self, recent: Recent) -> tuple[Outcome, ...]:
+        self._take(self.balances, recent.transaction)
         return self.ledger.record(recent.transaction.interpretation, recent.values)
 
     def _count(self, recent: Recent) -> None:

@@ -17,7 +17,9 @@ from msgspec import Struct
 
 from wd_server.chain.listing import Cursor
 from wd_server.errors import WrittenByNewer
+from wd_server.events.event import Reconciliation
 from wd_server.sync.proof import Proof
+from wd_server.trading.continuity import KnownBalances
 from wd_server.trading.postings import Posting
 from wd_server.trading.programs import SOL
 
@@ -92,8 +94,8 @@ class Counts(Struct):
 
 
 class Checkpoint(Struct, array_like=True):
-    """`ledger`, `counts` and `cursor` are those before the tail; the rest is as in Book.
-    `unsettled`: its tail and what is loose, as JSON."""
+    """`ledger`, `balances`, `counts` and `cursor` are those before the tail; the rest is as in
+    Book. `unsettled`: its tail and what is loose, as JSON."""
 
     epoch: int
     seq: int
@@ -107,6 +109,8 @@ class Checkpoint(Struct, array_like=True):
     truncated: bool
     ledger: bytes
     unsettled: bytes
+    balances: KnownBalances
+    reconciliation: Reconciliation | None = None
 
 
 def pack(checkpoint: Checkpoint) -> bytes:

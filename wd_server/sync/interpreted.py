@@ -1,13 +1,14 @@
 """Transactions as they were read for one wallet: what each meant, and where it stands. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wd_server.chain.listing import ListedSignature
 from wd_server.chain.payloads import AnyTransaction, EnhancedTransaction, UnreadableTransaction
 from wd_server.chain.price_sources import PriceKey
+from wd_server.trading.continuity import STEP, OwnBalance, own_balances
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import Interpretation, interpret
@@ -28,9 +29,14 @@ STAMP_SECONDS = 10
 
 
 class InterpretedTransaction(Struct, array_like=True, gc=False):
-    """Which transaction, whether it failed, and what it meant for the wallet. `timestamp`: unix
-    seconds. `index`: its place in the block, where that is known. `stamped`: its time is that of
-    its receipt."""
+    """Which transaction, whether it failed, and what it meant for the wallet.
+
+    timestamp: unix seconds
+    index: its place in the block, where that is known
+    stamped: its time is that of its receipt
+    balances: what it did to the wallet's accounts, None if it doesn't tell
+    found: the wallet's listing doesn't have it, the one of an account does
+    """
 
     slot: int
     signature: str
@@ -39,6 +45,8 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     timestamp: int
     index: int | None = None
     stamped: bool = False
+    balances: tuple[OwnBalance, ...] | None = None
+    found: bool = False
 
     @property
     def trades(self) -> tuple[RawTrade, ...]:
@@ -51,6 +59,23 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
     @property
     def is_readable(self) -> bool:
         return self.interpretation.reason != "unreadable"
+
+    @property
+    def steps(self) -> tuple[Posting, ...]:
+        """What its accounts held more or less than they should, before it."""
+        postings = self.interpretation.postings
+        return tuple(posting for posting in postings if posting.place == STEP)
+
+    def with_steps(self, steps: Sequence[Posting]) -> "InterpretedTransaction":
+        """The same with these steps before its other postings, instead of those it has."""
+        postings = self.interpretation.postings
+        rest = [posting for posting in postings if posting.place != STEP]
+        interpretation = replace(self.interpretation, postings=(*steps, *rest))
+        return replace(self, interpretation=interpretation)
+
+    def means(self, other: "InterpretedTransaction") -> bool:
+        """Whether a client is told the same of both."""
+        return replace(self, balances=other.balances, found=other.found) == other
 
     def precedes(self, other: "InterpretedTransaction") -> bool:
         """On the chain, as far as that is known."""
@@ -70,11 +95,9 @@ class InterpretedTransaction(Struct, array_like=True, gc=False):
         time = entry.block_time
         if time is None or self.agrees(entry):
             return self
-        trades = tuple(msgspec.structs.replace(trade, timestamp=time) for trade in self.trades)
-        interpretation = msgspec.structs.replace(self.interpretation, trades=trades)
-        return InterpretedTransaction(
-            self.slot, self.signature, self.failed, interpretation, time, self.index
-        )
+        trades = tuple(replace(trade, timestamp=time) for trade in self.trades)
+        interpretation = replace(self.interpretation, trades=trades)
+        return replace(self, interpretation=interpretation, timestamp=time, stamped=False)
 
 
 def interpret_transaction(
@@ -82,9 +105,10 @@ def interpret_transaction(
 ) -> InterpretedTransaction:
     if isinstance(transaction, UnreadableTransaction):
         interpretation = interpret_unreadable(transaction, wallet)
-        return msgspec.structs.replace(
-            unreadable(transaction, received_at), interpretation=interpretation
-        )
+        read = transaction.balances
+        balances = None if read is None else own_balances(read, wallet)
+        told = unreadable(transaction, received_at)
+        return replace(told, interpretation=interpretation, balances=balances)
     if isinstance(transaction, EnhancedTransaction):
         effects = effects_of_enhanced(transaction, wallet, received_at)
         index = None
@@ -100,6 +124,7 @@ def interpret_transaction(
         timestamp=effects.timestamp,
         index=index,
         stamped=transaction.time is None,
+        balances=own_balances(transaction, wallet),
     )
 
 
@@ -117,6 +142,19 @@ def unreadable(transaction: AnyTransaction, received_at: int) -> InterpretedTran
         index=index,
         stamped=time is None,
     )
+
+
+def sliced(
+    interpreted: Sequence[InterpretedTransaction], size: int
+) -> Iterator[Sequence[InterpretedTransaction]]:
+    """In slices of a size, or larger, so that each ends with one that the listing has."""
+    start = 0
+    while start < len(interpreted):
+        end = min(start + size, len(interpreted))
+        while end < len(interpreted) and interpreted[end - 1].found:
+            end += 1
+        yield interpreted[start:end]
+        start = end
 
 
 def prices_for(interpreted: Iterable[InterpretedTransaction]) -> set[PriceKey]:

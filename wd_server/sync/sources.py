@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from wd_server.chain.accounts import AccountsAnswer
+from wd_server.chain.faults import MethodUnavailable
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
-from wd_server.chain.payloads import AnyTransaction
+from wd_server.chain.payloads import AnyTransaction, Transaction
 from wd_server.chain.quotes import Quotes
 from wd_server.chain.turns import SERVER, Turn
 from wd_server.journal.base import Journal
@@ -52,6 +54,28 @@ class Symbols(Protocol):
         """Names of tokens, as far as they are known in time (chain/assets.py)."""
 
 
+class AccountReader(Protocol):
+    """Tells what accounts hold and what touched them (chain/accounts.py)."""
+
+    async def held(self, wallet: str, turn: Turn | None = None) -> list[AccountsAnswer]: ...
+
+    async def touching(
+        self, account: str, before: str | None, after: int, turn: Turn | None = None
+    ) -> list[Transaction]: ...
+
+
+class NoAccounts:
+    """An upstream that doesn't tell what accounts hold."""
+
+    async def held(self, wallet: str, turn: Turn | None = None) -> list[AccountsAnswer]:
+        raise MethodUnavailable("This upstream doesn't tell what accounts hold.")
+
+    async def touching(
+        self, account: str, before: str | None, after: int, turn: Turn | None = None
+    ) -> list[Transaction]:
+        raise MethodUnavailable("This upstream doesn't tell what touched an account.")
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where a sync pass reads and writes. `clock` gives unix seconds, `tasks` counts transactions
@@ -65,6 +89,7 @@ class Sources:
     clock: Callable[[], float]
     cost_basis: CostBasisMethod
     max_wallet_size: int
+    accounts: AccountReader = field(default_factory=NoAccounts)
     turn: Turn = field(default_factory=lambda: Turn(SERVER))
     tasks: Tasks = field(default_factory=Tasks)
 

@@ -7,6 +7,8 @@ from functools import partial
 from time import monotonic
 from typing import NamedTuple, Protocol, Self
 
+from msgspec import UNSET
+
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor
 from wd_server.chain.payloads import ListedTransaction, PushedTransaction
@@ -15,7 +17,14 @@ from wd_server.journal.base import Head, Lease, LeaseLost, NewEntry
 from wd_server.sync.book import Book
 from wd_server.sync.checkpoint import Unexplained
 from wd_server.sync.comparison import Comparison
-from wd_server.sync.interpreted import InterpretedTransaction, mints_of, previewed, prices_for
+from wd_server.sync.interpreted import (
+    InterpretedTransaction,
+    mints_of,
+    previewed,
+    prices_for,
+    sliced,
+)
+from wd_server.sync.missing import MissingTransactions
 from wd_server.sync.opening import ENTRIES_MAX, opened
 from wd_server.sync.progress import ProgressReport
 from wd_server.sync.sources import Sources, Steps, led_by
@@ -100,6 +109,7 @@ class SyncPass:
         self._turn = asyncio.Lock()
         self._storing: asyncio.Task[Head] | None = None
         self._comparison: Comparison | None = None
+        self._missing = MissingTransactions(sources)
 
     async def execute(self, close: Callable[[], bool]) -> Head:
         """Read what is new and journal it. At the end of a first pass, or if `close` says so
@@ -184,7 +194,7 @@ class SyncPass:
         try:
             await self._read_history(book, steps)
             await self._enter(book)
-            self._enter_rest(book)
+            await self._enter_rest(book)
             self._say("processing_trades", book)
             if self.first or self._entries or book.seq > seq or book.cursor != cursor:
                 book.complete = True
@@ -193,6 +203,7 @@ class SyncPass:
             head = await self._stored()
             self._say("complete", book)
             if not book.standing and (self.first or close()):
+                await self._missing.reconcile(book, partial(self._enter_late, book))
                 self._entries.append(self._complete(book, sources.clock() - started))
                 await self._store(book)
                 head = await self._stored()
@@ -221,6 +232,7 @@ class SyncPass:
                     self._compare(book, step)
                     self._signatures = done + step.signatures_found
                     book.truncated |= step.truncated
+                    book.balances.whole &= not book.truncated
                     self._say("fetching_signatures", book)
                     if step.finished and self._mints:
                         await self._breathe()
@@ -276,9 +288,9 @@ class SyncPass:
         interpreted, self._interpreted = self._interpreted, []
         if self._comparison is not None:
             interpreted = self._comparison.merged(interpreted)
+        interpreted = await self._missing.completed(book, interpreted)
         prices, symbols = await self._looked_up(interpreted)
-        for start in range(0, len(interpreted), SLICE_TRANSACTIONS):
-            part = interpreted[start : start + SLICE_TRANSACTIONS]
+        for part in sliced(interpreted, SLICE_TRANSACTIONS):
             self._entries += book.record(part, prices, symbols, self._sources.clock())
             await self._breathe()
         if len(self._entries) >= APPEND_ENTRIES:
@@ -294,13 +306,21 @@ class SyncPass:
         self._comparison = Comparison(book, listed.signatures, self._sources.clock())
         self._entries += self._comparison.entries
 
-    def _enter_rest(self, book: Book) -> None:
+    async def _enter_rest(self, book: Book) -> None:
         """What was in the tail and comes after all that was fetched needs no quotes."""
         now = self._sources.clock()
         if self._comparison is not None:
-            self._entries += book.record(self._comparison.rest(), {}, {}, now)
+            rest = await self._missing.completed(book, self._comparison.rest())
+            self._entries += book.record(rest, {}, {}, now)
         self._entries += book.record(book.loose(), {}, {}, now)
         book.settle()
+
+    async def _enter_late(self, book: Book, found: list[InterpretedTransaction]) -> None:
+        """Enter what turned up after the chain was read to its end."""
+        prices, symbols = await self._looked_up(found)
+        now = self._sources.clock()
+        self._entries += book.record(book.inserted(found), prices, symbols, now)
+        self.transactions += len(found)
 
     async def _looked_up(
         self, interpreted: Sequence[InterpretedTransaction]
@@ -383,6 +403,7 @@ class SyncPass:
             digest=book.proof.digest.hex(),
             entries_all=book.proof_all.entries,
             digest_all=book.proof_all.digest.hex(),
+            reconciliation=UNSET if book.reconciliation is None else book.reconciliation,
         )
         return book.entry(complete)
 

@@ -11,6 +11,7 @@ class Addresses:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._known: dict[tuple[str, ...], str] = {}
+        self._owners: dict[str, str] = {}
 
     def of(self, *label: str) -> str:
         address = self._known.get(label)
@@ -23,4 +24,10 @@ class Addresses:
     def token_account(self, owner: str, mint: str) -> str:
         """Where `owner` holds `mint`. Not the derivation of the Associated Token program, which
         nobody who reads transactions needs: one fixed account for each pair is what counts."""
-        return self.of("token", owner, mint)
+        account = self.of("token", owner, mint)
+        self._owners[account] = owner
+        return account
+
+    def owner(self, account: str) -> str | None:
+        """Whose token account it is; None for one that nobody was given yet."""
+        return self._owners.get(account)

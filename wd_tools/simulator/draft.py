@@ -77,12 +77,19 @@ class Draft:
         self.account(address, BUILTIN_LAMPORTS if builtin else PROGRAM_LAMPORTS, flags)
 
     def token_account(
-        self, address: str, mint: Mint, owner: str, amount: int | None, flags: int = WRITABLE
+        self,
+        address: str,
+        mint: Mint,
+        owner: str,
+        amount: int | None,
+        rent: int,
+        flags: int = WRITABLE,
     ) -> None:
-        """`amount` None: it doesn't exist before this transaction."""
+        """`amount` None: it doesn't exist before this transaction, which then holds no `rent`
+        (lamports) either."""
         if address in self.tokens:
             return
-        held = 0 if amount is None else mint.rent + (amount if mint is SOL else 0)
+        held = 0 if amount is None else rent + (amount if mint is SOL else 0)
         self.account(address, held, flags)
         self.tokens[address] = TokenAccount(mint, owner, amount, amount)
 
@@ -111,6 +118,12 @@ class Draft:
         account = self.tokens[address]
         assert account.now is not None
         account.now += amount
+
+    def deposit(self, address: str) -> int:
+        """Lamports of a token account that aren't wrapped SOL."""
+        account = self.tokens[address]
+        wrapped = account.now or 0 if account.mint is SOL else 0
+        return self.lamports[address] - wrapped
 
     def open(self, address: str) -> None:
         self.tokens[address].now = 0

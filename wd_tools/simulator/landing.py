@@ -19,11 +19,14 @@ _SIDES: Final = (("preBalances", "preTokenBalances"), ("postBalances", "postToke
 
 
 class _Tokens(NamedTuple):
-    """What a token account of the wallet holds; None: it doesn't exist."""
+    """What a token account of the wallet holds; None: it doesn't exist. Its rent is the lamports
+    that keep it alive."""
 
     mint: str
     before: int | None
     after: int | None
+    rent_before: int
+    rent_after: int
 
 
 class Footprint(Struct, frozen=True):
@@ -43,31 +46,36 @@ def footprint(made: Entry, wallet: str) -> Footprint:
     if wallet in keys:
         index = keys.index(wallet)
         native = meta["preBalances"][index], meta["postBalances"][index]
-    before, after = (
-        {
-            keys[held["accountIndex"]]: (held["mint"], int(held["uiTokenAmount"]["amount"]))
-            for held in meta[token_balances]
-            if held["owner"] == wallet
-        }
-        for _, token_balances in _SIDES
-    )
-    tokens = {
-        account: _Tokens(
-            (before.get(account) or after[account])[0],
-            before[account][1] if account in before else None,
-            after[account][1] if account in after else None,
-        )
-        for account in before | after
-    }
+    before, after = (_side(meta, keys, wallet, *side) for side in _SIDES)
+    nothing = (None, 0)
+    tokens = {}
+    for account in before | after:
+        mint = (before.get(account) or after[account])[0]
+        amount, rent = before[account][1:] if account in before else nothing
+        left, rent_left = after[account][1:] if account in after else nothing
+        tokens[account] = _Tokens(mint, amount, left, rent, rent_left)
     return Footprint(body, keys, native, tokens)
+
+
+def _side(
+    meta: Json, keys: list[str], wallet: str, balances: str, token_balances: str
+) -> dict[str, tuple[str, int, int]]:
+    """The wallet's token accounts before or after: mint, amount and rent of each."""
+    found = {}
+    for held in meta[token_balances]:
+        if held["owner"] == wallet:
+            index, raw = held["accountIndex"], int(held["uiTokenAmount"]["amount"])
+            rent = meta[balances][index] - (raw if held["mint"] == SOL.address else 0)
+            found[keys[index]] = held["mint"], raw, rent
+    return found
 
 
 def undo(wallet: WalletState, left: Footprint, world: World) -> None:
     """Give the wallet back what it had before its last transaction."""
     if left.native is not None:
         wallet.lamports = left.native[0]
-    for account, (mint, before, _) in left.tokens.items():
-        _hold(wallet, world, account, mint, before)
+    for account, held in left.tokens.items():
+        _hold(wallet, world, account, held.mint, held.before, held.rent_before)
 
 
 def land(abandoned: Entry, wallet: WalletState, stamp: Stamp, world: World) -> Entry | None:
@@ -78,9 +86,9 @@ def land(abandoned: Entry, wallet: WalletState, stamp: Stamp, world: World) -> E
         return None
     if left.native is not None:
         wallet.lamports = left.native[1] + moved[wallet.address]
-    for account, (mint, _, after) in left.tokens.items():
-        amount = None if after is None else after + moved.get(account, 0)
-        _hold(wallet, world, account, mint, amount)
+    for account, held in left.tokens.items():
+        amount = None if held.after is None else held.after + moved.get(account, 0)
+        _hold(wallet, world, account, held.mint, amount, held.rent_after)
     _shift(left, wallet.address, moved)
     left.body["slot"], left.body["blockTime"] = stamp.slot, stamp.block_time
     return entry(
@@ -93,11 +101,13 @@ def land(abandoned: Entry, wallet: WalletState, stamp: Stamp, world: World) -> E
     )
 
 
-def _hold(wallet: WalletState, world: World, account: str, mint: str, amount: int | None) -> None:
+def _hold(
+    wallet: WalletState, world: World, account: str, mint: str, amount: int | None, rent: int
+) -> None:
     if amount is None:
         wallet.holdings.pop(mint, None)
     else:
-        wallet.holdings[mint] = Holding(world.mints.at(mint), account, amount)
+        wallet.holdings[mint] = Holding(world.mints.at(mint), account, amount, rent)
 
 
 def _moved(wallet: WalletState, left: Footprint) -> dict[str, int] | None:
@@ -107,16 +117,18 @@ def _moved(wallet: WalletState, left: Footprint) -> dict[str, int] | None:
         moved[wallet.address] = wallet.lamports - left.native[0]
         if left.native[1] + moved[wallet.address] < 0:
             return None
-    held = {one.account: one.amount for one in wallet.holdings.values()}
+    held = {one.account: one for one in wallet.holdings.values()}
     if any(account in held and account not in left.tokens for account in left.keys):
         return None  # it would open what is there already
-    for account, (_, before, after) in left.tokens.items():
+    for account, (_, before, after, rent, _) in left.tokens.items():
         now = held.get(account)
         if before is None or now is None:
-            if before is not now:
+            if before is not None or now is not None:
                 return None
             continue
-        moved[account] = now - before
+        if now.rent != rent:
+            return None  # it was closed and opened again at another price
+        moved[account] = now.amount - before
         # Only an empty account can be closed; one of wrapped SOL would give other lamports back.
         if moved[account] if after is None else after + moved[account] < 0:
             return None

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from wd_tools.simulator import base58, history
+from wd_tools.simulator import accounts, base58, history, rent
 from wd_tools.simulator.bill import Bill
 from wd_tools.simulator.commitments import Commitment, Commitments
 from wd_tools.simulator.entry import Entry
@@ -25,6 +25,7 @@ LONGEST_ADDRESS: Final = 44  # base58 digits of 32 bytes
 INVALID_PARAMS: Final = -32602
 METHOD_NOT_FOUND: Final = -32601
 UNSUPPORTED_VERSION: Final = -32015
+SLOT_NOT_REACHED: Final = -32016
 ASSET_NOT_FOUND: Final = -32000
 MOST_STATUSES: Final = 256  # signatures of one getSignatureStatuses
 RECENT_SLOTS: Final = 300  # that it looks through unless it is to search the history
@@ -57,6 +58,21 @@ class SlotConfig(msgspec.Struct):
     commitment: Commitment = "finalized"
 
 
+class AccountConfig(msgspec.Struct, rename="camel"):
+    """Of what is asked about accounts: getBalance, getTokenAccountsByOwner."""
+
+    encoding: accounts.Encoding = "base64"
+    commitment: Commitment = "finalized"
+    min_context_slot: int = 0
+
+
+class AccountFilter(msgspec.Struct, rename="camel"):
+    """Of getTokenAccountsByOwner."""
+
+    mint: str | None = None
+    program_id: str | None = None
+
+
 class StatusesConfig(msgspec.Struct, rename="camel"):
     """Of getSignatureStatuses."""
 
@@ -84,6 +100,8 @@ class Methods:
             "getHealth": self.health,
             "getVersion": self.version,
             "getBalance": self.balance,
+            "getTokenAccountsByOwner": self.token_accounts,
+            "getMinimumBalanceForRentExemption": self.rent_exemption,
         }
 
     async def transactions_for_address(self, params: Any) -> Parts:
@@ -129,15 +147,13 @@ class Methods:
     async def signatures_for_address(self, params: Any) -> Parts:
         address, config = _address(params), _config(params, history.SignaturesConfig)
         limit = history.check_limit(config.limit)
-        wallet = await self._market.wallet(address)
-        if wallet is None:
-            return [b"[]"]
+        naming = await self._market.naming(address)
         before = await self._market.entry(config.before) if config.before else None
         until = await self._market.entry(config.until) if config.until else None
         if config.before and before is None:
             return [b"[]"]  # as Agave does for a signature that it doesn't find
         bounds = Bounds(until.place if until else None, before.place if before else None)
-        found = history.older(wallet.visible, limit, self._settled(bounds, config.commitment))
+        found = history.older(naming, limit, self._settled(bounds, config.commitment))
         return [b"[", b",".join(b"{" + self._line(entry) for entry in found), b"]"]
 
     async def transaction(self, params: Any) -> Parts:
@@ -208,7 +224,37 @@ class Methods:
 
     async def balance(self, params: Any) -> Parts:
         wallet = await self._market.wallet(_address(params))
-        return [in_context(self._market.clock.slot(), wallet.lamports if wallet else 0)]
+        slot = self._context(_config(params, AccountConfig))
+        return [in_context(slot, wallet.at(slot).lamports if wallet else 0)]
+
+    async def token_accounts(self, params: Any) -> Parts:
+        owner = _address(params)
+        asked = _config(params, AccountFilter)
+        if (asked.mint is None) == (asked.program_id is None):
+            raise RpcError(INVALID_PARAMS, "Invalid params: expected either mint or programId")
+        config = _config(params, AccountConfig, 2)
+        wallet = await self._market.wallet(owner)
+        slot = self._context(config)
+        held = wallet.at(slot).holdings.values() if wallet else ()
+        found = [
+            accounts.shown(one, owner, config.encoding)
+            for one in held
+            if asked.mint == one.mint.address or asked.program_id == one.mint.program
+        ]
+        return [in_context(slot, found)]
+
+    async def rent_exemption(self, params: Any) -> Parts:
+        space = params[0] if isinstance(params, list) and params else None
+        if not isinstance(space, int) or space < 0:
+            raise RpcError(INVALID_PARAMS, "Invalid params: expected a length in bytes.")
+        return [_encode(rent.exemption(space))]
+
+    def _context(self, config: AccountConfig) -> int:
+        """The slot as of which accounts are shown."""
+        slot = self._commitments.slot(config.commitment)
+        if slot < config.min_context_slot:
+            raise RpcError(SLOT_NOT_REACHED, "Minimum context slot has not been reached")
+        return slot
 
     # What is shown of an entry, always without its opening brace
 
@@ -268,8 +314,9 @@ def check_address(address: Any, message: str | None = None) -> str:
     return address
 
 
-def _config(params: Sequence[Any], shape: type[T]) -> T:
-    given = params[1] if len(params) > 1 and params[1] is not None else {}
+def _config(params: Sequence[Any], shape: type[T], place: int = 1) -> T:
+    """The param at `place` in the shape of a method's options."""
+    given = params[place] if len(params) > place and params[place] is not None else {}
     try:
         return msgspec.convert(given, shape)
     except msgspec.ValidationError as error:

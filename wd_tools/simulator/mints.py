@@ -15,10 +15,6 @@ PLAIN_ACCOUNT_BYTES: Final = 165
 OWNED_ACCOUNT_BYTES: Final = 170
 FEE_ACCOUNT_BYTES: Final = 182
 
-# Solana's rent exemption: (128 bytes of overhead + data) * 3480 lamports * 2 years.
-RENT_OVERHEAD_BYTES: Final = 128
-RENT_LAMPORTS_PER_BYTE: Final = 6960
-
 MEME_COUNT: Final = 60
 # Memes whose number divides by this aren't known to the asset service.
 UNKNOWN_EVERY: Final = 9
@@ -38,12 +34,11 @@ class Mint(Struct, frozen=True, gc=False):
     liquid: bool = True
 
     @property
-    def rent(self) -> int:
-        """Lamports that keep an account of this token alive."""
-        size = PLAIN_ACCOUNT_BYTES
-        if self.program == TOKEN_2022:
-            size = FEE_ACCOUNT_BYTES if self.fee_bps else OWNED_ACCOUNT_BYTES
-        return (RENT_OVERHEAD_BYTES + size) * RENT_LAMPORTS_PER_BYTE
+    def space(self) -> int:
+        """Bytes of an account of this token."""
+        if self.program == TOKEN:
+            return PLAIN_ACCOUNT_BYTES
+        return FEE_ACCOUNT_BYTES if self.fee_bps else OWNED_ACCOUNT_BYTES
 
     def received(self, sent: int) -> int:
         """What arrives of `sent`: the transfer fee is rounded up and withheld."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from wd_tools.simulator import base58, instruction_data
+from wd_tools.simulator import base58, instruction_data, rent
 from wd_tools.simulator.addresses import Addresses
 from wd_tools.simulator.draft import (
     MINT_LAMPORTS,
@@ -35,11 +35,12 @@ LEGACY_SHARE: Final = 0.12
 
 
 class Holding(Struct, gc=False):
-    """A token account of the wallet and what is in it."""
+    """A token account of the wallet: what is in it, and the lamports that keep it alive."""
 
     mint: Mint
     account: str
     amount: int
+    rent: int
 
 
 class WalletState(Struct):
@@ -116,8 +117,12 @@ class Scene:
         """Somebody else's token account, with at least so much in it."""
         account = self.world.addresses.token_account(owner, mint.address)
         amount = at_least + self.rng.randint(at_least + 1, 40 * at_least + 10**12)
-        self.draft.token_account(account, mint, owner, amount)
+        self.draft.token_account(account, mint, owner, amount, self._rent(mint))
         return account
+
+    def _rent(self, mint: Mint) -> int:
+        """Lamports that a new account of `mint` has to hold."""
+        return rent.exemption(mint.space)
 
     # Token accounts of the wallet
 
@@ -128,8 +133,8 @@ class Scene:
         account = held.account if held else self.world.addresses.token_account(owner, mint.address)
         if account in self.draft.tokens and self.draft.tokens[account].now is not None:
             return account
-        amount = held.amount if held else None
-        self.draft.token_account(account, mint, owner, amount, WRITABLE | STATIC)
+        amount, kept = (held.amount, held.rent) if held else (None, 0)
+        self.draft.token_account(account, mint, owner, amount, kept, WRITABLE | STATIC)
         if held is None:
             self._open(account, mint, funder or owner)
         return account
@@ -143,22 +148,22 @@ class Scene:
         accounts = [funder, account, owner, mint.address, SYSTEM, mint.program]
         create = instruction_data.CREATE_IDEMPOTENT
         draft.call(ASSOCIATED_TOKEN, accounts, create, "CreateIdempotent")
-        space = mint.rent // 6960 - 128
-        data = instruction_data.system_create_account(mint.rent, space, mint.program)
+        deposit = self._rent(mint)
+        data = instruction_data.system_create_account(deposit, mint.space, mint.program)
         draft.inner(SYSTEM, [funder, account], data)
-        draft.move(funder, account, mint.rent)
+        draft.move(funder, account, deposit)
         draft.open(account)
         if funder == owner:
-            self.rent += mint.rent
+            self.rent += deposit
 
     def close(self, mint: Mint) -> None:
         """Close the wallet's account of `mint`; what it holds of SOL comes back with the rent."""
         owner = self.wallet.address
         account = self.world.addresses.token_account(owner, mint.address)
+        self.rent -= self.draft.deposit(account)
         self.draft.close(account, owner)
         accounts = [account, owner, owner]
         self.draft.call(mint.program, accounts, instruction_data.CLOSE_ACCOUNT, "CloseAccount")
-        self.rent -= mint.rent
 
     # Payments
 
@@ -252,7 +257,10 @@ class Scene:
             if token.now is None:
                 wallet.holdings.pop(token.mint.address, None)
             else:
-                wallet.holdings[token.mint.address] = Holding(token.mint, account, token.now)
+                deposit = draft.deposit(account)
+                wallet.holdings[token.mint.address] = Holding(
+                    token.mint, account, token.now, deposit
+                )
         return self._truth(signature, visible), raw
 
     def _truth(self, signature: str, visible: bool) -> Truth:

@@ -43,6 +43,15 @@ class SimulatedWallet:
     def lamports(self) -> int:
         return self._state.lamports
 
+    def at(self, slot: int) -> WalletState:
+        """What the wallet had when `slot` was over."""
+        state = WalletState(self.address, self._state.lamports, dict(self._state.holdings))
+        for made in reversed(self.entries):
+            if made.slot <= slot:
+                break
+            landing.undo(state, landing.footprint(made, self.address), self._world)
+        return state
+
     @property
     def complete(self) -> bool:
         return len(self.entries) >= self.size

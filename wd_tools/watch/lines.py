@@ -15,6 +15,7 @@ from wd_client.events import (
 )
 
 from wd_tools.watch import figures
+from wd_tools.watch.agreement import agreement
 from wd_tools.watch.board import gap_reason, proof, reason
 from wd_tools.watch.totals import totals
 
@@ -32,6 +33,8 @@ def lines(event: Event) -> Iterator[str]:
                 yield f"{name:<15} {text}"
             if (proved := proof(event)) is not None:
                 yield f"{'verified':<15} {proved}"
+            if (agreed := agreement(event)) is not None:
+                yield agreed
         case Summary():
             yield f"realized P&L    {figures.signed(event.realized_pnl_sol)} SOL"
         case Retract():

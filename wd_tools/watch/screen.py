@@ -12,6 +12,7 @@ from rich.text import Text
 from wd_client.events import Trade
 
 from wd_tools.watch import figures
+from wd_tools.watch.agreement import agreement
 from wd_tools.watch.board import Board, reason
 from wd_tools.watch.totals import Total, totals
 
@@ -36,6 +37,9 @@ def screen(board: Board, width: int, height: int, now: float) -> RenderableType:
     parts += [_text(note, WARNING) for note in board.notes]
     if below:
         parts.append(_totals(below))
+    agreed = None if board.complete is None else agreement(board.complete)
+    if agreed is not None:  # it has the line of the bar, which is gone by then
+        parts.append(_text(agreed, FAINT))
     return Group(*parts)
 
 

@@ -350,6 +350,64 @@ class SyncMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SolBalance:
+    """`chain`: What the chain says.
+    `books`: What the wallet's transactions add up to.
+    `difference`: What the chain has more.
+    """
+
+    chain: Decimal
+    books: Decimal
+    difference: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceDifference:
+    """`mint`: The token's address.
+    `account`: The one token account that differs; None where there are several, or the difference
+    is older.
+    `decimals`: Decimals of one whole token.
+    `chain_raw`: What the chain says, in smallest units.
+    `books_raw`: What the wallet's transactions add up to, in smallest units.
+    """
+
+    mint: str
+    account: str | None
+    decimals: int
+    chain_raw: str
+    books_raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """`status`: `agrees`: to the unit; `differs`; `unavailable`: the chain's side isn't known.
+    `reason`: Why it isn't whole. `truncated`: older transactions weren't read, and what the wallet
+    held before and never touched since isn't compared. `unexplained`: a balance changed and no
+    transaction tells why. `refused`, `no_answer`: the server's Solana RPC doesn't tell balances, or
+    didn't in time. `behind`: it answered for an old slot.
+    `slot`: The slot of the chain's balances; None where they aren't known.
+    `sol`: Native and wrapped SOL together; None where the chain's side isn't known.
+    `tokens_agree`: Tokens that the wallet holds of which the books have the same amount.
+    `tokens_differ`: Tokens of which they have another.
+    `differences`: These, the first 20.
+    `opening_sol`: SOL that was there before the first transaction that was read.
+    `closing_sol`: SOL after the last one.
+    `checked_at`: Unix seconds when the chain was asked.
+    """
+
+    status: str
+    reason: str | None
+    slot: int | None
+    sol: SolBalance | None
+    tokens_agree: int
+    tokens_differ: int
+    differences: tuple[BalanceDifference, ...]
+    opening_sol: Decimal
+    closing_sol: Decimal
+    checked_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Complete(Event):
     """The whole history was sent. A stream that doesn't follow ends here.
 
@@ -365,6 +423,7 @@ class Complete(Event):
     altered.
     `entries_all`: `trade`, `retract` and `movement` entries before this one.
     `digest_all`: The end of a hash chain over exactly these.
+    `reconciliation`: Whether the books agree with the chain. Missing in entries of older servers.
     `verified`: The client has compared `entries` and `digest` with what came, from the beginning of
     the history; and `entries_all` and `digest_all`, where movements are read.
     """
@@ -380,6 +439,7 @@ class Complete(Event):
     digest: str | None = None
     entries_all: int | None = None
     digest_all: str | None = None
+    reconciliation: Reconciliation | None = None
     verified: bool = False
 
 

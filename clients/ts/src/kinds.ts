@@ -325,6 +325,55 @@ export interface SyncMetrics {
   unexplained_reasons: Record<string, number>;
 }
 
+export interface SolBalance {
+  /** What the chain says. */
+  chain: number;
+  /** What the wallet's transactions add up to. */
+  books: number;
+  /** What the chain has more. */
+  difference: number;
+}
+
+export interface BalanceDifference {
+  /** The token's address. */
+  mint: string;
+  /** The one token account that differs; null where there are several, or the difference is
+   * older. */
+  account: string | null;
+  /** Decimals of one whole token. */
+  decimals: number;
+  /** What the chain says, in smallest units. */
+  chain_raw: string;
+  /** What the wallet's transactions add up to, in smallest units. */
+  books_raw: string;
+}
+
+export interface Reconciliation {
+  /** `agrees`: to the unit; `differs`; `unavailable`: the chain's side isn't known. */
+  status: "agrees" | "differs" | "unavailable";
+  /** Why it isn't whole. `truncated`: older transactions weren't read, and what the wallet held
+   * before and never touched since isn't compared. `unexplained`: a balance changed and no
+   * transaction tells why. `refused`, `no_answer`: the server's Solana RPC doesn't tell
+   * balances, or didn't in time. `behind`: it answered for an old slot. */
+  reason: "truncated" | "unexplained" | "refused" | "no_answer" | "behind" | null;
+  /** The slot of the chain's balances; null where they aren't known. */
+  slot: number | null;
+  /** Native and wrapped SOL together; null where the chain's side isn't known. */
+  sol: SolBalance | null;
+  /** Tokens that the wallet holds of which the books have the same amount. */
+  tokens_agree: number;
+  /** Tokens of which they have another. */
+  tokens_differ: number;
+  /** These, the first 20. */
+  differences: BalanceDifference[];
+  /** SOL that was there before the first transaction that was read. */
+  opening_sol: number;
+  /** SOL after the last one. */
+  closing_sol: number;
+  /** Unix seconds when the chain was asked. */
+  checked_at: number;
+}
+
 /** The whole history was sent. A stream that doesn't follow ends here. */
 export interface Complete {
   /** Always `complete`. */
@@ -350,6 +399,8 @@ export interface Complete {
   entries_all?: number;
   /** The end of a hash chain over exactly these. */
   digest_all?: string;
+  /** Whether the books agree with the chain. Missing in entries of older servers. */
+  reconciliation?: Reconciliation;
 }
 
 /** A transaction left the chain with a fork, or its trades come again with other numbers: take

@@ -10,6 +10,7 @@ import pytest
 from wd_server.chain.payloads import EnhancedTransaction, Transaction
 from wd_server.trading.effects import effects_of
 from wd_server.trading.enhanced import effects_of_enhanced
+from wd_server.trading.interpretation import interpret
 from wd_tools.simulator.clock import Clock
 from wd_tools.simulator.enhanced import enhanced
 from wd_tools.simulator.market import Market
@@ -26,13 +27,14 @@ def wallet() -> SimulatedWallet:
     return found
 
 
-def test_its_effects_are_those_of_the_raw_transaction(
+def test_it_means_what_the_raw_transaction_means(
     wallet: SimulatedWallet,
 ) -> None:
     for entry in wallet.entries:
         raw = msgspec.json.decode(b"{" + entry.body, type=Transaction)
         shown = msgspec.convert(enhanced(entry), EnhancedTransaction, strict=False)
-        assert effects_of_enhanced(shown, wallet.address) == effects_of(raw, wallet.address)
+        meaning = interpret(effects_of_enhanced(shown, wallet.address))
+        assert meaning == interpret(effects_of(raw, wallet.address))
 
 
 def test_what_all_accounts_gained_is_minus_the_fee(wallet: SimulatedWallet) -> None:

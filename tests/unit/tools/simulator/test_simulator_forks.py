@@ -16,7 +16,6 @@ from wd_tools.simulator.market import Market
 from wd_tools.simulator.wallet import SimulatedWallet
 
 WSOL = "So11111111111111111111111111111111111111112"
-RENT = 2_039_280
 START = 1_788_220_800
 CONFIRMED = {"commitment": "confirmed"}
 FULL = {**CONFIRMED, "maxSupportedTransactionVersion": 0}
@@ -24,7 +23,7 @@ FULL = {**CONFIRMED, "maxSupportedTransactionVersion": 0}
 
 def follow_on_each_other(wallet: SimulatedWallet) -> None:
     """Balances begin as they ended before, and each transaction conserves lamports."""
-    lamports, held = 0, dict[str, int]()
+    lamports, held = 0, dict[str, tuple[int, int]]()
     for entry in wallet.entries:
         left = landing.footprint(entry, wallet.address)
         meta = left.body["meta"]
@@ -37,12 +36,12 @@ def follow_on_each_other(wallet: SimulatedWallet) -> None:
             lamports = left.native[1]
         # Whoever names an account that is there says what is in it.
         assert not held.keys() & set(left.keys) - left.tokens.keys()
-        for account, (mint, before, after) in left.tokens.items():
-            assert held.pop(account, None) == before
+        for account, (mint, before, after, rent, rent_after) in left.tokens.items():
+            assert held.pop(account, (None, 0)) == (before, rent)
             if after is not None:
-                held[account] = after
-            if mint == WSOL and after is not None:
-                assert meta["postBalances"][left.keys.index(account)] == after + RENT
+                held[account] = after, rent_after
+                wrapped = after if mint == WSOL else 0
+                assert meta["postBalances"][left.keys.index(account)] == wrapped + rent_after
     assert lamports == wallet.lamports
 
 

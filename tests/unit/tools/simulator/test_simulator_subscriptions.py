@@ -174,7 +174,8 @@ def test_an_account_is_notified_when_its_lamports_change(served: Any) -> None:
             if (await client.call("simTruth", client.wallet))[-1]["visible"]:
                 break
         value = (await ws.notified())["params"]["result"]["value"]
-        assert value["lamports"] == (await client.call("getBalance", client.wallet))["value"]
+        balance = await client.call("getBalance", client.wallet, CONFIRMED)
+        assert value["lamports"] == balance["value"]
         assert value.keys() == {"lamports", "data", "owner", "executable", "rentEpoch", "space"}
 
     served(test)

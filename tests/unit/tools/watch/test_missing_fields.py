@@ -60,6 +60,53 @@ def test_a_complete_says_whether_it_was_verified(verified: bool) -> None:
     assert json.loads(as_json(event))["verified"] is verified
 
 
+SOL = {"chain": Decimal("1.5"), "books": Decimal("1.49999"), "difference": Decimal("0.00001")}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"status": "agrees", "reason": None, "slot": 430000001},
+            "The books agree with the chain to the lamport at slot 430,000,001",
+        ),
+        (
+            {"status": "agrees", "reason": "truncated", "slot": 430000001},
+            "The books agree with the chain to the lamport at slot 430,000,001, as far back as "
+            "they go",
+        ),
+        (
+            {"status": "differs", "reason": "unexplained", "sol": SOL, "tokens_differ": 2},
+            "The chain has +0.0000100 SOL and differs in 2 tokens: a balance changed and no "
+            "transaction explains it",
+        ),
+        (
+            {"status": "unavailable", "reason": "refused"},
+            "The books were not compared with the chain: the server's Solana RPC doesn't tell "
+            "balances",
+        ),
+        (
+            {"status": "unavailable", "reason": "a reason of tomorrow"},
+            "The books were not compared with the chain",
+        ),
+    ],
+)
+def test_a_complete_says_whether_the_books_agree_with_the_chain(
+    found: dict[str, object], said: str
+) -> None:
+    event = made("complete", {**COMPLETE, "reconciliation": found})
+    board = Board("W")
+    board.take(event, 0.0)
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(screen(board, 200, 24, 0.0))
+    assert said in lines(event)
+    assert shown.getvalue().splitlines()[-1].strip() == said
+
+
+def test_a_complete_of_an_older_server_says_nothing_of_the_books() -> None:
+    assert not [line for line in lines(made("complete", COMPLETE)) if "books" in line]
+
+
 def test_a_history_that_is_not_what_the_server_proves_is_said_so() -> None:
     gap = Gap(reason="mismatch", from_id="7-9", to_id=None)
     board = Board("W")

@@ -51,6 +51,6 @@ def test_a_share_that_cannot_be_ends_nothing() -> None:
         assert "priced" not in shown({**OLD, **NEW, **shares})
 
 
-@pytest.mark.parametrize("value", ["many", True, None, Decimal("NaN"), Decimal("1e999999"), []])
+@pytest.mark.parametrize("value", [None, Decimal("NaN"), Decimal("1e999999")])
 def test_what_is_no_amount_is_left_out(value: Any) -> None:
     assert shown({**OLD, **dict.fromkeys(NEW.keys() - OLD.keys(), value)}) == shown(OLD)
