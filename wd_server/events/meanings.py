@@ -45,6 +45,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "value_sol": "The same in SOL.",
         "fee_sol": "Network fee, tips and platform fees together.",
         "network_fee_sol": "Base and priority fee, where the wallet paid them.",
+        "priority_fee_sol": "How much of that the wallet offered to be served sooner.",
         "tip_sol": "What the transaction itself paid for being included in a block.",
         "platform_fee_sol": "What bots, front ends and venues took out of the wallet's SOL.",
         "pnl_usd": "Realized profit or loss; null for a buy, and where no cost is known.",

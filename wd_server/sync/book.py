@@ -32,7 +32,13 @@ from wd_server.sync.interpreted import (
     legs_of,
     mints_in,
 )
-from wd_server.sync.movements import beside_trades, is_movement, movement_of, retraction_of
+from wd_server.sync.movements import (
+    beside_trades,
+    is_movement,
+    movement_of,
+    priority_fee_of,
+    retraction_of,
+)
 from wd_server.sync.proof import Proof
 from wd_server.trading.ledger import Ledger, Outcome
 from wd_server.trading.prices import Prices, Value, value_of
@@ -405,6 +411,7 @@ class Book:
         entries = []
         firsts, seqs = recent.firsts, []
         trades = recent.transaction.trades
+        priority_fee = priority_fee_of(recent.transaction.interpretation)
         beside = [
             posted(posting, recent.symbols)
             for posting in beside_trades(recent.transaction.interpretation)
@@ -420,6 +427,7 @@ class Book:
                 self.proof.entries + 1,
                 replaces,
                 recent.transaction.index,
+                0 if trade.part else priority_fee,
                 () if trade.part else beside,
             )
             wire = trade_of(trade, value, outcome, recent.symbols, stamp)

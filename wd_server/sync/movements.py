@@ -63,6 +63,11 @@ def _movement(
     )
 
 
+def priority_fee_of(interpretation: Interpretation) -> int:
+    """Lamports."""
+    return -sum(each.raw for each in interpretation.postings if each.kind == "priority_fee")
+
+
 def beside_trades(interpretation: Interpretation) -> Iterator[Posting]:
     """The postings that the trades don't tell by their legs and fees."""
     burned = {

@@ -119,7 +119,7 @@ def _of_trades(parts: list[Trade], first: int) -> RestoredTransaction:
     trades = tuple(_raw_trade(each) for each in parts)
     beside = [_posting(each) for part in parts for each in part.postings or ()]
     postings = (
-        *_fees(trades[0]),
+        *_fees(trades[0], raw_coin(parts[0].priority_fee_sol)),
         *(each for each in beside if each.raw > 0),
         *(leg for trade in trades for leg in _legs(trade)),
         *(each for each in beside if each.raw <= 0),
@@ -169,9 +169,10 @@ def _legs(trade: RawTrade) -> Iterator[Posting]:
         yield Posting("bought", bought.mint, bought.raw, bought.decimals, part=trade.part)
 
 
-def _fees(trade: RawTrade) -> Iterator[Posting]:
+def _fees(trade: RawTrade, priority_fee: int) -> Iterator[Posting]:
     fees: tuple[tuple[PostingKind, int], ...] = (
-        ("network_fee", trade.network_fee),
+        ("network_fee", trade.network_fee - priority_fee),
+        ("priority_fee", priority_fee),
         ("tip", trade.tip),
         ("platform_fee", trade.platform_fee),
     )

@@ -94,6 +94,7 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     value_sol: Decimal | None
     fee_sol: Decimal
     network_fee_sol: Decimal = ZERO
+    priority_fee_sol: Decimal = ZERO
     tip_sol: Decimal = ZERO
     platform_fee_sol: Decimal = ZERO
     pnl_usd: Decimal | None

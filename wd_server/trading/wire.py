@@ -29,6 +29,7 @@ class Stamp(NamedTuple):
     cost_basis: how the cost of what is sold is found
     number, replaces: as on the wire
     block_index: its place in the block, None where that isn't known
+    priority_fee: lamports of the network fee, on part 0
     beside: what the transaction moved beside the legs and fees of its trades, on part 0
     """
 
@@ -38,6 +39,7 @@ class Stamp(NamedTuple):
     number: int | UnsetType = UNSET
     replaces: str | UnsetType = UNSET
     block_index: int | None = None
+    priority_fee: int = 0
     beside: Sequence[PostedAmount] = ()
 
 
@@ -70,6 +72,7 @@ def trade_of(
         value_sol=value.sol,
         fee_sol=coin_of(trade.fee_lamports),
         network_fee_sol=coin_of(trade.network_fee),
+        priority_fee_sol=coin_of(stamp.priority_fee),
         tip_sol=coin_of(trade.tip),
         platform_fee_sol=coin_of(trade.platform_fee),
         pnl_usd=coin_or_none(outcome.pnl_nanousd),

@@ -116,6 +116,7 @@ class Trade(Event):
     `value_sol`: The same in SOL.
     `fee_sol`: Network fee, tips and platform fees together.
     `network_fee_sol`: Base and priority fee, where the wallet paid them.
+    `priority_fee_sol`: How much of that the wallet offered to be served sooner.
     `tip_sol`: What the transaction itself paid for being included in a block.
     `platform_fee_sol`: What bots, front ends and venues took out of the wallet's SOL.
     `pnl_usd`: Realized profit or loss; None for a buy, and where no cost is known.
@@ -152,6 +153,7 @@ class Trade(Event):
     value_sol: Decimal | None
     fee_sol: Decimal
     network_fee_sol: Decimal | None = None
+    priority_fee_sol: Decimal | None = None
     tip_sol: Decimal | None = None
     platform_fee_sol: Decimal | None = None
     pnl_usd: Decimal | None

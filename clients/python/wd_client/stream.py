@@ -90,21 +90,14 @@ def stream(
     BadAnswer at once; and the cause of being away (Unreachable, Refused, SentAway) when it would
     last longer than `patience` seconds.
     """
-    query = _query(
-        follow=follow,
-        include="movements" if movements else None,
-        batch=batch,
-        mint=mint,
-        side=side,
-        min_usd=min_usd,
-        since=since,
-        skip_pricing=skip_pricing,
-    )
+    filters = {"batch": batch, "mint": mint, "side": side, "min_usd": min_usd, "since": since}
+    include = "movements" if movements else None
+    query = _query(follow=follow, include=include, skip_pricing=skip_pricing, **filters)
     server = target_of(url)
     if bookmark is not None and last_event_id is not None:
         raise ValueError("a bookmark has an id: hand in one of the two")
-    filters = (batch, mint, side, min_usd, since)
-    whole = isinstance(wallet, str) and filters.count(None) == len(filters) and not skip_pricing
+    filtered = skip_pricing or any(each is not None for each in filters.values())
+    whole = isinstance(wallet, str) and not filtered
     return _Stream(
         server._replace(path=server.path + _path(wallet, query)),
         cache(lambda: tls or ssl.create_default_context()),

@@ -131,6 +131,8 @@ export interface Trade {
   fee_sol: number;
   /** Base and priority fee, where the wallet paid them. */
   network_fee_sol?: number;
+  /** How much of that the wallet offered to be served sooner. */
+  priority_fee_sol?: number;
   /** What the transaction itself paid for being included in a block. */
   tip_sol?: number;
   /** What bots, front ends and venues took out of the wallet's SOL. */

@@ -180,6 +180,7 @@ def test_a_trade_is_put_together_as_the_contract_lists_it() -> None:
         "value_sol": 2,
         "fee_sol": 0.000005,
         "network_fee_sol": 0.000005,
+        "priority_fee_sol": 0,
         "tip_sol": 0,
         "platform_fee_sol": 0,
         "pnl_usd": None,
