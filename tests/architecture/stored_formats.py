@@ -20,8 +20,8 @@ from wd_server.journal.base import NewEntry
 from wd_server.streaming import bundle_id
 from wd_server.sync import book, checkpoint, relay
 from wd_server.sync.proof import Proof
-from wd_server.trading.continuity import KnownBalances
 from wd_server.trading import ledger
+from wd_server.trading.continuity import KnownBalances
 from wd_server.trading.trade import Trade
 
 FOLDER = Path(__file__).parent / "stored"

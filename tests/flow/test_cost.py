@@ -42,6 +42,8 @@ BEATS = 3
 IDLE_CALLS = 70
 # Seconds between two looks for new trades, for tests in which nobody is to look.
 NEVER = 3600
+# Transactions of a wallet whose history fits into a socket's send buffer: one write takes it.
+SIZE = 45
 
 WAITS = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 Streams = list[EventSource]
@@ -50,7 +52,7 @@ Streams = list[EventSource]
 @pytest.fixture(scope="module")
 def market() -> Iterator[Simulator]:
     """A chain of its own, so that its wallets grow by what these tests append."""
-    with simulator("--only", "--warm", "--wallets", "60x1") as started:
+    with simulator("--only", "--warm", "--wallets", f"{SIZE}x1") as started:
         yield started
 
 
@@ -65,7 +67,7 @@ def followed(
         traced(started, folder / "trace") as trace,
         ExitStack() as stack,
     ):
-        streams = _followers(stack, started, market.wallet(60), FOLLOWERS)
+        streams = _followers(stack, started, market.wallet(SIZE), FOLLOWERS)
         yield trace, streams, _files(trace.between(0, trace.mark()))
 
 
@@ -89,7 +91,7 @@ def test_a_burst_of_trades_costs_each_follower_one_write(
     new: list[str] = []
 
     def burst() -> list[str]:
-        new.extend(market.append(market.wallet(60), BURST))
+        new.extend(market.append(market.wallet(SIZE), BURST))
         return new
 
     calls = _calls_for_trades(trace, streams, burst)
@@ -109,9 +111,9 @@ def test_opening_a_stream_takes_nine_calls_and_its_head_and_first_events_leave_i
         traced(started, tmp_path / "trace") as trace,
         ExitStack() as stack,
     ):
-        _followers(stack, started, market.wallet(60), 1)
+        _followers(stack, started, market.wallet(SIZE), 1)
         start = trace.mark()
-        _followers(stack, started, market.wallet(60), OPENED)
+        _followers(stack, started, market.wallet(SIZE), OPENED)
         calls = trace.between(start, trace.mark())
     files = _files(calls)
     assert len(files) == OPENED
@@ -147,7 +149,7 @@ def test_a_heartbeat_costs_one_write_and_an_idle_second_the_same_however_many_st
         ExitStack() as stack,
     ):
         for more in (FEW, MANY - FEW):
-            streams = _followers(stack, started, market.wallet(60), more)
+            streams = _followers(stack, started, market.wallet(SIZE), more)
             # The look at the history when the wallet's subscription stands.
             started.wait_for_at_least('analyses_total{outcome="complete"}', 2)
             start = trace.mark()
@@ -182,7 +184,7 @@ def _followers(stack: ExitStack, started: Server, wallet: str, count: int) -> St
 
 
 def _one_trade(market: Simulator) -> list[str]:
-    while not (new := market.append(market.wallet(60), 1)):
+    while not (new := market.append(market.wallet(SIZE), 1)):
         pass
     return new
 

@@ -65,8 +65,8 @@ def test_a_node_that_was_asleep_learns_that_another_took_over_and_writes_nothing
     with _nodes(chain, redis, tmp_path, count=2) as nodes:
         first, second = nodes.nodes
         with (
-            EventSource(first.stream(wallet, "follow=true")) as stream,
-            EventSource(second.stream(wallet, "follow=true")) as other,
+            EventSource(first.stream(wallet, "follow=true&include=movements")) as stream,
+            EventSource(second.stream(wallet, "follow=true&include=movements")) as other,
         ):
             mine = stream.until("trade")
             with first.stopped():
@@ -77,7 +77,7 @@ def test_a_node_that_was_asleep_learns_that_another_took_over_and_writes_nothing
         (epoch,) = {str(event.id).partition("-")[0] for event in theirs}
         assert [event.id for event in theirs] == [f"{epoch}-{n + 1}" for n in range(len(theirs))]
         assert mine == theirs
-        with EventSource(nodes.stream(wallet)) as stream:
+        with EventSource(nodes.stream(wallet, "include=movements")) as stream:
             assert _stored(stream.until("complete")) == theirs
 
 

@@ -192,9 +192,7 @@ def test_several_trades_fees_and_what_moved_beside_them_come_back_as_they_were()
     assert [len(each.get("postings", ())) for each in told] == [4, 0]
     book = Book(WALLET, "fifo", EPOCH)
     (restored,) = restored_transactions(stored(book.record([interpreted], {}, {}, NOW)))
-    network_fee = (Posting("network_fee", SOL, -25, 9),)
-    assert restored.interpretation.trades == (first, second)
-    assert restored.interpretation.postings == (*network_fee, *fees[2:], *postings[4:])
+    assert restored.interpretation == interpreted.interpretation
     assert (restored.slot, restored.block_index) == (1, 3)
 
 
