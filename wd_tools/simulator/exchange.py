@@ -20,7 +20,7 @@ from wd_tools.simulator.programs import (
     TOKEN,
     Venue,
 )
-from wd_tools.simulator.scene import LAMPORTS, Leg, Scene
+from wd_tools.simulator.scene import LAMPORTS, Holding, Leg, Scene
 
 PUMP_FUN_FEE_BPS: Final = 100
 PUMP_SWAP_FEE_BPS: Final = 25
@@ -67,6 +67,23 @@ def walk(scene: Scene, mint: Mint) -> None:
     scene.wallet.prices[mint.address] = min(max(step, mint.price / 50), mint.price * 50)
 
 
+def liquid(holding: Holding) -> bool:
+    mint = holding.mint
+    return mint.liquid and mint.price > 0 and mint is not SOL
+
+
+def known_holdings(scene: Scene) -> list[Holding]:
+    """What has a market and arrives whole, and whose cost is known to the last unit."""
+    return [
+        one
+        for one in scene.wallet.holdings.values()
+        if one.amount
+        and (liquid(one) or one.mint is USDC)
+        and not one.mint.fee_bps
+        and one.mint.address not in scene.wallet.doubtful
+    ]
+
+
 def exchange(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
     """Swap `give` for `get` and return what the wallet receives of it, which is less where the
     token takes a transfer fee."""
@@ -87,8 +104,6 @@ def exchange(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
         _pump_swap_fee(scene, source, fee)
     if route.outer is PHOTON:
         _photon_fee(scene, give, get)
-    if SOL in (give.mint, get.mint):
-        scene.unwrap()
     return Leg(get.mint, received)
 
 
@@ -145,7 +160,7 @@ def _pump_swap_buy(route: Route, give: Leg) -> bool:
 def _pump_swap_fee(scene: Scene, source: str, fee: int) -> None:
     """PumpSwap takes its fee of a buy from the buyer's wrapped SOL, beside the price."""
     scene.send(source, scene.their_tokens(PUMP_SWAP_FEE, SOL), fee, scene.wallet.address)
-    scene.platform_fees += fee
+    scene.post("platform_fee", SOL, -fee)
 
 
 def _photon_fee(scene: Scene, give: Leg, get: Leg) -> None:
