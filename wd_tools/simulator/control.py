@@ -11,6 +11,7 @@ from wd_tools.simulator.forks import Forks
 from wd_tools.simulator.hub import Hub
 from wd_tools.simulator.market import Market
 from wd_tools.simulator.methods import INVALID_PARAMS, Method, Parts, RpcError
+from wd_tools.simulator.result import result_of
 from wd_tools.simulator.rpc import Rpc
 from wd_tools.simulator.webhooks import Webhooks
 
@@ -43,6 +44,7 @@ class Control:
         self.rate_limited = 0
         self.table: dict[str, Method] = {
             "simTruth": self.truth,
+            "simResult": self.result,
             "simAppend": self.append,
             "simDisconnect": self.disconnect,
             "simFault": self.fault,
@@ -56,6 +58,11 @@ class Control:
         """[address] -> the Truth of every transaction, oldest first."""
         (address,) = _arguments(params, str)
         return [_encode(await self._market.truth(address))]
+
+    async def result(self, params: Any) -> Parts:
+        """[address] -> the WalletResult of all its transactions."""
+        (address,) = _arguments(params, str)
+        return [_encode(result_of(await self._market.truth(address)))]
 
     async def append(self, params: Any) -> Parts:
         """[address, n] -> the signatures of n new transactions. [address, n, action]: which all

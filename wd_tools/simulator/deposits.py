@@ -107,7 +107,8 @@ def stake(scene: Scene) -> bool:
 def unstake(scene: Scene) -> bool:
     """A liquid staking token for SOL at once."""
     held = [one for mint in (MSOL, JITOSOL) if (one := scene.wallet.holdings.get(mint.address))]
-    held = [one for one in held if one.amount > LAMPORTS // 10]
+    doubtful = scene.wallet.doubtful
+    held = [one for one in held if one.amount > LAMPORTS // 10 and one.mint.address not in doubtful]
     if not held or scene.wallet.lamports < RESERVE:
         return False
     holding = scene.rng.choice(held)
