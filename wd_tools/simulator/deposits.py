@@ -95,7 +95,7 @@ def stake(scene: Scene) -> bool:
     raw = worth(scene, lamports, mint)
     data = instruction_data.swap(_DEPOSIT if program == MARINADE else "0e", lamports, 0)
     scene.draft.call(program, [pool, mint.address, wallet, target], data, "Deposit")
-    scene.pay(wallet, pool, lamports, inner=True)
+    scene.pay(wallet, pool, lamports, 2)
     _mint_to(scene, mint, target, pool, raw)
     scene.kind = "stake"
     place = _STAKING[program]

@@ -69,7 +69,7 @@ def limit_fill(scene: Scene) -> bool:
     scene.draft.call(JUPITER_LIMIT, accounts, data, "FillOrder")
     scene.send(order.vault, keeper_in, order.raw, order.account)
     if get.mint is SOL:
-        scene.pay(keeper, wallet, get.raw, inner=True)
+        scene.pay(keeper, wallet, get.raw, 2)
         arrived = get.raw
     else:
         arrived = scene.send(keeper_out, target, get.raw, keeper)
@@ -108,7 +108,7 @@ def dca_fill(scene: Scene) -> bool:
     accounts = [keeper, wallet, order.account, order.vault, keeper_out, target]
     scene.draft.call(JUPITER_DCA, accounts, handed, "FulfillFlashFill")
     if get.mint is SOL:
-        scene.pay(keeper, wallet, bought, inner=True)
+        scene.pay(keeper, wallet, bought, 2)
         arrived = bought
     else:
         arrived = scene.send(keeper_out, target, bought, keeper)

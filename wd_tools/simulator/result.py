@@ -2,11 +2,10 @@
 
 It counts in SOL alone, first in first out, and without any price: what is swapped for another token
 or a stable coin carries its cost on. Lots lie in the wallet or with somebody: a custodian by its
-name, or whoever they were sent to. What comes back comes back with its cost, and keeps its place in
-the order in which everything was first got.
+name, or whoever they were sent to. What comes back comes back with its cost, the oldest first, and
+stands behind what the wallet has then.
 """
 
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
@@ -78,11 +77,10 @@ class WalletResult(Struct, rename="camel"):
         return gained - costs - self.fees - self.rent_locked - self.rent_paid - self.sent
 
 
-class _Lot(Struct, order=True):
-    """Units that were got at once, `number` in order. So many of them are `gone`; after n of them,
-    floor(n * cost / units) of the cost is. `unknown` units have none."""
+class _Lot(Struct):
+    """Units that were got at once. So many of them are `gone`; after n of them, floor(n * cost /
+    units) of the cost is. `unknown` units have none."""
 
-    number: int
     units: int
     gone: int
     cost: int
@@ -93,7 +91,6 @@ class _Lot(Struct, order=True):
         before, after = self.gone, self.gone + units
         self.gone = after
         return _Lot(
-            self.number,
             units,
             0,
             self.cost * after // self.units - self.cost * before // self.units,
@@ -112,7 +109,6 @@ class _Book:
         self.result = WalletResult()
         self._lots: defaultdict[tuple[_Holder, str], list[_Lot]] = defaultdict(list)
         self._kept_sol: defaultdict[str, int] = defaultdict(int)
-        self._number = 0
 
     def record(self, truth: Truth) -> None:
         result, total = self.result, truth.total
@@ -175,7 +171,7 @@ class _Book:
         there = self._lots[_holder(posting), posting.mint]
         back = min(posting.raw, sum(lot.left for lot in there))
         for lot in _take(there, back):
-            insort(self._lots[WALLET, posting.mint], lot)
+            self._lots[WALLET, posting.mint].append(lot)
         self._add(posting.mint, posting.raw - back, 0, posting.raw - back)
 
     def _leave(self, posting: Posting) -> None:
@@ -184,7 +180,7 @@ class _Book:
                 self._kept_sol[posting.place] -= posting.raw
             return
         for lot in self._spend(posting.mint, -posting.raw):
-            insort(self._lots[_holder(posting), posting.mint], lot)
+            self._lots[_holder(posting), posting.mint].append(lot)
 
     def _trade(self, trade: TradeTruth) -> None:
         result = self.result
@@ -230,8 +226,7 @@ class _Book:
 
     def _add(self, mint: str, units: int, cost: int, unknown: int) -> None:
         if units:
-            self._number += 1
-            self._lots[WALLET, mint].append(_Lot(self._number, units, 0, cost, unknown))
+            self._lots[WALLET, mint].append(_Lot(units, 0, cost, unknown))
 
     def _spend(self, mint: str, units: int) -> list[_Lot]:
         """The oldest units of the wallet; of what isn't there the cost is unknown."""
@@ -239,8 +234,7 @@ class _Book:
         there = min(units, sum(lot.left for lot in lots))
         taken = _take(lots, there)
         if there < units:
-            self._number += 1
-            taken.append(_Lot(self._number, units - there, 0, 0, units - there))
+            taken.append(_Lot(units - there, 0, 0, units - there))
         return taken
 
 

@@ -314,18 +314,18 @@ class Scene:
 
     # Payments
 
-    def pay(self, source: str, target: str, lamports: int, *, inner: bool = False) -> None:
-        """A System program transfer."""
+    def pay(self, source: str, target: str, lamports: int, height: int | None = None) -> None:
+        """A System program transfer; with a `height`, as an inner instruction."""
         data = instruction_data.system_transfer(lamports)
-        if inner:
-            self.draft.inner(SYSTEM, [source, target], data, height=3)
-        else:
+        if height is None:
             self.draft.call(SYSTEM, [source, target], data)
+        else:
+            self.draft.inner(SYSTEM, [source, target], data, height=height)
         self.draft.move(source, target, lamports)
 
-    def pay_fee(self, target: str, lamports: int, *, inner: bool = False) -> None:
+    def pay_fee(self, target: str, lamports: int, height: int | None = None) -> None:
         """A platform fee out of the wallet's own SOL."""
-        self.pay(self.wallet.address, self.someone(target), lamports, inner=inner)
+        self.pay(self.wallet.address, self.someone(target), lamports, height)
         self.post("platform_fee", SOL, -lamports)
 
     def tip(self, target: str | None = None, lamports: int | None = None) -> None:

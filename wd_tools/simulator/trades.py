@@ -137,7 +137,7 @@ def _trade(scene: Scene, route: Route, give: Leg, get: Leg) -> None:
     if route.outer is PHOTON and rng.random() < 0.3:
         scene.tip(PHOTON_TIP)
     elif not relayed and rng.random() < TIP_SHARE:
-        _tip(scene)
+        _tip(scene, value(scene, give) if SOL in (give.mint, get.mint) else 0)
     if route.outer is None and not relayed and SOL in (give.mint, get.mint) and rng.random() < 0.1:
         lamports = give.raw if give.mint is SOL else get.raw
         scene.pay_fee(TROJAN_FEE, lamports * TROJAN_FEE_BPS // 10_000)
@@ -145,21 +145,22 @@ def _trade(scene: Scene, route: Route, give: Leg, get: Leg) -> None:
     scene.kind = "swap" if action == "swap" else "buy" if action == "buy" else "sell"
 
 
-def _tip(scene: Scene) -> None:
-    """Mostly small and to an account that lists have; some are of a tenth of a SOL and more."""
+def _tip(scene: Scene, traded: int) -> None:
+    """Mostly small and to an account that lists have; some are of a tenth of a SOL and more, but
+    none is so large beside the SOL that is `traded` that it could be a payment."""
     rng, left = scene.rng, scene.draft.lamports[scene.wallet.address]
     target = None
     if rng.random() < UNLISTED_SHARE:
         target = scene.world.addresses.of("tips", str(rng.randrange(UNLISTED_ACCOUNTS)))
-    large = rng.randint(LAMPORTS // 20, LAMPORTS // 2) if rng.random() < LARGE_TIP_SHARE else None
-    scene.tip(target, large if large is not None and large < left // 2 else None)
+    large = min(rng.randint(LAMPORTS // 20, LAMPORTS // 2), left // 2, traded // 8)
+    scene.tip(target, large if large and rng.random() < LARGE_TIP_SHARE else None)
 
 
 def _front_end_fee(scene: Scene, lamports: int) -> None:
     """Taken by the program that swaps, for an account that no list has."""
     number = scene.rng.randrange(UNLISTED_ACCOUNTS)
     account = scene.world.addresses.of("front end", str(number))
-    scene.pay_fee(account, lamports * FRONT_END_FEE_BPS // 10_000, inner=True)
+    scene.pay_fee(account, lamports * FRONT_END_FEE_BPS // 10_000, 2)
 
 
 def spendable(scene: Scene) -> int | None:

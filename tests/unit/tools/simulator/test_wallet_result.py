@@ -123,12 +123,12 @@ def test_sol_out_of_a_pool_repays_the_cost_of_its_share_first(
     assert (result.realized, result.open_cost, result.custody_cost) == (realized, left, 0)
 
 
-def test_what_was_sent_and_comes_back_keeps_its_cost_and_its_place_in_the_order() -> None:
+def test_what_was_sent_and_comes_back_keeps_its_cost_and_is_the_last_to_be_sold() -> None:
     there = truth(post("sent", TOKEN, -10, to=FRIEND))
     back = truth(post("received", TOKEN, 10, to=FRIEND))
     assert result_of([buy(100, 10), there]).transferred_cost == 100
     result = result_of([buy(100, 10), there, buy(500, 10), back, sell(10, 600)])
-    assert (result.realized, result.transferred_cost, result.open_cost) == (500, 0, 500)
+    assert (result.realized, result.transferred_cost, result.open_cost) == (100, 0, 100)
 
 
 def test_a_swap_carries_its_cost_on() -> None:
