@@ -12,6 +12,7 @@ class Addresses:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._known: dict[tuple[str, ...], str] = {}
+        self._owners: dict[str, str] = {}
 
     def of(self, *label: str) -> str:
         address = self._known.get(label)
@@ -32,4 +33,9 @@ class Addresses:
         address = self._known.get(label)
         if address is None:
             address = self._known[label] = associated_token_address(owner, mint, token_program)
+            self._owners[address] = owner
         return address
+
+    def owner(self, account: str) -> str | None:
+        """The wallet whose token account it is; None for one that nobody was given yet."""
+        return self._owners.get(account)

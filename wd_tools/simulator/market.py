@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from msgspec.json import encode
+
 from wd_tools.simulator.addresses import Addresses
 from wd_tools.simulator.clock import Clock
 from wd_tools.simulator.entry import Entry
@@ -68,6 +70,15 @@ class Market:
         if wallet is not None and not wallet.complete:
             self._index(await wallet.ready())
         return wallet
+
+    async def naming(self, address: str) -> Sequence[Entry]:
+        """The transactions that name a wallet, or a token account of a wallet, oldest first."""
+        wallet = await self.wallet(address)
+        if wallet is not None:
+            return wallet.visible
+        wallet = await self.wallet(self._addresses.owner(address) or "")
+        named = encode(address)
+        return [] if wallet is None else [one for one in wallet.entries if named in one.body]
 
     async def entry(self, signature: str) -> Entry | None:
         """The transaction. One that isn't made yet may be known from an earlier life of the

@@ -147,15 +147,13 @@ class Methods:
     async def signatures_for_address(self, params: Any) -> Parts:
         address, config = _address(params), _config(params, history.SignaturesConfig)
         limit = history.check_limit(config.limit)
-        wallet = await self._market.wallet(address)
-        if wallet is None:
-            return [b"[]"]
+        naming = await self._market.naming(address)
         before = await self._market.entry(config.before) if config.before else None
         until = await self._market.entry(config.until) if config.until else None
         if config.before and before is None:
             return [b"[]"]  # as Agave does for a signature that it doesn't find
         bounds = Bounds(until.place if until else None, before.place if before else None)
-        found = history.older(wallet.visible, limit, self._settled(bounds, config.commitment))
+        found = history.older(naming, limit, self._settled(bounds, config.commitment))
         return [b"[", b",".join(b"{" + self._line(entry) for entry in found), b"]"]
 
     async def transaction(self, params: Any) -> Parts:
