@@ -43,7 +43,8 @@ def test_a_transaction_is_notified_with_what_history_says_of_it(served: Any, enc
             del full["blockTime"]
             full["meta"]["rewards"] = None
             assert result["transaction"] == full
-        assert msgspec.convert(told, TransactionNotification).transaction.signature == signature
+        read = msgspec.json.decode(json.dumps(told), type=TransactionNotification)
+        assert read.transaction.signature == signature
 
     served(test)
 
