@@ -54,6 +54,7 @@ _CUSTODY: Final[dict[Action, float]] = {
     orders.dca_open: 0.3,
     orders.dca_fill: 1,
     orders.dca_close: 0.15,
+    orders.dca_collect: 0.15,
 }
 _UNUSUAL: Final[dict[Action, float]] = {
     unusual.sell_two: 0.3,

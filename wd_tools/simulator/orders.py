@@ -121,6 +121,42 @@ def dca_fill(scene: Scene) -> bool:
     return True
 
 
+def dca_collect(scene: Scene) -> bool:
+    """An order is closed that has kept what its fills got: that comes with what is left of what it
+    gave. The wallet was in none of the fills, so they are told by this one."""
+    orders = [one for one in scene.wallet.kept_by(DCA) if one.slices > 1]
+    if not orders or scene.wallet.lamports < RESERVE:
+        return False
+    order = scene.rng.choice(orders)
+    assert order.wanted is not None
+    given = order.raw // order.slices * scene.rng.randint(1, order.slices - 1)
+    got = Leg(order.wanted, worth(scene, value(scene, Leg(order.mint, given)), order.wanted))
+    if not got.raw or got.mint.fee_bps:
+        return False
+    scene.start()
+    left = replace(order, raw=order.raw - given)
+    back, target = _own(scene, order.mint), _own(scene, got.mint)
+    gathered = scene.stranger()
+    rent = scene.rent(got.mint.space)
+    scene.draft.token_account(gathered, got.mint, order.account, got.raw, rent)
+    _name(scene, left)
+    accounts = [scene.wallet.address, order.account, order.vault, gathered, back, target]
+    scene.draft.call(JUPITER_DCA, accounts, instruction_data.swap(_CLOSE[DCA], 0, 0), "Close")
+    scene.send(order.vault, back, left.raw, order.account)
+    scene.send(gathered, target, got.raw, order.account)
+    _return(scene, order)
+    if SOL in (order.mint, got.mint):
+        scene.unwrap()
+    scene.post("custody_in", order.mint, left.raw, place=DCA)
+    _filled(scene, order, given, got, "dca_collect")
+    return True
+
+
+def _own(scene: Scene, mint: Mint) -> str:
+    """The wallet's account of a token, opened if there is none."""
+    return scene.wrap(0) if mint is SOL else scene.tokens(mint)
+
+
 def _open(scene: Scene, place: Place, kind: Kind, slices: int) -> bool:
     given = _given(scene)
     if given is None or len(scene.wallet.kept_by(place)) >= MOST_OPEN:
@@ -169,7 +205,7 @@ def _close(scene: Scene, place: Place, kind: Kind) -> bool:
     order = scene.rng.choice(orders)
     wallet = scene.wallet.address
     scene.start()
-    target = scene.wrap(0) if order.mint is SOL else scene.tokens(order.mint)
+    target = _own(scene, order.mint)
     _name(scene, order)
     accounts = [wallet, order.account, order.vault, target]
     data = instruction_data.swap(_CLOSE[place], 0, 0)

@@ -35,6 +35,7 @@ Kind = Literal[
     "dca_open",
     "dca_fill",
     "dca_close",
+    "dca_collect",
     "lend",
     "withdraw",
     "burn",
