@@ -194,9 +194,9 @@ async def _until(follower: Follower, holds: Any) -> None:
 def _truth(chain: Simulator, wallet: str) -> dict[str, tuple[int, int, int]]:
     """Slot and raw amounts of each trade by its signature."""
     return {
-        each["signature"]: (each["slot"], each["soldRaw"], each["boughtRaw"])
+        each["signature"]: (each["slot"], trade["soldRaw"], trade["boughtRaw"])
         for each in chain.call("simTruth", wallet)
-        if each["soldMint"] is not None
+        for trade in each["trades"]
     }
 
 
