@@ -67,13 +67,13 @@ class Simulator:
         return answer["result"]
 
     def append(self, wallet: str, transactions: int) -> list[str]:
-        """Let it do more; the signatures of what is a trade, in the order of the chain."""
+        """Let it do more; the signature of each trade, in the order of the chain."""
         new = set(self.call("simAppend", wallet, transactions))
-        kinds = ("buy", "sell", "swap")
         return [
             each["signature"]
             for each in self.call("simTruth", wallet)
-            if each["signature"] in new and each["kind"] in kinds
+            if each["signature"] in new
+            for _ in each["trades"]
         ]
 
     def requests(self) -> dict[str, int]:

@@ -150,7 +150,7 @@ def test_a_deserted_pass_stops_and_the_next_client_continues_it(
         assert _numbers(kept) == list(range(1, len(kept)))
         assert kept[-1].data["trades_found"] == len(kept) - 1
         truth = counting_chain.call("simTruth", counted)
-        trades = [t for t in truth if t["kind"] in ("buy", "sell", "swap") and t["visible"]]
+        trades = [t for t in truth if t["visible"] for _ in t["trades"]]
         assert _signatures(kept) == [trade["signature"] for trade in trades]
 
 

@@ -201,9 +201,9 @@ def _key(trade: dict[str, Any]) -> tuple[str, int]:
 def _truth(chain: Simulator, wallet: str) -> dict[tuple[str, int], tuple[int, int, int]]:
     """Slot and raw amounts of each trade by its signature and part."""
     return {
-        _key(each): (each["slot"], each["soldRaw"], each["boughtRaw"])
+        (each["signature"], trade["part"]): (each["slot"], trade["soldRaw"], trade["boughtRaw"])
         for each in chain.call("simTruth", wallet)
-        if each["soldMint"] is not None
+        for trade in each["trades"]
     }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 
 from wd_tools.simulator import base58
+from wd_tools.simulator.derivation import associated_token_address
 
 
 class Addresses:
@@ -22,12 +23,19 @@ class Addresses:
         return address
 
     def token_account(self, owner: str, mint: str) -> str:
-        """Where `owner` holds `mint`. Not the derivation of the Associated Token program, which
-        nobody who reads transactions needs: one fixed account for each pair is what counts."""
-        account = self.of("token", owner, mint)
-        self._owners[account] = owner
-        return account
+        """Where a pool or a stranger holds `mint`: one fixed account for each pair, and no
+        associated one, which would cost a hundred times as much to derive."""
+        return self.of("token", owner, mint)
+
+    def associated(self, owner: str, mint: str, token_program: str) -> str:
+        """Where a wallet holds `mint`."""
+        label = ("associated", owner, mint)
+        address = self._known.get(label)
+        if address is None:
+            address = self._known[label] = associated_token_address(owner, mint, token_program)
+            self._owners[address] = owner
+        return address
 
     def owner(self, account: str) -> str | None:
-        """Whose token account it is; None for one that nobody was given yet."""
+        """The wallet whose token account it is; None for one that nobody was given yet."""
         return self._owners.get(account)

@@ -42,6 +42,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE[xCOUNT]",
         help="further wallets of so many transactions; may be repeated",
     )
+    add(
+        "--everything",
+        type=_sizes,
+        action="append",
+        default=[],
+        metavar="SIZE[xCOUNT]",
+        help="further wallets, which do all there is about as often; may be repeated",
+    )
     add("--only", action="store_true", help="leave the usual wallets out")
     add(
         "--end-time",
@@ -114,6 +122,7 @@ def _options(arguments: argparse.Namespace) -> SimulatorOptions:
     return SimulatorOptions(
         seed=arguments.seed,
         sizes=more if arguments.only else SIZES + more,
+        everything=tuple(size for sizes in arguments.everything for size in sizes),
         end_time=arguments.end_time,
         plan=arguments.plan,
         no_gtfa=arguments.no_gtfa,

@@ -4,12 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
+from wd_tools.simulator import mix
 from wd_tools.simulator.bill import Bill
 from wd_tools.simulator.faults import Fault, Faults
 from wd_tools.simulator.forks import Forks
 from wd_tools.simulator.hub import Hub
 from wd_tools.simulator.market import Market
 from wd_tools.simulator.methods import INVALID_PARAMS, Method, Parts, RpcError
+from wd_tools.simulator.result import result_of
 from wd_tools.simulator.rpc import Rpc
 from wd_tools.simulator.webhooks import Webhooks
 
@@ -42,6 +44,7 @@ class Control:
         self.rate_limited = 0
         self.table: dict[str, Method] = {
             "simTruth": self.truth,
+            "simResult": self.result,
             "simAppend": self.append,
             "simDisconnect": self.disconnect,
             "simFault": self.fault,
@@ -56,13 +59,25 @@ class Control:
         (address,) = _arguments(params, str)
         return [_encode(await self._market.truth(address))]
 
+    async def result(self, params: Any) -> Parts:
+        """[address] -> the WalletResult of all its transactions."""
+        (address,) = _arguments(params, str)
+        return [_encode(result_of(await self._market.truth(address)))]
+
     async def append(self, params: Any) -> Parts:
-        """[address, n] -> the signatures of n new transactions."""
+        """[address, n] -> the signatures of n new transactions. [address, n, action]: which all
+        do that, and are fewer if the wallet can't any more."""
+        action = None
+        if isinstance(params, list) and len(params) > 2:
+            *params, name = params
+            action = mix.ACTIONS.get(name) if isinstance(name, str) else None
+            if action is None:
+                raise RpcError(INVALID_PARAMS, f"Actions are: {', '.join(mix.ACTIONS)}")
         address, count = _arguments(params, str, int)
         if not 0 < count <= MOST_APPENDED:
             raise RpcError(INVALID_PARAMS, f"Between 1 and {MOST_APPENDED} at once")
         try:
-            entries = await self._market.append(address, count)
+            entries = await self._market.append(address, count, action=action)
         except KeyError:
             raise RpcError(INVALID_PARAMS, "No such wallet in this simulation") from None
         return [_encode([entry.signature for entry in entries])]

@@ -7,7 +7,7 @@ from typing import Final
 
 from wd_tools.simulator import instruction_data
 from wd_tools.simulator.draft import MINT_LAMPORTS
-from wd_tools.simulator.exchange import value, worth
+from wd_tools.simulator.exchange import known_holdings, value, worth
 from wd_tools.simulator.mints import JITOSOL, MSOL, SOL, Mint, pool_share
 from wd_tools.simulator.programs import MARINADE, RAYDIUM_V4, STAKE_POOL
 from wd_tools.simulator.scene import LAMPORTS, Leg, Scene
@@ -16,13 +16,16 @@ from wd_tools.simulator.trades import RESERVE, SMALLEST_TRADE
 # Anchor's `deposit` and `liquid_unstake`; Raydium V4 and the stake pool count their own.
 _DEPOSIT: Final = "f223c68952e1f2b6"
 _LIQUID_UNSTAKE: Final = "1e1e77f0bfe30c10"
+# Places, by the names that custodians have in postings.
+RAYDIUM: Final = "raydium"
+_STAKING: Final = {MARINADE: "marinade", STAKE_POOL: "stake_pool"}
 
 
 def add_liquidity(scene: Scene) -> bool:
     """A token and SOL into a Raydium pool, for the pool's token."""
     wallet, rng = scene.wallet, scene.rng
     memes = set(scene.world.mints.memes)
-    held = [one for one in wallet.holdings.values() if one.amount and one.mint in memes]
+    held = [one for one in known_holdings(scene) if one.mint in memes]
     if not held:
         return False
     holding = rng.choice(held)
@@ -43,8 +46,9 @@ def add_liquidity(scene: Scene) -> bool:
     _mint_to(scene, pool_mint, target, pool, lamports)
     scene.unwrap()
     scene.kind, scene.dex = "lp_add", RAYDIUM_V4.name
-    for mint, change in ((SOL, -lamports), (holding.mint, -raw), (pool_mint, lamports)):
-        scene.change(mint, change)
+    scene.post("custody_out", SOL, -lamports, place=RAYDIUM)
+    scene.post("custody_out", holding.mint, -raw, place=RAYDIUM)
+    scene.post("minted", pool_mint, lamports, place=RAYDIUM)
     return True
 
 
@@ -73,8 +77,9 @@ def remove_liquidity(scene: Scene) -> bool:
     _burn(scene, held.mint, source, held.amount)
     scene.unwrap()
     scene.kind, scene.dex = "lp_remove", RAYDIUM_V4.name
-    for one, change in ((SOL, lamports), (mint, raw), (held.mint, -held.amount)):
-        scene.change(one, change)
+    scene.post("burned", held.mint, -held.amount, place=RAYDIUM)
+    scene.post("custody_in", SOL, lamports, place=RAYDIUM)
+    scene.post("custody_in", mint, raw, place=RAYDIUM)
     return True
 
 
@@ -90,18 +95,20 @@ def stake(scene: Scene) -> bool:
     raw = worth(scene, lamports, mint)
     data = instruction_data.swap(_DEPOSIT if program == MARINADE else "0e", lamports, 0)
     scene.draft.call(program, [pool, mint.address, wallet, target], data, "Deposit")
-    scene.pay(wallet, pool, lamports, inner=True)
+    scene.pay(wallet, pool, lamports, 2)
     _mint_to(scene, mint, target, pool, raw)
     scene.kind = "stake"
-    scene.change(SOL, -lamports)
-    scene.change(mint, raw)
+    place = _STAKING[program]
+    scene.post("custody_out", SOL, -lamports, place=place)
+    scene.post("minted", mint, raw, place=place)
     return True
 
 
 def unstake(scene: Scene) -> bool:
     """A liquid staking token for SOL at once."""
     held = [one for mint in (MSOL, JITOSOL) if (one := scene.wallet.holdings.get(mint.address))]
-    held = [one for one in held if one.amount > LAMPORTS // 10]
+    doubtful = scene.wallet.doubtful
+    held = [one for one in held if one.amount > LAMPORTS // 10 and one.mint.address not in doubtful]
     if not held or scene.wallet.lamports < RESERVE:
         return False
     holding = scene.rng.choice(held)
@@ -119,8 +126,9 @@ def unstake(scene: Scene) -> bool:
     _burn(scene, mint, source, raw)
     scene.draft.move(pool, wallet, lamports)
     scene.kind = "unstake"
-    scene.change(SOL, lamports)
-    scene.change(mint, -raw)
+    place = _STAKING[program]
+    scene.post("burned", mint, -raw, place=place)
+    scene.post("custody_in", SOL, lamports, place=place)
     return True
 
 

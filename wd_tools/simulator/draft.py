@@ -48,9 +48,12 @@ class Stamp(Struct, frozen=True, gc=False):
 
 
 class Draft:
-    def __init__(self, rng: random.Random, *, legacy: bool = False) -> None:
+    def __init__(self, rng: random.Random, *, legacy: bool = False, owners: bool = True) -> None:
+        """`owners` False: as blocks of before November 2021 are, which don't say who owns a token
+        account, nor by which program."""
         self._rng = rng
         self.legacy = legacy
+        self._owners = owners
         self._flags: dict[str, int] = {}
         self._before: dict[str, int] = {}
         self.lamports: dict[str, int] = {}
@@ -237,18 +240,33 @@ class Draft:
             "logMessages": self._logs,
             "postBalances": [self.lamports[key] for key in index],
             "postTokenBalances": [
-                _token_balance(index[key], one, one.now)
+                self._token_balance(index[key], one, one.now)
                 for key, one in self.tokens.items()
                 if one.now is not None
             ],
             "preBalances": [self._before[key] for key in index],
             "preTokenBalances": [
-                _token_balance(index[key], one, one.before)
+                self._token_balance(index[key], one, one.before)
                 for key, one in self.tokens.items()
                 if one.before is not None
             ],
             "rewards": [],
             "status": {"Ok": None} if self.err is None else {"Err": self.err},
+        }
+
+    def _token_balance(self, account: int, held: TokenAccount, amount: int) -> Json:
+        mint = held.mint
+        owned = {"owner": held.owner, "programId": mint.program} if self._owners else {}
+        return {
+            "accountIndex": account,
+            "mint": mint.address,
+            **owned,
+            "uiTokenAmount": {
+                "amount": str(amount),
+                "decimals": mint.decimals,
+                "uiAmount": amount / 10**mint.decimals if amount else None,
+                "uiAmountString": ui_amount(amount, mint.decimals),
+            },
         }
 
 
@@ -271,22 +289,6 @@ def _instruction(
         "data": data,
         "programIdIndex": index[program],
         "stackHeight": height,
-    }
-
-
-def _token_balance(account: int, held: TokenAccount, amount: int) -> Json:
-    mint = held.mint
-    return {
-        "accountIndex": account,
-        "mint": mint.address,
-        "owner": held.owner,
-        "programId": mint.program,
-        "uiTokenAmount": {
-            "amount": str(amount),
-            "decimals": mint.decimals,
-            "uiAmount": amount / 10**mint.decimals if amount else None,
-            "uiAmountString": ui_amount(amount, mint.decimals),
-        },
     }
 
 

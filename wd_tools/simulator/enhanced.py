@@ -19,6 +19,7 @@ _U64 = struct.Struct("<Q")
 # System instructions: create an account, transfer.
 _NATIVE_TRANSFERS: Final = (b"\0\0\0\0", b"\2\0\0\0")
 # Where a token transfer's target and amount are, by how its data begins.
+_BATCH: Final = 255
 _TOKEN_TRANSFERS: Final = {b"\3": (1, 1), b"\x0c": (2, 1), b"\x1a\1": (2, 2)}
 
 
@@ -112,14 +113,25 @@ def _native_transfers(calls: list[Json]) -> Iterator[Json]:
             yield {"amount": lamports, "fromUserAccount": source, "toUserAccount": target}
 
 
+def _unrolled(call: Json) -> Iterator[tuple[list[str], bytes]]:
+    """Accounts and data of a Token instruction, or of each that a Batch consists of."""
+    accounts, data = call["accounts"], base58.decode(call["data"])
+    if data[0] != _BATCH:
+        yield accounts, data
+        return
+    first, at = 0, 1
+    while at < len(data):
+        count, size = data[at], data[at + 1]
+        yield accounts[first : first + count], data[at + 2 : at + 2 + size]
+        first, at = first + count, at + 2 + size
+
+
 def _token_transfers(calls: list[Json], held: dict[str, Json]) -> Iterator[Json]:
-    for call in calls:
-        if call["programId"] not in (TOKEN, TOKEN_2022):
-            continue
-        data = base58.decode(call["data"])
+    tokens = [call for call in calls if call["programId"] in (TOKEN, TOKEN_2022)]
+    for accounts, data in (one for call in tokens for one in _unrolled(call)):
         for beginning, (target_index, offset) in _TOKEN_TRANSFERS.items():
             if data.startswith(beginning):
-                source, target = call["accounts"][0], call["accounts"][target_index]
+                source, target = accounts[0], accounts[target_index]
                 known = held.get(source) or held.get(target)
                 if known is not None:  # neither is when both are opened and closed on the way
                     (raw,) = _U64.unpack_from(data, offset)

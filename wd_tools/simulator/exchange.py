@@ -20,7 +20,7 @@ from wd_tools.simulator.programs import (
     TOKEN,
     Venue,
 )
-from wd_tools.simulator.scene import LAMPORTS, Leg, Scene
+from wd_tools.simulator.scene import LAMPORTS, Holding, Leg, Scene
 
 PUMP_FUN_FEE_BPS: Final = 100
 PUMP_SWAP_FEE_BPS: Final = 25
@@ -67,13 +67,30 @@ def walk(scene: Scene, mint: Mint) -> None:
     scene.wallet.prices[mint.address] = min(max(step, mint.price / 50), mint.price * 50)
 
 
+def liquid(holding: Holding) -> bool:
+    mint = holding.mint
+    return mint.liquid and mint.price > 0 and mint is not SOL
+
+
+def known_holdings(scene: Scene) -> list[Holding]:
+    """What has a market and arrives whole, and whose cost is known to the last unit."""
+    return [
+        one
+        for one in scene.wallet.holdings.values()
+        if one.amount
+        and (liquid(one) or one.mint is USDC)
+        and not one.mint.fee_bps
+        and one.mint.address not in scene.wallet.doubtful
+    ]
+
+
 def exchange(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
     """Swap `give` for `get` and return what the wallet receives of it, which is less where the
     token takes a transfer fee."""
     if route.venues[0] is PUMP_FUN:
         return _on_curve(scene, route, give, get)
-    fee = give.raw * PUMP_SWAP_FEE_BPS // 10_000 if _pump_swap_buy(route, give) else 0
-    source = scene.wrap(give.raw + fee) if give.mint is SOL else scene.tokens(give.mint)
+    beside = _pump_swap_fee(route, give)
+    source = scene.wrap(give.raw + beside) if give.mint is SOL else scene.tokens(give.mint)
     target = scene.tokens(get.mint)
     called = route.outer or route.venues[0]
     accounts = [scene.wallet.address, source, target, *_called(scene, called)]
@@ -83,12 +100,8 @@ def exchange(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
     )
     scene.swap_index = scene.draft.calls - 1
     received = _hops(scene, route, give, get, source, target)
-    if fee:
-        _pump_swap_fee(scene, source, fee)
     if route.outer is PHOTON:
         _photon_fee(scene, give, get)
-    if SOL in (give.mint, get.mint):
-        scene.unwrap()
     return Leg(get.mint, received)
 
 
@@ -118,6 +131,8 @@ def _hops(scene: Scene, route: Route, give: Leg, get: Leg, source: str, target: 
         end = target if last else scene.their_tokens(router, out.mint)
         scene.send(at, vault_in, amount, sender, height)
         received = scene.send(vault_out, end, out.raw, pool, height)
+        if not number:
+            _take_beside(scene, source, _pump_swap_fee(route, give), height)
         sender, at, amount, into = router, end, received, out.mint
         if last:
             _kept_by_others(scene, route, Leg(out.mint, out.raw), vault_out, pool, height)
@@ -138,25 +153,29 @@ def _kept_by_others(
     scene.send(vault, scene.their_tokens(owner, out.mint), fee, pool, height)
 
 
-def _pump_swap_buy(route: Route, give: Leg) -> bool:
-    return route.venues[0] is PUMP_SWAP and give.mint is SOL
-
-
-def _pump_swap_fee(scene: Scene, source: str, fee: int) -> None:
+def _pump_swap_fee(route: Route, give: Leg) -> int:
     """PumpSwap takes its fee of a buy from the buyer's wrapped SOL, beside the price."""
-    scene.send(source, scene.their_tokens(PUMP_SWAP_FEE, SOL), fee, scene.wallet.address)
-    scene.platform_fees += fee
+    if route.venues[0] is not PUMP_SWAP or give.mint is not SOL:
+        return 0
+    return give.raw * PUMP_SWAP_FEE_BPS // 10_000
+
+
+def _take_beside(scene: Scene, source: str, fee: int, height: int) -> None:
+    if fee:
+        target = scene.their_tokens(PUMP_SWAP_FEE, SOL)
+        scene.send(source, target, fee, scene.wallet.address, height)
+        scene.post("platform_fee", SOL, -fee)
 
 
 def _photon_fee(scene: Scene, give: Leg, get: Leg) -> None:
     lamports = give.raw if give.mint is SOL else get.raw
-    scene.pay_fee(PHOTON_FEE, lamports * PHOTON_FEE_BPS // 10_000, inner=True)
+    scene.pay_fee(PHOTON_FEE, lamports * PHOTON_FEE_BPS // 10_000, 2)
 
 
 def _on_curve(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
     """Pump.fun's bonding curve holds plain lamports. Its fee: beside the price of a buy, out of
     the proceeds of a sale, where the curve pays it."""
-    buying = give.mint is SOL
+    buying, height = give.mint is SOL, (3 if route.outer else 2)
     mint, wallet, draft = (get.mint if buying else give.mint), scene.wallet.address, scene.draft
     account = scene.tokens(mint)
     curve = scene.world.addresses.of("curve", mint.address)
@@ -181,11 +200,11 @@ def _on_curve(scene: Scene, route: Route, give: Leg, get: Leg) -> Leg:
         draft.inner(PUMP_FUN.program, accounts, data, verb)
     scene.swap_index = draft.calls - 1
     if buying:
-        scene.send(curve_tokens, account, get.raw, curve, 3)
-        scene.pay(wallet, curve, give.raw, inner=True)
-        scene.pay_fee(PUMP_FUN_FEE, give.raw * PUMP_FUN_FEE_BPS // 10_000, inner=True)
+        scene.send(curve_tokens, account, get.raw, curve, height)
+        scene.pay(wallet, curve, give.raw, height)
+        scene.pay_fee(PUMP_FUN_FEE, give.raw * PUMP_FUN_FEE_BPS // 10_000, height)
     else:
-        scene.send(account, curve_tokens, give.raw, wallet, 3)
+        scene.send(account, curve_tokens, give.raw, wallet, height)
         draft.move(curve, wallet, get.raw)
         draft.move(curve, PUMP_FUN_FEE, get.raw * PUMP_FUN_FEE_BPS // 10_000)
     if route.outer is PHOTON:

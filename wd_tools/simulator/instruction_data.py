@@ -4,6 +4,7 @@ Layouts: u32 (System) or u8 (Token, Compute Budget) little-endian tag, then the 
 """
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +13,10 @@ from wd_tools.simulator import base58
 CREATE_IDEMPOTENT: Final = base58.encode(b"\x01")
 CLOSE_ACCOUNT: Final = base58.encode(b"\x09")
 SYNC_NATIVE: Final = base58.encode(b"\x11")
+WITHDRAW_EXCESS_LAMPORTS: Final = base58.encode(b"\x26")
+STAKE_DELEGATE: Final = base58.encode(b"\x02\0\0\0")
+_UNWRAP_LAMPORTS: Final = b"\x2d"
+_BATCH: Final = b"\xff"
 _COMPUTE_LIMIT = struct.Struct("<BI")
 _CREATE_ACCOUNT = struct.Struct("<IQQ")
 _SYSTEM_TRANSFER = struct.Struct("<IQ")
@@ -28,6 +33,35 @@ def system_transfer(lamports: int) -> str:
 @lru_cache(64)
 def system_create_account(lamports: int, space: int, owner: str) -> str:
     return base58.encode(_CREATE_ACCOUNT.pack(0, lamports, space) + base58.decode(owner))
+
+
+def stake_initialize(owner: str) -> str:
+    """The owner stakes and withdraws; nothing is locked up."""
+    return base58.encode(bytes(4) + 2 * base58.decode(owner) + bytes(48))
+
+
+def stake_withdraw(lamports: int) -> str:
+    return base58.encode(_SYSTEM_TRANSFER.pack(4, lamports))
+
+
+def token_initialize_account(owner: str) -> str:
+    """InitializeAccount3."""
+    return base58.encode(b"\x12" + base58.decode(owner))
+
+
+def token_batch(items: Sequence[tuple[int, str]]) -> str:
+    """p-token's Batch: of each instruction its number of accounts, and its data."""
+    data = bytearray(_BATCH)
+    for accounts, encoded in items:
+        one = base58.decode(encoded)
+        data += bytes((accounts, len(one))) + one
+    return base58.encode(bytes(data))
+
+
+def unwrap_lamports(amount: int | None) -> str:
+    """p-token's UnwrapLamports; None: all that is wrapped."""
+    option = b"\0" if amount is None else b"\1" + struct.pack("<Q", amount)
+    return base58.encode(_UNWRAP_LAMPORTS + option)
 
 
 def token_transfer(amount: int) -> str:

@@ -11,6 +11,8 @@ from wd_tools.simulator.addresses import Addresses
 from wd_tools.simulator.clock import Clock
 from wd_tools.simulator.entry import Entry
 from wd_tools.simulator.mints import Mints
+from wd_tools.simulator.mix import Action
+from wd_tools.simulator.rent import Rent
 from wd_tools.simulator.scene import World
 from wd_tools.simulator.truth import Truth
 from wd_tools.simulator.wallet import SLICE, SimulatedWallet
@@ -34,11 +36,15 @@ class Fork(NamedTuple):
 
 
 class Market:
-    def __init__(self, seed: int, sizes: Sequence[int], clock: Clock) -> None:
+    def __init__(
+        self, seed: int, sizes: Sequence[int], clock: Clock, everything: Sequence[int] = ()
+    ) -> None:
+        """`everything`: sizes of further wallets, which do all there is about as often."""
         self.mints = Mints(seed)
         self.clock = clock
         self._addresses = Addresses(seed)
-        world = World(self._addresses, self.mints)
+        self.rent = Rent(clock.start)
+        world = World(self._addresses, self.mints, self.rent)
         self._wallets: dict[str, SimulatedWallet] = {}
         self._by_signature: dict[str, Entry] = {}
         self._warm = False
@@ -47,6 +53,11 @@ class Market:
         for number, size in enumerate(sizes):
             address = self._addresses.of("wallet", str(number))
             self._wallets[address] = SimulatedWallet(world, address, size, seed, clock)
+        for number, size in enumerate(everything):
+            address = self._addresses.of("everything", str(number))
+            self._wallets[address] = SimulatedWallet(
+                world, address, size, seed, clock, "everything"
+            )
         self._active = [one.address for one in self._wallets.values() if one.size]
 
     @property
@@ -85,10 +96,15 @@ class Market:
         self._listeners.append(listener)
 
     async def append(
-        self, address: str, count: int, moment: float | None = None
+        self,
+        address: str,
+        count: int,
+        moment: float | None = None,
+        action: Action | None = None,
     ) -> Sequence[Entry]:
         """Let the wallet do `count` more transactions, now or at a moment that the clock has
-        passed. Raises KeyError for an unknown one."""
+        passed; only that `action`, if one is given, and no more than it can. Raises KeyError for
+        an unknown one."""
         wallet = await self.wallet(address)
         if wallet is None:
             raise KeyError(address)
@@ -96,10 +112,14 @@ class Market:
         while len(made) < count:
             if made:
                 await asyncio.sleep(0)
-            entries = wallet.append(min(SLICE, count - len(made)), moment)
-            self._index(entries)
-            self._tell(entries)
-            made += entries
+            asked = min(SLICE, count - len(made))
+            entries = wallet.append(asked, moment, action)
+            if entries:
+                self._index(entries)
+                self._tell(entries)
+                made += entries
+            if len(entries) < asked:
+                break
         return made
 
     async def append_anywhere(self, moment: float | None = None) -> None:
@@ -115,16 +135,16 @@ class Market:
         landed: list[Entry] = []
         for wallet in self._wallets.values():
             abandoned = wallet.abandon(slot)
-            for entry, _ in abandoned:
-                del self._by_signature[entry.signature]
+            for gone in abandoned:
+                del self._by_signature[gone.entry.signature]
             if self._rng.random() < REORDERED:
                 self._rng.shuffle(abandoned)
             place = (tip + self._rng.randint(1, LATEST_LANDING), 0)
-            for entry, truth in abandoned:
+            for gone in abandoned:
                 place = (place[0], place[1] + self._rng.randint(1, 9))
-                again = wallet.land(entry, truth, *place) if self._rng.random() >= LOST else None
+                again = wallet.land(gone, *place) if self._rng.random() >= LOST else None
                 if again is None:
-                    lost.append(entry.signature)
+                    lost.append(gone.entry.signature)
                 else:
                     landed.append(again)
         self._index(landed)

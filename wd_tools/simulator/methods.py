@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from wd_tools.simulator import accounts, base58, history, rent
+from wd_tools.simulator import accounts, base58, history
 from wd_tools.simulator.bill import Bill
 from wd_tools.simulator.commitments import Commitment, Commitments
 from wd_tools.simulator.entry import Entry
@@ -247,7 +247,7 @@ class Methods:
         space = params[0] if isinstance(params, list) and params else None
         if not isinstance(space, int) or space < 0:
             raise RpcError(INVALID_PARAMS, "Invalid params: expected a length in bytes.")
-        return [_encode(rent.exemption(space))]
+        return [_encode(self._market.rent.exemption(space, self._market.clock.now()))]
 
     def _context(self, config: AccountConfig) -> int:
         """The slot as of which accounts are shown."""

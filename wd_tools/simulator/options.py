@@ -14,7 +14,8 @@ END_TIME: Final = 1_788_220_800  # 2026-09-01 00:00 UTC
 
 
 class SimulatorOptions(Struct, frozen=True, kw_only=True):
-    """`sizes`: transactions of each wallet. `end_time`: unix seconds at which the histories end
+    """`sizes`: transactions of each wallet; `everything`: of those that do all there is about as
+    often. `end_time`: unix seconds at which the histories end
     and the simulated clock begins to run. `live_rate`: transactions a second that wallets go on
     making. `latency` and `jitter`: seconds before an answer, and at most as many more.
     `confirmed_after`, `finalized_after`: seconds from a slot's beginning. `ws_idle_seconds`: a
@@ -23,6 +24,7 @@ class SimulatorOptions(Struct, frozen=True, kw_only=True):
 
     seed: int = 7
     sizes: tuple[int, ...] = SIZES
+    everything: tuple[int, ...] = ()
     end_time: int = END_TIME
     plan: PlanName = "none"
     no_gtfa: Refusal | None = None

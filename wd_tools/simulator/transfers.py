@@ -3,13 +3,17 @@
 Each takes a scene that hasn't begun, and returns False, leaving it so, if the wallet can't.
 """
 
+from typing import Final
+
 from wd_tools.simulator import base58, instruction_data
-from wd_tools.simulator.exchange import worth
+from wd_tools.simulator.exchange import known_holdings, worth
 from wd_tools.simulator.mints import SOL, USDC, Mint
 from wd_tools.simulator.programs import MEMO, MERKLE_DISTRIBUTOR
-from wd_tools.simulator.scene import LAMPORTS, Scene
+from wd_tools.simulator.scene import LAMPORTS, Deposit, Place, Scene
 from wd_tools.simulator.trades import RESERVE
 from wd_tools.simulator.truth import Kind
+
+FRIEND: Final[Place] = "friend"
 
 
 def fund(scene: Scene) -> bool:
@@ -30,7 +34,7 @@ def _receive(scene: Scene, kind: Kind, lamports: int, *, memo: bool = False) -> 
         text = b"Claim your reward at the site in our name"
         scene.draft.call(MEMO, [sender], base58.encode(text))
     scene.kind = kind
-    scene.change(SOL, lamports)
+    scene.post("received", SOL, lamports, counterparty=sender)
     return True
 
 
@@ -40,9 +44,10 @@ def send_sol(scene: Scene) -> bool:
         return False
     scene.start()
     lamports = spare * scene.rng.randint(5, 50) // 100
-    scene.pay(scene.wallet.address, scene.someone(scene.stranger()), lamports)
+    target = scene.someone(scene.stranger())
+    scene.pay(scene.wallet.address, target, lamports)
     scene.kind = "transfer_out"
-    scene.change(SOL, -lamports)
+    scene.post("sent", SOL, -lamports, counterparty=target)
     return True
 
 
@@ -53,17 +58,55 @@ def send_token(scene: Scene) -> bool:
     holding = scene.rng.choice(held)
     amount = max(1, holding.amount * scene.rng.choice((100, 50, 20)) // 100)
     scene.start()
-    target = scene.their_tokens(scene.stranger(), holding.mint)
+    owner = scene.stranger()
+    if scene.rng.random() < 0.5:
+        target = scene.open_theirs(owner, holding.mint)
+    else:
+        target = scene.their_tokens(owner, holding.mint)
     scene.send(scene.tokens(holding.mint), target, amount, scene.wallet.address, None)
     scene.kind = "transfer_out"
-    scene.change(holding.mint, -amount)
+    scene.post("sent", holding.mint, -amount, counterparty=owner)
+    return True
+
+
+def send_to_friend(scene: Scene) -> bool:
+    """Tokens to somebody who sends them back one day, as one's other wallet does."""
+    held = known_holdings(scene)
+    if not held or scene.wallet.lamports < RESERVE:
+        return False
+    holding = scene.rng.choice(held)
+    amount = max(1, holding.amount * scene.rng.choice((100, 50)) // 100)
+    scene.start()
+    friend = scene.world.addresses.of("second wallet", scene.wallet.address)
+    target = scene.their_tokens(friend, holding.mint)
+    scene.send(scene.tokens(holding.mint), target, amount, scene.wallet.address, None)
+    scene.kind = "transfer_out"
+    scene.post("sent", holding.mint, -amount, counterparty=friend)
+    scene.give(Deposit(FRIEND, friend, holding.mint, amount))
+    return True
+
+
+def receive_from_friend(scene: Scene) -> bool:
+    lent = scene.wallet.kept_by(FRIEND)
+    if not lent:
+        return False
+    back = scene.rng.choice(lent)
+    friend, mint = back.account, back.mint
+    scene.start(friend, signs=False, wallet=mint.address not in scene.wallet.holdings)
+    account = scene.tokens(mint, funder=friend)
+    source = scene.their_tokens(friend, mint, back.raw)
+    scene.send(source, account, back.raw, friend, None)
+    scene.kind = "transfer_in"
+    scene.post("received", mint, back.raw, counterparty=friend)
+    scene.take(back)
     return True
 
 
 def receive_token(scene: Scene) -> bool:
     """Where the wallet has an account of the token already, it isn't named itself."""
     mints = scene.world.mints
-    mint = USDC if scene.rng.random() < 0.4 else scene.rng.choice(mints.majors + mints.taxed)
+    others = mints.majors if scene.old else mints.majors + mints.taxed
+    mint = USDC if scene.rng.random() < 0.4 else scene.rng.choice(others)
     _deliver(scene, "transfer_in", mint, worth(scene, scene.rng.randint(1, 4) * LAMPORTS, mint))
     return True
 
@@ -82,7 +125,7 @@ def airdrop(scene: Scene) -> bool:
     data = instruction_data.swap("4eb16221aaf6b108", amount, 0)
     accounts = [pool, vault, account, scene.wallet.address]
     scene.draft.call(MERKLE_DISTRIBUTOR, accounts, data, "NewClaim")
-    scene.change(mint, scene.send(vault, account, amount, pool))
+    scene.post("reward", mint, scene.send(vault, account, amount, pool), counterparty=pool)
     scene.kind = "airdrop"
     return True
 
@@ -102,7 +145,8 @@ def _deliver(scene: Scene, kind: Kind, mint: Mint, amount: int) -> None:
     scene.start(sender, signs=False, wallet=not known)
     account = scene.tokens(mint, funder=sender)
     source = scene.their_tokens(sender, mint, amount)
-    scene.change(mint, scene.send(source, account, amount, sender, None))
+    arrived = scene.send(source, account, amount, sender, None)
+    scene.post("received", mint, arrived, counterparty=sender)
     scene.kind = kind
 
 

@@ -34,7 +34,7 @@ class Upstream:
         self.options = options
         self._begun: float | None = None
         self.clock = Clock(options.end_time, self._elapsed)
-        self.market = Market(options.seed, options.sizes, self.clock)
+        self.market = Market(options.seed, options.sizes, self.clock, options.everything)
         self.faults = Faults(time.monotonic, options.seed)
         for fault in options.faults:
             self.faults.add(fault)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wd_tools.simulator import landing
+from wd_tools.simulator import landing, mix
 from wd_tools.simulator.clock import Clock
 from wd_tools.simulator.entry import Entry
 from wd_tools.simulator.market import Market
@@ -17,6 +19,7 @@ from wd_tools.simulator.wallet import SimulatedWallet
 
 WSOL = "So11111111111111111111111111111111111111112"
 START = 1_788_220_800
+ORDERS = ("jupiter_limit", "jupiter_dca")
 CONFIRMED = {"commitment": "confirmed"}
 FULL = {**CONFIRMED, "maxSupportedTransactionVersion": 0}
 
@@ -107,6 +110,31 @@ def test_some_land_in_another_order_and_some_are_lost() -> None:
         assert landed >= 40
 
     forked(3, test)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_others_keep_for_the_wallet_is_forked_with_it(seed: int) -> None:
+    async def test(market: Market, wallet: SimulatedWallet, seconds: list[float]) -> None:
+        rng = random.Random(seed)
+        for _ in range(30):
+            for _ in range(8):
+                action = rng.choice(list(mix.ACTIONS.values()))
+                await market.append(wallet.address, 1, action=action)
+            market.fork(market.clock.slot() - 1)
+            seconds[0] += 4
+        follow_on_each_other(wallet)
+        ordered = Counter[tuple[str, str]]()
+        for truth in wallet.truths:
+            for one in truth.postings:
+                if one.kind in ("custody_out", "custody_in") and one.place in ORDERS:
+                    ordered[one.place, one.mint] -= one.raw
+        kept = Counter[tuple[str, str]]()
+        for deposit in wallet.at(market.clock.slot() + 10).deposits:
+            if deposit.place in ORDERS:
+                kept[deposit.place, deposit.mint.address] += deposit.raw
+        assert +ordered == kept
+
+    forked(seed, test)
 
 
 @pytest.mark.parametrize("seed", range(6))

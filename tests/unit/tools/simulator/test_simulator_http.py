@@ -313,8 +313,8 @@ def test_assets_have_symbols_and_unknown_ones_are_null(served: Any) -> None:
         traded = {
             mint
             for truth in await client.simulator.truth(client.wallet)
-            for mint in (truth.sold_mint, truth.bought_mint)
-            if mint
+            for trade in truth.trades
+            for mint in (trade.sold_mint, trade.bought_mint)
         }
         assets = await client.call("getAssetBatch", {"ids": sorted(traded)})
         assert None in assets
@@ -353,6 +353,22 @@ def test_what_a_wallet_does_now_is_the_newest_in_its_history(served: Any) -> Non
         assert [one["signature"] for one in truth[-7:]] == new
         sizes = {one["address"]: one["size"] for one in await client.call("simWallets")}
         assert sizes[client.wallet] == 257
+
+    served(test)
+
+
+def test_a_wallet_does_what_it_is_asked_for_as_often_as_it_can(served: Any) -> None:
+    async def test(client: Any) -> None:
+        opened = await client.call("simAppend", client.wallet, 2, "dca_open")
+        filled = await client.call("simAppend", client.wallet, 100, "dca_fill")
+        assert len(opened) == 2
+        assert 6 <= len(filled) < 100
+        truths = (await client.call("simTruth", client.wallet))[-len(opened + filled) :]
+        assert [one["signature"] for one in truths] == opened + filled
+        assert {one["kind"] for one in truths} == {"dca_open", "dca_fill"}
+        wrong = await client.call("simAppend", client.wallet, 1, "fly")
+        assert wrong["code"] == -32602
+        assert "dca_open" in wrong["message"]
 
     served(test)
 

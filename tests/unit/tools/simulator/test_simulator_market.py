@@ -17,10 +17,14 @@ from hypothesis import strategies as st
 
 from wd_server.chain.payloads import Transaction
 from wd_tools.simulator import base58
+from wd_tools.simulator.addresses import Addresses
 from wd_tools.simulator.clock import Clock
+from wd_tools.simulator.derivation import associated_token_address
 from wd_tools.simulator.market import Market
-from wd_tools.simulator.programs import JITO_TIPS, PHOTON_TIP, SYSTEM
-from wd_tools.simulator.truth import TRADES, Kind, Truth
+from wd_tools.simulator.programs import JITO_TIPS, PHOTON_TIP, SYSTEM, TOKEN
+from wd_tools.simulator.scene import OWNERS_SINCE
+from wd_tools.simulator.trades import UNLISTED_ACCOUNTS
+from wd_tools.simulator.truth import Kind, PostingKind, Truth
 from wd_tools.simulator.wallet import SimulatedWallet
 
 START = 1_788_220_800
@@ -32,14 +36,24 @@ few = settings(max_examples=8, deadline=None)
 
 
 def made(seed: int, size: int) -> SimulatedWallet:
-    market = Market(seed, [size], Clock(START, lambda: 0.0))
+    return both(seed, size)[0]
 
-    async def wallet() -> SimulatedWallet:
-        found = await market.wallet(market.wallets[0].address)
+
+def both(seed: int, size: int) -> tuple[SimulatedWallet, SimulatedWallet]:
+    """A trader's wallet, and one that does everything."""
+    market = Market(seed, [size], Clock(START, lambda: 0.0), [size])
+
+    async def wallet(number: int) -> SimulatedWallet:
+        found = await market.wallet(market.wallets[number].address)
         assert found is not None
         return found
 
-    return asyncio.run(wallet())
+    return asyncio.run(wallet(0)), asyncio.run(wallet(1))
+
+
+def unlisted(seed: int, what: str) -> set[str]:
+    addresses = Addresses(seed)
+    return {addresses.of(what, str(number)) for number in range(UNLISTED_ACCOUNTS)}
 
 
 def raws(wallet: SimulatedWallet) -> list[Json]:
@@ -69,11 +83,20 @@ def tokens(raw: Json, wallet: str, side: str) -> dict[str, int]:
     }
 
 
-def token_changes(raw: Json, wallet: str) -> Counter[str]:
+def owns(raw: Json, wallet: SimulatedWallet, held: Json) -> bool:
+    """Whether a token balance is the wallet's; where no owner is told, by its address."""
+    if "owner" in held:
+        owned: bool = held["owner"] == wallet.address
+        return owned
+    account = keys(raw)[held["accountIndex"]]
+    return account == associated_token_address(wallet.address, held["mint"], TOKEN)
+
+
+def token_changes(raw: Json, wallet: SimulatedWallet) -> Counter[str]:
     changes: Counter[str] = Counter()
     for side, sign in (("pre", -1), ("post", 1)):
         for held in raw["meta"][f"{side}TokenBalances"]:
-            if held["owner"] == wallet:
+            if owns(raw, wallet, held):
                 changes[held["mint"]] += sign * int(held["uiTokenAmount"]["amount"])
     return changes
 
@@ -93,7 +116,7 @@ def system_transfers(raw: Json) -> list[tuple[str, str, int]]:
 @few
 @given(seeds)
 def test_every_transaction_conserves_lamports_but_for_its_fee(seed: int) -> None:
-    for raw in raws(made(seed, 150)):
+    for raw in [raw for wallet in both(seed, 150) for raw in raws(wallet)]:
         meta = raw["meta"]
         assert sum(meta["postBalances"]) - sum(meta["preBalances"]) == -meta["fee"]
         assert len(meta["preBalances"]) == len(meta["postBalances"]) == len(set(keys(raw)))
@@ -102,7 +125,7 @@ def test_every_transaction_conserves_lamports_but_for_its_fee(seed: int) -> None
 @few
 @given(seeds)
 def test_no_balance_is_ever_negative_or_too_large_for_the_chain(seed: int) -> None:
-    for raw in raws(made(seed, 150)):
+    for raw in [raw for wallet in both(seed, 150) for raw in raws(wallet)]:
         meta = raw["meta"]
         assert min(meta["preBalances"] + meta["postBalances"]) >= 0
         for held in meta["preTokenBalances"] + meta["postTokenBalances"]:
@@ -131,33 +154,32 @@ def test_what_a_wallet_has_after_one_transaction_it_has_before_the_next(seed: in
 
 @few
 @given(seeds)
-def test_the_truth_says_what_the_balances_say(seed: int) -> None:
-    wallet = made(seed, 150)
-    for raw, truth in zip(raws(wallet), wallet.truths, strict=True):
-        changes = token_changes(raw, wallet.address)
-        before, after = native(raw, wallet.address) or (0, 0)
-        apart = truth.network_fee + truth.tips + truth.platform_fees + truth.rent
-        changes[WSOL] += after - before + apart
-        assert {m: c for m, c in changes.items() if c} == {
-            m: c for m, c in truth.deltas.items() if c
-        }
-        paid = keys(raw)[0] == wallet.address
-        assert truth.network_fee == (raw["meta"]["fee"] if paid else 0)
-        assert truth.visible == (wallet.address in keys(raw))
+def test_postings_add_up_to_what_the_balances_say(seed: int) -> None:
+    for wallet in both(seed, 150):
+        for raw, truth in zip(raws(wallet), wallet.truths, strict=True):
+            changes = token_changes(raw, wallet)
+            before, after = native(raw, wallet.address) or (0, 0)
+            changes[WSOL] += after - before
+            assert {m: c for m, c in changes.items() if c} == truth.changes
+            paid = keys(raw)[0] == wallet.address
+            network = truth.total("network_fee", "priority_fee")
+            assert -network == (raw["meta"]["fee"] if paid else 0)
+            assert truth.visible == (wallet.address in keys(raw))
 
 
 @few
 @given(seeds)
-def test_tips_and_fees_can_be_found_as_transfers_of_the_system_program(seed: int) -> None:
+def test_tips_can_be_found_as_transfers_of_the_system_program(seed: int) -> None:
     wallet = made(seed, 150)
+    tipped = set(JITO_TIPS) | {PHOTON_TIP} | unlisted(seed, "tips")
     for raw, truth in zip(raws(wallet), wallet.truths, strict=True):
-        if truth.kind not in TRADES:
+        if not truth.trades:
             continue
         sent = [
             (to, amount) for source, to, amount in system_transfers(raw) if source == wallet.address
         ]
-        tips = sum(amount for to, amount in sent if to in (*JITO_TIPS, PHOTON_TIP))
-        assert tips == truth.tips
+        tips = sum(amount for to, amount in sent if to in tipped)
+        assert tips == -truth.total("tip")
 
 
 @pytest.fixture(scope="module")
@@ -169,20 +191,98 @@ def of_kind(wallet: SimulatedWallet, *kinds: Kind) -> list[Truth]:
     return [truth for truth in wallet.truths if truth.kind in kinds]
 
 
-def test_a_long_history_has_every_kind(large: SimulatedWallet) -> None:
-    assert {truth.kind for truth in large.truths} == set(Kind.__args__)  # type: ignore[attr-defined]
+@pytest.fixture(scope="module")
+def everything() -> SimulatedWallet:
+    return both(7, 1_500)[1]
 
 
-def test_a_trade_has_two_legs_and_nothing_else_has_any(large: SimulatedWallet) -> None:
-    for truth in large.truths:
-        if truth.kind in TRADES:
-            assert truth.deltas == {
-                truth.sold_mint: -(truth.sold_raw or 0),
-                truth.bought_mint: truth.bought_raw,
-            }
-            assert min(truth.sold_raw or 0, truth.bought_raw or 0) > 0
+def test_a_wallet_of_everything_has_every_kind(everything: SimulatedWallet) -> None:
+    kinds = {truth.kind for truth in everything.truths}
+    assert kinds == set(Kind.__args__)  # type: ignore[attr-defined]
+    posted = {posting.kind for truth in everything.truths for posting in truth.postings}
+    assert posted == set(PostingKind.__args__)  # type: ignore[attr-defined]
+
+
+def test_a_trader_mostly_trades(large: SimulatedWallet) -> None:
+    assert 0.65 < sum(bool(truth.trades) for truth in large.truths) / len(large.truths) < 0.8
+
+
+def test_each_trade_has_the_postings_of_its_legs(
+    large: SimulatedWallet, everything: SimulatedWallet
+) -> None:
+    for truth in large.truths + everything.truths:
+        legs = [
+            (one.part, one.kind, one.mint, one.raw)
+            for one in truth.postings
+            if one.kind in ("sold", "bought") or (one.kind == "burned" and not one.place)
+        ]
+        if truth.kind == "round_trip":
+            assert not truth.trades
+            continue
+        expected = []
+        for part, trade in enumerate(truth.trades):
+            assert trade.part == part
+            given = "burned" if trade.action == "burn" else "sold"
+            expected.append((part, given, trade.sold_mint, -trade.sold_raw))
+            if trade.action == "burn":
+                assert trade.bought_raw == 0
+            else:
+                expected.append((part, "bought", trade.bought_mint, trade.bought_raw))
+        assert sorted(legs) == sorted(expected)
+
+
+def test_some_transactions_have_two_trades(everything: SimulatedWallet) -> None:
+    two = [truth for truth in everything.truths if len(truth.trades) == 2]
+    assert two
+    assert all(len({trade.sold_mint for trade in truth.trades}) == 2 for truth in two)
+
+
+def test_fills_of_orders_are_not_signed_by_their_owner(everything: SimulatedWallet) -> None:
+    found = 0
+    for raw, truth in zip(raws(everything), everything.truths, strict=True):
+        if truth.kind in ("limit_fill", "dca_fill"):
+            signers = raw["transaction"]["message"]["header"]["numRequiredSignatures"]
+            assert everything.address not in keys(raw)[:signers]
+            assert truth.visible
+            assert truth.fees == 0
+            found += 1
+    assert found > 10
+
+
+def test_old_blocks_do_not_tell_the_owners_of_token_accounts(everything: SimulatedWallet) -> None:
+    old = new = 0
+    for raw in raws(everything):
+        told = {"owner" in held for held in raw["meta"]["postTokenBalances"]}
+        if raw["blockTime"] < OWNERS_SINCE:
+            assert told <= {False}
+            assert raw["version"] == "legacy"
+            old += bool(told)
         else:
-            assert (truth.sold_mint, truth.bought_mint) == (None, None)
+            assert told <= {True}
+            new += bool(told)
+    assert min(old, new) > 50
+
+
+def test_the_deposit_of_an_account_falls_within_a_history(large: SimulatedWallet) -> None:
+    paid = {
+        -posting.raw
+        for truth in large.truths
+        for posting in truth.postings
+        if posting.kind == "rent_locked"
+    }
+    assert {(165 + 128) * price for price in (6_960, 6_333, 5_080)} <= paid
+
+
+def test_p_token_instructions_are_among_those_of_a_wallet_of_everything(
+    everything: SimulatedWallet,
+) -> None:
+    tags = Counter[int]()
+    for raw in raws(everything):
+        found = [i for group in raw["meta"]["innerInstructions"] for i in group["instructions"]]
+        for one in raw["transaction"]["message"]["instructions"] + found:
+            if keys(raw)[one["programIdIndex"]] == TOKEN:
+                tags[base58.decode(one["data"])[0]] += 1
+    assert min(tags[255], tags[45], tags[38]) > 0
 
 
 def test_a_failed_transaction_costs_its_fee_and_nothing_else(large: SimulatedWallet) -> None:
@@ -200,7 +300,9 @@ def test_a_failed_transaction_costs_its_fee_and_nothing_else(large: SimulatedWal
             b - a for a, b in zip(meta["preBalances"], meta["postBalances"], strict=True) if a != b
         ]
         assert moved == [-meta["fee"]]
-        assert truth.deltas == {}
+        assert {posting.kind for posting in truth.postings} <= {"network_fee", "priority_fee"}
+    fees = [-truth.total("network_fee", "priority_fee") for _, truth in failed]
+    assert max(fees) > 2_000_000
 
 
 def test_only_failed_ones_carry_an_error(large: SimulatedWallet) -> None:
@@ -214,8 +316,8 @@ def test_some_transactions_do_not_name_the_wallet_and_only_move_its_tokens(
     hidden = [truth for truth in large.truths if not truth.visible]
     assert 0.01 < len(hidden) / len(large.truths) < 0.2
     for truth in hidden:
-        assert truth.deltas
-        assert WSOL not in truth.deltas
+        assert truth.changes
+        assert WSOL not in truth.changes
 
 
 def test_a_token_2022_fee_makes_less_arrive_than_was_sent(large: SimulatedWallet) -> None:
@@ -234,12 +336,14 @@ def test_a_token_2022_fee_makes_less_arrive_than_was_sent(large: SimulatedWallet
 
 
 def test_rent_is_paid_and_comes_back(large: SimulatedWallet) -> None:
-    rents = {truth.rent for truth in large.truths}
-    assert {2_039_280, -2_039_280, 0, 2_157_600} <= rents
+    locked = {truth.total("rent_locked") for truth in large.truths}
+    returned = {truth.total("rent_returned") for truth in large.truths}
+    assert {-2_039_280, -2_157_600, 0} <= locked
+    assert {2_039_280, 0} <= returned
 
 
 def test_somebody_else_sometimes_pays_the_fee_of_a_trade(large: SimulatedWallet) -> None:
-    assert any(truth.network_fee == 0 for truth in of_kind(large, "buy", "sell"))
+    assert any(truth.fees == 0 for truth in of_kind(large, "buy", "sell"))
 
 
 def test_slots_ascend_and_agree_with_the_time(large: SimulatedWallet) -> None:

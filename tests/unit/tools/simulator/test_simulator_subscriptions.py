@@ -16,6 +16,7 @@ from wd_server.chain.payloads import TransactionNotification
 RECORDED = Path(__file__).parents[5] / "shared" / "recordings" / "websocket"
 STRANGER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
 CONFIRMED = {"commitment": "confirmed"}
+SOL = "So11111111111111111111111111111111111111112"
 FULL = {**CONFIRMED, "maxSupportedTransactionVersion": 0, "encoding": "jsonParsed"}
 
 
@@ -42,7 +43,8 @@ def test_a_transaction_is_notified_with_what_history_says_of_it(served: Any, enc
             del full["blockTime"]
             full["meta"]["rewards"] = None
             assert result["transaction"] == full
-        assert msgspec.convert(told, TransactionNotification).transaction.signature == signature
+        read = msgspec.json.decode(json.dumps(told), type=TransactionNotification)
+        assert read.transaction.signature == signature
 
     served(test)
 
@@ -171,7 +173,9 @@ def test_an_account_is_notified_when_its_lamports_change(served: Any) -> None:
         await ws.call("accountSubscribe", client.wallet, CONFIRMED)
         while True:
             await client.call("simAppend", client.wallet, 1)
-            if (await client.call("simTruth", client.wallet))[-1]["visible"]:
+            newest = (await client.call("simTruth", client.wallet))[-1]
+            moved = sum(one["raw"] for one in newest["postings"] if one["mint"] == SOL)
+            if newest["visible"] and moved:
                 break
         value = (await ws.notified())["params"]["result"]["value"]
         balance = await client.call("getBalance", client.wallet, CONFIRMED)
