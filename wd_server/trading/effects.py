@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from wd_server.chain.payloads import Transaction
 from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
-from wd_server.trading.instructions import Flow, calls_of, flows_of
+from wd_server.trading.instructions import READ_PROGRAMS, Flow, calls_of, flows_of
 from wd_server.trading.owners import owners_of
 from wd_server.trading.parties import Parties, parties_of
 from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
@@ -230,7 +230,7 @@ def _read_calls(
         program = PROGRAMS.get(call.program)
         if program is not None:
             programs.append((program, call.outer))
-        else:
+        elif call.program in READ_PROGRAMS:
             flows += flows_of(call, keys)
     return programs, flows
 

@@ -43,8 +43,6 @@ DATA_CHARACTERS_MAX: Final = 192
 # The data of 75 transfers in a Batch: a transaction of 1,232 bytes has no room for more. Longer
 # ones aren't decoded: base58 takes quadratic time, 0.25 ms for this.
 BATCH_CHARACTERS_MAX: Final = 1_152
-# Accounts of an instruction that are looked at: an index of an account is a u8.
-ACCOUNTS_READ: Final = 256
 # Longer data than a transfer's names an account's owner or size, and says the same again and again:
 # so much of it is remembered, 0.3 MB, and the addresses in it, 0.2 MB.
 TRANSFER_CHARACTERS_MAX: Final = 17
@@ -167,38 +165,33 @@ _LONGER_TOKEN_LAYOUTS: Final = (
 BATCH: Final = 255
 
 
-def calls_of(transaction: Transaction, keys: Sequence[str]) -> Iterator[ProgramCall]:
+def calls_of(transaction: Transaction, keys: Sequence[str]) -> list[ProgramCall]:
     """All instructions in the order in which they were executed. `keys`: the transaction's
     accounts."""
+    calls = []
     inner = {one.index: one.instructions for one in transaction.meta.inner_instructions or ()}
     for index, instruction in enumerate(transaction.transaction.message.instructions):
         program = program_of(instruction, keys)
-        yield ProgramCall(program, instruction, True, index)
-        if index in inner:
-            yield from _inner_calls(program, index, inner[index], keys)
-
-
-def _inner_calls(
-    outermost: str, index: int, instructions: Sequence[Instruction], keys: Sequence[str]
-) -> Iterator[ProgramCall]:
-    """`callers` has, for each height of the stack of calls, who calls what stands above it."""
-    callers = [outermost]
-    for instruction in instructions:
-        program = program_of(instruction, keys)
-        height = instruction.stack_height
-        if height is not None:
+        calls.append(ProgramCall(program, instruction, True, index))
+        # For each height of the stack of calls, who calls what stands above it.
+        callers = [program]
+        for each in inner.get(index, ()):
+            program, height = program_of(each, keys), each.stack_height
+            if height is None:
+                calls.append(ProgramCall(program, each, False, index, callers[0]))
+                continue
             del callers[max(1, height - 1) :]
-        caller = callers[-1]
-        yield ProgramCall(program, instruction, False, index, caller)
-        if height is not None:
+            caller = callers[-1]
+            calls.append(ProgramCall(program, each, False, index, caller))
             callers.append(program if program in PROGRAMS else caller)
+    return calls
 
 
 def program_of(instruction: Instruction, keys: Sequence[str]) -> str:
     """The program's address, empty where there is no such account."""
-    if instruction.program_id is not None:
-        return instruction.program_id
-    at = instruction.program_id_index
+    named, at = instruction.program_id, instruction.program_id_index
+    if named is not None:
+        return named
     return keys[at] if 0 <= at < len(keys) else ""
 
 
@@ -241,10 +234,10 @@ _remembered_data: Final = lru_cache(DATA_REMEMBERED)(base58.decode)
 
 def _addresses(instruction: Instruction, keys: Sequence[str]) -> Sequence[str]:
     """The instruction's accounts, which the encoding gives as addresses or as indexes of `keys`."""
-    accounts = instruction.accounts[:ACCOUNTS_READ]
-    if accounts and isinstance(accounts[0], str):
-        return [str(account) for account in accounts]
-    return [keys[at] if at >= 0 else "" for at in accounts]  # type: ignore[index, operator]
+    accounts = instruction.accounts
+    if accounts and type(accounts[0]) is str:
+        return [*map(str, accounts)]
+    return [*map(keys.__getitem__, accounts)]  # type: ignore[arg-type]
 
 
 def _batched(call: ProgramCall, raw: bytes, accounts: Sequence[str]) -> Iterator[Flow]:

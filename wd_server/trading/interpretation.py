@@ -36,6 +36,7 @@ from wd_server.trading.trade import Action, Leg, RawTrade
 
 Reason = Literal[
     "failed",  # only the network fee moved
+    "unreadable",  # what the upstream gave is no transaction that there can be
     "one_sided",  # a transfer, an airdrop, a claim for nothing
     "round_trip",  # it ends in what it began with: an arbitrage, a volume bot
     "lending",  # deposit, withdrawal, loan, repayment

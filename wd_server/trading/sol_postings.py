@@ -25,7 +25,7 @@ class Payment(Struct, frozen=True, gc=False):
 
     target: the owner that got them
     lamports: how many
-    outer: whether the transaction's own instruction gave them
+    outer: whether the transaction's own instruction gave them, and not as wrapped SOL
     caller: the program inside which they were given, empty if outer or nobody says
     new: whether the target had nothing before
     """
@@ -79,12 +79,13 @@ class _SolFlows:
     """Sorts the flows of SOL from and to the wallet.
 
     _opened: accounts that the transaction opened for a program
+    _unlisted: token accounts of the wallet that no list of balances has
     _foreign: lamports of others that opened the wallet's accounts, less what it closed to others
     _deposits: lamports that the wallet paid for opening each account of somebody else
     _returned: lamports that came back when an account of somebody else was closed
     _priced: by native account of a maker: transfers of the wallet to it
     _loose: payments to owners that are no makers, and the call of each
-    _settled: calls in which a maker took SOL of the wallet
+    _settled: calls in which a maker took SOL of the wallet, or any tokens
     _gave: calls in which somebody else gave tokens
     _givers: by owner: numbers of the transaction's own instructions in which it gave tokens
     _senders: accounts that transferred lamports by themselves
@@ -93,6 +94,10 @@ class _SolFlows:
     def __init__(self, balances: Balances, parties: Parties, flows: Sequence[Flow]) -> None:
         self._balances, self._parties = balances, parties
         self._opened = {flow.target for flow in flows if flow.kind in _OPENING}
+        # The last that names an owner.
+        owners = {flow.target: flow.owner for flow in flows if flow.kind in ("open", "set_owner")}
+        opened = {account for account, owner in owners.items() if owner == balances.wallet}
+        self._unlisted = opened - balances.changes.owners.keys()
         self._foreign = 0
         self._deposits: dict[str, int] = {}
         self._returned: dict[str, int] = {}
@@ -145,10 +150,11 @@ class _SolFlows:
 
     def payments(self, left: int) -> tuple[Payment, ...]:
         """All but those to a pool of which each vault has another owner: in a call in which
-        somebody gave and no maker took SOL, the largest is the price. Where the wallet gained
-        tokens and nothing else of its SOL is `left` as their price, the largest is it, too."""
+        somebody gave and no maker took anything, the largest is the price. Where the wallet
+        gained tokens and nothing else of its SOL is `left` as their price, the largest is it,
+        too. Where SOL is what the wallet gained, no payment is a price."""
         loose = list(self._loose)
-        calls = {call for payment, call in loose if not payment.outer}
+        calls = {call for payment, call in loose if not payment.outer and left < 0}
         for call in (calls - self._settled) & self._gave:
             loose.remove(_largest([one for one in loose if one[1] == call]))
         spent = sum([payment.lamports for payment, _ in loose])
@@ -172,7 +178,10 @@ class _SolFlows:
             if flow.source != self._balances.wallet:
                 self._foreign += flow.raw
         elif flow.source == self._balances.wallet:
-            self._paid_in(flow)
+            if flow.target in self._unlisted and self._gained(flow.target) > 0:
+                self._foreign -= flow.raw
+            else:
+                self._paid_in(flow)
 
     def _paid_in(self, flow: Flow) -> None:
         """Lamports for an account that is opened."""
@@ -196,6 +205,10 @@ class _SolFlows:
         if flow.source in changes.own:
             if not is_back:
                 self._foreign -= max(0, lamports)
+        elif is_back and lamports > 0 and flow.authority == flow.target:
+            # An own account that no list of balances has.
+            self._foreign += lamports
+            self._returned[flow.source] = 0
         elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
             self._returned[flow.source] = lamports
 
@@ -223,19 +236,20 @@ class _SolFlows:
             self._pay(flow, Payment(owner, lamports, flow.outer, flow.caller, new))
 
     def _gave_tokens(self, flow: Flow) -> None:
-        changes, call = self._balances.changes, (flow.index, flow.caller)
+        changes, parties = self._balances.changes, self._parties
+        call, taker = (flow.index, flow.caller), changes.owners.get(flow.target, "")
+        if taker in parties.makers and taker not in parties.sharers:
+            self._settled.add(call)
         if flow.authority != self._balances.wallet:
             if changes.mints.get(flow.source) != SOL:
                 self._gave.add(call)
-            owner = changes.owners.get(flow.source, flow.authority)
-            self._givers.setdefault(owner, set()).add(flow.index)
-        elif changes.mints.get(flow.target) == SOL and changes.accounts[flow.target] > 0:
-            owner = changes.owners[flow.target]
-            if owner in self._parties.makers:
-                if owner not in self._parties.sharers:
-                    self._settled.add(call)
-            elif owner != self._balances.wallet:
-                self._pay(flow, Payment(owner, flow.raw, flow.outer, flow.caller))
+            giver = changes.owners.get(flow.source, flow.authority)
+            self._givers.setdefault(giver, set()).add(flow.index)
+            return
+        if taker in parties.makers or taker == self._balances.wallet:
+            return
+        if changes.mints.get(flow.target) == SOL and changes.accounts[flow.target] > 0:
+            self._pay(flow, Payment(taker, flow.raw, outer=False, caller=flow.caller))
 
 
 def _largest(payments: list[tuple[Payment, Call]]) -> tuple[Payment, Call]:
