@@ -199,7 +199,8 @@ def balances_of(
         own_fee = 0
         natives[payer] = natives.get(payer, 0) + fee
     base_fee = min(own_fee, signatures * SIGNATURE_FEE)
-    return Balances(wallet, payer, own_fee, base_fee, natives, set(), set(), changes)
+    lamports = natives.get(wallet, 0) + sum(changes.own.values())
+    return Balances(wallet, lamports, payer, own_fee, base_fee, natives, set(), set(), changes)
 
 
 def _balances(transaction: Transaction, keys: list[str], wallet: str) -> Balances:

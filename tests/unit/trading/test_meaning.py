@@ -340,6 +340,27 @@ def test_a_creator_who_buys_pays_the_curve_and_the_deposits_apart() -> None:
     assert posting(found, "rent_paid").raw == -(1_231_920 + 250_560)
 
 
+def test_a_rug_that_is_burned_is_sold_for_nothing_and_its_deposit_comes_back() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, None)
+    chain.post[WALLET] += RENT
+    chain.call(TOKEN, ["MyX", "Mint", WALLET], struct.pack("<BQ", 8, 500))
+    chain.call(TOKEN, ["MyX", WALLET, WALLET], b"\x09")
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("burn", 500, 0)
+    assert moved(found) == {("burned", X, -500), ("rent_returned", SOL, RENT)}
+
+
+def test_tokens_burned_by_a_bridge_are_in_its_custody() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, 0)
+    chain.call("CCTPV2vPZJS2u2BBsUoscuikbYjnpFmbFsvVuJdgUMQe", [WALLET])
+    found = meaning(chain)
+    assert (found.trades, found.reason) == ((), "bridge")
+    assert posting(found, "burned").place == "cctp"
+
+
 def test_every_custodian_has_one_name_and_one_kind() -> None:
     kinds: dict[str, set[str]] = {}
     for kind, programs in PROGRAM_ADDRESSES.items():
