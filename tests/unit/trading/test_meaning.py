@@ -361,6 +361,39 @@ def test_tokens_burned_by_a_bridge_are_in_its_custody() -> None:
     assert posting(found, "burned").place == "cctp"
 
 
+def test_others_who_buy_in_the_same_transaction_make_no_market() -> None:
+    chain = Chain()
+    chain.post[WALLET] -= 10**9
+    chain.token("PoolX", X, POOL, 10**6, 10**6 - 800)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 + 16 * 10**8)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT + 16 * 10**8)
+    chain.token("MyX", X, WALLET, 0, 500)
+    chain.token("ItsX", X, FRIEND, 0, 300)
+    chain.lamports(FRIEND, 10**10, 10**10 - 6 * 10**8)
+    chain.call("Unknown", [WALLET])
+    transfer(chain, "Temp", "PoolSol", WALLET, 10**9)
+    transfer(chain, "PoolX", "MyX", POOL, 500)
+    found = meaning(chain)
+    assert [(one.action, one.sold.raw, one.bought.raw) for one in found.trades] == [
+        ("buy", 10**9, 500)
+    ]
+
+
+def test_the_chains_fee_is_that_of_its_signatures_and_priority() -> None:
+    item = Chain().json()
+    item["transaction"]["signatures"] *= 2
+    item["meta"]["fee"] = 25_000
+    item["meta"]["postBalances"][0] -= 20_000
+    for failed in (None, {"InstructionError": [0, "Custom"]}):
+        item["meta"]["err"] = failed
+        found = interpret(effects_of(read(item), WALLET))
+        assert [(one.kind, one.raw) for one in found.postings] == [
+            ("network_fee", -10_000),
+            ("priority_fee", -15_000),
+        ]
+        assert found.reason == ("failed" if failed else "one_sided")
+
+
 def test_every_custodian_has_one_name_and_one_kind() -> None:
     kinds: dict[str, set[str]] = {}
     for kind, programs in PROGRAM_ADDRESSES.items():
