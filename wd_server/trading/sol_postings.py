@@ -40,35 +40,38 @@ class Payment(Struct, frozen=True, gc=False):
 class SolPostings(Struct, frozen=True, gc=False):
     """In lamports.
 
-    rent_locked: deposits for the wallet's own token accounts; less than 0 for what came back
-    rent_paid: the same for other accounts
+    rent_locked: deposits for the wallet's own token accounts
+    rent_returned: what came back of such deposits
+    rent_paid: deposits for other accounts; less than 0 for what came back
     payments: to whom the wallet gave SOL beside a trade
     """
 
     rent_locked: int = 0
+    rent_returned: int = 0
     rent_paid: int = 0
     payments: tuple[Payment, ...] = ()
 
     @property
     def total(self) -> int:
         paid = sum([payment.lamports for payment in self.payments])
-        return self.rent_locked + self.rent_paid + paid
+        return self.rent_locked - self.rent_returned + self.rent_paid + paid
 
 
 def assumed_postings(balances: Balances) -> SolPostings:
     """Without looking at instructions: who pays the fee pays the rent and gets it back."""
     paid = balances.payer == balances.wallet
     rents = balances.own_rent().values()
-    return SolPostings(sum([rent for rent in rents if rent < 0 or paid]))
+    locked = sum([rent for rent in rents if rent > 0 and paid])
+    return SolPostings(locked, -sum([rent for rent in rents if rent < 0]))
 
 
 def attributed_postings(balances: Balances, parties: Parties, flows: Sequence[Flow]) -> SolPostings:
     """What the `flows` say the wallet paid beside a trade."""
     sol = _SolFlows(balances, parties, flows)
-    locked, paid = sol.locked(), sol.paid()
-    left = balances.lamports + balances.network_fee + locked + paid
+    locked, unlocked, paid = sol.locked(), sol.unlocked(), sol.paid()
+    left = balances.lamports + balances.network_fee + locked - unlocked + paid
     returned = sol.returned(left)
-    return SolPostings(locked, paid - returned, sol.payments(left - returned))
+    return SolPostings(locked, unlocked, paid - returned, sol.payments(left - returned))
 
 
 # What tells that an account belongs to a program afterwards.
@@ -80,7 +83,8 @@ class _SolFlows:
 
     _opened: accounts that the transaction opened for a program
     _unlisted: token accounts of the wallet that no list of balances has
-    _foreign: lamports of others that opened the wallet's accounts, less what it closed to others
+    _locked, _unlocked: lamports for and from the wallet's own accounts that no balance tells, less
+        than 0 for what others paid for them and what went to others
     _deposits: lamports that the wallet paid for opening each account of somebody else
     _returned: lamports that came back when an account of somebody else was closed
     _priced: by native account of a maker: transfers of the wallet to it
@@ -98,7 +102,7 @@ class _SolFlows:
         owners = {flow.target: flow.owner for flow in flows if flow.kind in ("open", "set_owner")}
         opened = {account for account, owner in owners.items() if owner == balances.wallet}
         self._unlisted = opened - balances.changes.owners.keys()
-        self._foreign = 0
+        self._locked = self._unlocked = 0
         self._deposits: dict[str, int] = {}
         self._returned: dict[str, int] = {}
         self._priced: dict[str, list[Flow]] = {}
@@ -120,7 +124,13 @@ class _SolFlows:
 
     def locked(self) -> int:
         """Deposits for the wallet's own token accounts."""
-        return sum(self._balances.own_rent().values()) - self._foreign
+        rents = self._balances.own_rent().values()
+        return self._locked + sum([rent for rent in rents if rent > 0])
+
+    def unlocked(self) -> int:
+        """What came back of them."""
+        rents = self._balances.own_rent().values()
+        return self._unlocked - sum([rent for rent in rents if rent < 0])
 
     def paid(self) -> int:
         """Deposits for other accounts, never more than each has gained. Lamports that went to a
@@ -176,10 +186,10 @@ class _SolFlows:
     def _created(self, flow: Flow) -> None:
         if flow.target in self._balances.changes.own:
             if flow.source != self._balances.wallet:
-                self._foreign += flow.raw
+                self._locked -= flow.raw
         elif flow.source == self._balances.wallet:
             if flow.target in self._unlisted and self._gained(flow.target) > 0:
-                self._foreign -= flow.raw
+                self._locked += flow.raw
             else:
                 self._paid_in(flow)
 
@@ -204,10 +214,10 @@ class _SolFlows:
         is_back = flow.target == self._balances.wallet
         if flow.source in changes.own:
             if not is_back:
-                self._foreign -= max(0, lamports)
+                self._unlocked -= max(0, lamports)
         elif is_back and lamports > 0 and flow.authority == flow.target:
             # An own account that no list of balances has.
-            self._foreign += lamports
+            self._unlocked += lamports
             self._returned[flow.source] = 0
         elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
             self._returned[flow.source] = lamports
@@ -218,7 +228,7 @@ class _SolFlows:
         self._senders.add(flow.source)
         if flow.source != wallet:
             if target in changes.own and target in self._opened:
-                self._foreign += flow.raw
+                self._locked -= flow.raw
             return
         gained = self._balances.natives.get(target, 0)
         if target in changes.own or gained <= 0:

@@ -182,6 +182,23 @@ def test_a_token_account_closed_by_a_program_returns_its_deposit() -> None:
     assert posting(found, "rent_paid").raw == RENT_2026 + 7
 
 
+def test_a_deposit_and_one_that_comes_back_are_two_postings() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, None)
+    chain.token("MyY", Y, WALLET, None, 500)
+    chain.token("PoolX", X, POOL, 0, 500)
+    chain.token("PoolY", Y, POOL, 500, 0)
+    chain.post[WALLET] += RENT - RENT_2026
+    chain.lamports("MyY", 0, RENT_2026)
+    chain.call(RAYDIUM, [WALLET])
+    assert moved(meaning(chain)) == {
+        ("rent_returned", SOL, RENT),
+        ("rent_locked", SOL, -RENT_2026),
+        ("sold", X, -500),
+        ("bought", Y, 500),
+    }
+
+
 def test_a_fee_within_a_batch_is_a_fee() -> None:
     chain = Chain()
     chain.token("MyX", X, WALLET, 500, 0)
