@@ -140,10 +140,13 @@ def test_an_order_is_placed_with_tokens_or_with_sol() -> None:
 def test_proceeds_that_go_straight_to_another_wallet_were_sold_for_and_then_sent() -> None:
     chain = Chain()
     chain.token("MyX", X, WALLET, 500, 0)
-    swapped(chain, sold=500, bought=10**9)
+    swapped(chain, sold=500, bought=10**9 + 10**7)
+    chain.token("FeeSol", SOL, "Front end", 0, 10**7)
+    chain.lamports("FeeSol", RENT, RENT + 10**7)
     chain.lamports(FRIEND, 10**9, 2 * 10**9)
     chain.call(RAYDIUM, [WALLET])
     transfer(chain, "PoolSol", "Temp", POOL, 10**9)
+    transfer(chain, "PoolSol", "FeeSol", POOL, 10**7)
     chain.call(TOKEN, ["Temp", FRIEND, WALLET], b"\x09")
     found = meaning(chain)
     assert [(one.action, one.bought.raw) for one in found.trades] == [("sell", 10**9)]
