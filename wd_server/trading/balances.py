@@ -68,6 +68,7 @@ class Balances(Struct, gc=False):
     """Changes of balances. Amounts of SOL are in lamports.
 
     wallet: who looks at them
+    lamports: change of the wallet's native and wrapped SOL together
     payer: who paid the network fee
     network_fee: base and priority fee, 0 unless the wallet paid it
     base_fee: the part of it that its signatures cost
@@ -78,6 +79,7 @@ class Balances(Struct, gc=False):
     """
 
     wallet: str
+    lamports: int
     payer: str
     network_fee: int
     base_fee: int
@@ -85,11 +87,6 @@ class Balances(Struct, gc=False):
     opened: set[str]
     emptied: set[str]
     changes: TokenChanges
-
-    @property
-    def lamports(self) -> int:
-        """The wallet's native and wrapped SOL together."""
-        return self.natives.get(self.wallet, 0) + sum(self.changes.own.values())
 
     def own_rent(self) -> dict[str, int]:
         """How many more lamports each of the wallet's token accounts has beside wrapped SOL."""

@@ -48,14 +48,14 @@ class Deal(Struct, frozen=True, gc=False):
     parts: its trades
     is_split: whether a leg was divided between them by what makers moved, or not at all
     is_order: whether an order gave what was sold, which the wallet had given into its custody
-    is_sent_on: whether the SOL of the trade went straight to somebody else
+    sent_to: to whom the SOL of the trade went straight, empty if the wallet got it
     is_deposited: whether a pool keeps for the wallet all that the trade leaves
     """
 
     parts: tuple[Part, ...]
     is_split: bool = True
     is_order: bool = False
-    is_sent_on: bool = False
+    sent_to: str = ""
     is_deposited: bool = False
 
     def legs(self) -> Iterator[Asset]:
@@ -214,18 +214,27 @@ def _comes_back(effects: Effects, assets: Sequence[Asset]) -> bool:
 
 
 def _sent_on(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
-    """A sale whose wrapped SOL account was closed to somebody else."""
-    parties = effects.parties
-    closed = any(
-        flow.kind == "close" and flow.authority == effects.wallet and flow.target != effects.wallet
-        for flow in effects.flows
+    """A sale whose wrapped SOL account was closed to somebody else: what came into it."""
+    flows, wallet = effects.flows, effects.wallet
+    closed = {
+        flow.source: flow.target
+        for flow in flows
+        if flow.kind == "close" and flow.authority == wallet and flow.target != wallet
+    }
+    proceeds = sum(
+        [
+            flow.raw
+            for flow in flows
+            if flow.kind == "tokens"
+            and flow.target in closed
+            and flow.authority != wallet
+            and effects.mints.get(flow.source) == SOL
+        ]
     )
-    makers = [parties.sides[owner].get(SOL, 0) for owner in parties.makers]
-    proceeds = -sum([lamports for lamports in makers if lamports < 0])
-    if not closed or not proceeds or len(ends) != 1 or ends[0].raw > 0:
+    if not proceeds or len(ends) != 1 or ends[0].raw > 0:
         return None
     part = Part(ends[0], Asset(SOL, proceeds, SOL_DECIMALS))
-    return Deal((part,), is_sent_on=True)
+    return Deal((part,), sent_to=next(iter(closed.values())))
 
 
 def _without_maker(

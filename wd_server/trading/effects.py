@@ -29,7 +29,7 @@ SIGNATURE_FEE: Final = 5_000
 class Effects(Struct, frozen=True, gc=False):
     """One transaction, seen from one wallet. Amounts of SOL are in lamports.
 
-    `lamports == sol - network_fee - rent_locked - rent_paid - sum of payments`.
+    `lamports == sol - network_fee - rent_locked + rent_returned - rent_paid - sum of payments`.
 
     signature, slot: of the transaction
     timestamp: its time in unix seconds
@@ -39,8 +39,9 @@ class Effects(Struct, frozen=True, gc=False):
     lamports: change of the wallet's SOL, native and wrapped together
     network_fee: base and priority fee, 0 unless this wallet paid it
     base_fee: the part of it that its signatures cost
-    rent_locked: what opening the wallet's own accounts cost; less than 0 for what came back
-    rent_paid: the same of other accounts
+    rent_locked: deposits for the wallet's own accounts
+    rent_returned: what came back of such deposits
+    rent_paid: deposits for other accounts; less than 0 for what came back
     payments: what it gave to who gave nothing for it: fees, tips, gifts
     sol: the rest, gross of all these: what was traded, or just moved
     tokens: every other mint of which the wallet has more or less than before
@@ -63,6 +64,7 @@ class Effects(Struct, frozen=True, gc=False):
     network_fee: int
     base_fee: int
     rent_locked: int
+    rent_returned: int
     rent_paid: int
     payments: tuple[Payment, ...]
     sol: int
@@ -165,6 +167,7 @@ def assembled(
         network_fee=balances.network_fee,
         base_fee=balances.base_fee,
         rent_locked=apart.rent_locked,
+        rent_returned=apart.rent_returned,
         rent_paid=apart.rent_paid,
         payments=apart.payments,
         sol=balances.lamports + balances.network_fee + apart.total,
@@ -200,7 +203,8 @@ def balances_of(
         own_fee = 0
         natives[payer] = natives.get(payer, 0) + fee
     base_fee = min(own_fee, signatures * SIGNATURE_FEE)
-    return Balances(wallet, payer, own_fee, base_fee, natives, set(), set(), changes)
+    lamports = natives.get(wallet, 0) + sum(changes.own.values())
+    return Balances(wallet, lamports, payer, own_fee, base_fee, natives, set(), set(), changes)
 
 
 def _balances(transaction: Transaction, keys: list[str], wallet: str) -> Balances:

@@ -92,7 +92,10 @@ def _from_accounts(transaction: EnhancedTransaction, wallet: str) -> Balances:
     for (party, mint), (raw, decimals) in _transferred(transaction).items():
         if party != wallet and (party, mint) not in listed:
             changes.add(_account(party, mint), mint, party, raw, decimals)
-    return balances_of(wallet, payer, fee, natives, changes)
+    balances = balances_of(wallet, payer, fee, natives, changes)
+    # Nobody says which accounts were closed: those that lost exactly a deposit.
+    balances.emptied.update([each for each, lamports in natives.items() if is_rent(-lamports)])
+    return balances
 
 
 def _from_transfers(transaction: EnhancedTransaction, wallet: str) -> Balances:

@@ -155,8 +155,8 @@ def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Pos
             assert effects.escrow is not None
             place = effects.escrow.name
             yield Posting("custody_in", asset.mint, asset.raw, asset.decimals, place=place)
-        elif deal.is_sent_on and asset.mint == SOL:
-            yield sol_posting("sent", asset.raw, effects.parties.counterparty(SOL, asset.raw))
+        elif deal.sent_to and asset.mint == SOL:
+            yield sol_posting("sent", asset.raw, deal.sent_to)
         else:
             yield movements.beside_trade(effects, asset)
 

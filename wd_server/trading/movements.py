@@ -38,15 +38,18 @@ def costs(effects: Effects) -> Iterator[Posting]:
 
 
 def rents(effects: Effects) -> Iterator[Posting]:
-    """Deposits. An account that a custodian opened for the wallet gives its deposit back."""
-    locked, paid = effects.rent_locked, effects.rent_paid
-    place = place_of(effects)
-    if place == STAKE:
+    """Deposits. The account of an order gives its deposit back, as does that of a bridge's message;
+    a lending market keeps it. Stake is in custody with its deposit."""
+    locked, returned, paid = effects.rent_locked, effects.rent_returned, effects.rent_paid
+    program = effects.program
+    if program is not None and program.name == STAKE:
         paid = 0
-    elif place:
-        locked, paid = locked + paid, 0
+    elif program is not None and program.kind in ("escrow", "staking", "bridge"):
+        locked, returned, paid = locked + max(0, paid), returned + max(0, -paid), 0
     if locked:
-        yield sol_posting("rent_locked" if locked > 0 else "rent_returned", -locked)
+        yield sol_posting("rent_locked", -locked)
+    if returned:
+        yield sol_posting("rent_returned", returned)
     if paid:
         yield sol_posting("rent_paid", -paid)
 

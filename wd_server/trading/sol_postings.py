@@ -25,7 +25,7 @@ class Payment(Struct, frozen=True, gc=False):
 
     target: the owner that got them
     lamports: how many
-    outer: whether the transaction's own instruction gave them
+    outer: whether the transaction's own instruction gave them, and not as wrapped SOL
     caller: the program inside which they were given, empty if outer or nobody says
     new: whether the target had nothing before
     """
@@ -40,35 +40,38 @@ class Payment(Struct, frozen=True, gc=False):
 class SolPostings(Struct, frozen=True, gc=False):
     """In lamports.
 
-    rent_locked: deposits for the wallet's own token accounts; less than 0 for what came back
-    rent_paid: the same for other accounts
+    rent_locked: deposits for the wallet's own token accounts
+    rent_returned: what came back of such deposits
+    rent_paid: deposits for other accounts; less than 0 for what came back
     payments: to whom the wallet gave SOL beside a trade
     """
 
     rent_locked: int = 0
+    rent_returned: int = 0
     rent_paid: int = 0
     payments: tuple[Payment, ...] = ()
 
     @property
     def total(self) -> int:
         paid = sum([payment.lamports for payment in self.payments])
-        return self.rent_locked + self.rent_paid + paid
+        return self.rent_locked - self.rent_returned + self.rent_paid + paid
 
 
 def assumed_postings(balances: Balances) -> SolPostings:
     """Without looking at instructions: who pays the fee pays the rent and gets it back."""
     paid = balances.payer == balances.wallet
     rents = balances.own_rent().values()
-    return SolPostings(sum([rent for rent in rents if rent < 0 or paid]))
+    locked = sum([rent for rent in rents if rent > 0 and paid])
+    return SolPostings(locked, -sum([rent for rent in rents if rent < 0]))
 
 
 def attributed_postings(balances: Balances, parties: Parties, flows: Sequence[Flow]) -> SolPostings:
     """What the `flows` say the wallet paid beside a trade."""
     sol = _SolFlows(balances, parties, flows)
-    locked, paid = sol.locked(), sol.paid()
-    left = balances.lamports + balances.network_fee + locked + paid
+    locked, unlocked, paid = sol.locked(), sol.unlocked(), sol.paid()
+    left = balances.lamports + balances.network_fee + locked - unlocked + paid
     returned = sol.returned(left)
-    return SolPostings(locked, paid - returned, sol.payments(left - returned))
+    return SolPostings(locked, unlocked, paid - returned, sol.payments(left - returned))
 
 
 # What tells that an account belongs to a program afterwards.
@@ -79,12 +82,14 @@ class _SolFlows:
     """Sorts the flows of SOL from and to the wallet.
 
     _opened: accounts that the transaction opened for a program
-    _foreign: lamports of others that opened the wallet's accounts, less what it closed to others
+    _unlisted: token accounts of the wallet that no list of balances has
+    _locked, _unlocked: lamports for and from the wallet's own accounts that no balance tells, less
+        than 0 for what others paid for them and what went to others
     _deposits: lamports that the wallet paid for opening each account of somebody else
     _returned: lamports that came back when an account of somebody else was closed
     _priced: by native account of a maker: transfers of the wallet to it
     _loose: payments to owners that are no makers, and the call of each
-    _settled: calls in which a maker took SOL of the wallet
+    _settled: calls in which a maker took SOL of the wallet, or any tokens
     _gave: calls in which somebody else gave tokens
     _givers: by owner: numbers of the transaction's own instructions in which it gave tokens
     _senders: accounts that transferred lamports by themselves
@@ -93,7 +98,11 @@ class _SolFlows:
     def __init__(self, balances: Balances, parties: Parties, flows: Sequence[Flow]) -> None:
         self._balances, self._parties = balances, parties
         self._opened = {flow.target for flow in flows if flow.kind in _OPENING}
-        self._foreign = 0
+        # The last that names an owner.
+        owners = {flow.target: flow.owner for flow in flows if flow.kind in ("open", "set_owner")}
+        opened = {account for account, owner in owners.items() if owner == balances.wallet}
+        self._unlisted = opened - balances.changes.owners.keys()
+        self._locked = self._unlocked = 0
         self._deposits: dict[str, int] = {}
         self._returned: dict[str, int] = {}
         self._priced: dict[str, list[Flow]] = {}
@@ -115,7 +124,13 @@ class _SolFlows:
 
     def locked(self) -> int:
         """Deposits for the wallet's own token accounts."""
-        return sum(self._balances.own_rent().values()) - self._foreign
+        rents = self._balances.own_rent().values()
+        return self._locked + sum([rent for rent in rents if rent > 0])
+
+    def unlocked(self) -> int:
+        """What came back of them."""
+        rents = self._balances.own_rent().values()
+        return self._unlocked - sum([rent for rent in rents if rent < 0])
 
     def paid(self) -> int:
         """Deposits for other accounts, never more than each has gained. Lamports that went to a
@@ -145,10 +160,11 @@ class _SolFlows:
 
     def payments(self, left: int) -> tuple[Payment, ...]:
         """All but those to a pool of which each vault has another owner: in a call in which
-        somebody gave and no maker took SOL, the largest is the price. Where the wallet gained
-        tokens and nothing else of its SOL is `left` as their price, the largest is it, too."""
+        somebody gave and no maker took anything, the largest is the price. Where the wallet
+        gained tokens and nothing else of its SOL is `left` as their price, the largest is it,
+        too. Where SOL is what the wallet gained, no payment is a price."""
         loose = list(self._loose)
-        calls = {call for payment, call in loose if not payment.outer}
+        calls = {call for payment, call in loose if not payment.outer and left < 0}
         for call in (calls - self._settled) & self._gave:
             loose.remove(_largest([one for one in loose if one[1] == call]))
         spent = sum([payment.lamports for payment, _ in loose])
@@ -170,9 +186,12 @@ class _SolFlows:
     def _created(self, flow: Flow) -> None:
         if flow.target in self._balances.changes.own:
             if flow.source != self._balances.wallet:
-                self._foreign += flow.raw
+                self._locked -= flow.raw
         elif flow.source == self._balances.wallet:
-            self._paid_in(flow)
+            if flow.target in self._unlisted and self._gained(flow.target) > 0:
+                self._locked += flow.raw
+            else:
+                self._paid_in(flow)
 
     def _paid_in(self, flow: Flow) -> None:
         """Lamports for an account that is opened."""
@@ -195,7 +214,11 @@ class _SolFlows:
         is_back = flow.target == self._balances.wallet
         if flow.source in changes.own:
             if not is_back:
-                self._foreign -= max(0, lamports)
+                self._unlocked -= max(0, lamports)
+        elif is_back and lamports > 0 and flow.authority == flow.target:
+            # An own account that no list of balances has.
+            self._unlocked += lamports
+            self._returned[flow.source] = 0
         elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
             self._returned[flow.source] = lamports
 
@@ -205,7 +228,7 @@ class _SolFlows:
         self._senders.add(flow.source)
         if flow.source != wallet:
             if target in changes.own and target in self._opened:
-                self._foreign += flow.raw
+                self._locked -= flow.raw
             return
         gained = self._balances.natives.get(target, 0)
         if target in changes.own or gained <= 0:
@@ -223,19 +246,20 @@ class _SolFlows:
             self._pay(flow, Payment(owner, lamports, flow.outer, flow.caller, new))
 
     def _gave_tokens(self, flow: Flow) -> None:
-        changes, call = self._balances.changes, (flow.index, flow.caller)
+        changes, parties = self._balances.changes, self._parties
+        call, taker = (flow.index, flow.caller), changes.owners.get(flow.target, "")
+        if taker in parties.makers and taker not in parties.sharers:
+            self._settled.add(call)
         if flow.authority != self._balances.wallet:
             if changes.mints.get(flow.source) != SOL:
                 self._gave.add(call)
-            owner = changes.owners.get(flow.source, flow.authority)
-            self._givers.setdefault(owner, set()).add(flow.index)
-        elif changes.mints.get(flow.target) == SOL and changes.accounts[flow.target] > 0:
-            owner = changes.owners[flow.target]
-            if owner in self._parties.makers:
-                if owner not in self._parties.sharers:
-                    self._settled.add(call)
-            elif owner != self._balances.wallet:
-                self._pay(flow, Payment(owner, flow.raw, flow.outer, flow.caller))
+            giver = changes.owners.get(flow.source, flow.authority)
+            self._givers.setdefault(giver, set()).add(flow.index)
+            return
+        if taker in parties.makers or taker == self._balances.wallet:
+            return
+        if changes.mints.get(flow.target) == SOL and changes.accounts[flow.target] > 0:
+            self._pay(flow, Payment(taker, flow.raw, outer=False, caller=flow.caller))
 
 
 def _largest(payments: list[tuple[Payment, Call]]) -> tuple[Payment, Call]:

@@ -43,7 +43,7 @@ def effects(
     payments = (Payment("Front end", fees, outer=False, caller="Program"),) if fees else ()
     return Effects(
         *("signature", 1, 2, failed, "wallet", True),
-        *(sol - 5_000 - fees, 5_000, 5_000, 0, 0, payments, sol),
+        *(sol - 5_000 - fees, 5_000, 5_000, 0, 0, 0, payments, sol),
         tokens=deltas,
         parties=parties or Parties(),
         program=program,

@@ -140,10 +140,13 @@ def test_an_order_is_placed_with_tokens_or_with_sol() -> None:
 def test_proceeds_that_go_straight_to_another_wallet_were_sold_for_and_then_sent() -> None:
     chain = Chain()
     chain.token("MyX", X, WALLET, 500, 0)
-    swapped(chain, sold=500, bought=10**9)
+    swapped(chain, sold=500, bought=10**9 + 10**7)
+    chain.token("FeeSol", SOL, "Front end", 0, 10**7)
+    chain.lamports("FeeSol", RENT, RENT + 10**7)
     chain.lamports(FRIEND, 10**9, 2 * 10**9)
     chain.call(RAYDIUM, [WALLET])
     transfer(chain, "PoolSol", "Temp", POOL, 10**9)
+    transfer(chain, "PoolSol", "FeeSol", POOL, 10**7)
     chain.call(TOKEN, ["Temp", FRIEND, WALLET], b"\x09")
     found = meaning(chain)
     assert [(one.action, one.bought.raw) for one in found.trades] == [("sell", 10**9)]
@@ -180,6 +183,23 @@ def test_a_token_account_closed_by_a_program_returns_its_deposit() -> None:
     found = meaning(chain)
     assert found.trades[0].bought.raw == 10**9
     assert posting(found, "rent_paid").raw == RENT_2026 + 7
+
+
+def test_a_deposit_and_one_that_comes_back_are_two_postings() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, None)
+    chain.token("MyY", Y, WALLET, None, 500)
+    chain.token("PoolX", X, POOL, 0, 500)
+    chain.token("PoolY", Y, POOL, 500, 0)
+    chain.post[WALLET] += RENT - RENT_2026
+    chain.lamports("MyY", 0, RENT_2026)
+    chain.call(RAYDIUM, [WALLET])
+    assert moved(meaning(chain)) == {
+        ("rent_returned", SOL, RENT),
+        ("rent_locked", SOL, -RENT_2026),
+        ("sold", X, -500),
+        ("bought", Y, 500),
+    }
 
 
 def test_a_fee_within_a_batch_is_a_fee() -> None:
@@ -338,6 +358,60 @@ def test_a_creator_who_buys_pays_the_curve_and_the_deposits_apart() -> None:
     found = interpret(effects_of(read(item), WALLET))
     assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [(10**9, 100)]
     assert posting(found, "rent_paid").raw == -(1_231_920 + 250_560)
+
+
+def test_a_rug_that_is_burned_is_sold_for_nothing_and_its_deposit_comes_back() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, None)
+    chain.post[WALLET] += RENT
+    chain.call(TOKEN, ["MyX", "Mint", WALLET], struct.pack("<BQ", 8, 500))
+    chain.call(TOKEN, ["MyX", WALLET, WALLET], b"\x09")
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("burn", 500, 0)
+    assert moved(found) == {("burned", X, -500), ("rent_returned", SOL, RENT)}
+
+
+def test_tokens_burned_by_a_bridge_are_in_its_custody() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, 0)
+    chain.call("CCTPV2vPZJS2u2BBsUoscuikbYjnpFmbFsvVuJdgUMQe", [WALLET])
+    found = meaning(chain)
+    assert (found.trades, found.reason) == ((), "bridge")
+    assert posting(found, "burned").place == "cctp"
+
+
+def test_others_who_buy_in_the_same_transaction_make_no_market() -> None:
+    chain = Chain()
+    chain.post[WALLET] -= 10**9
+    chain.token("PoolX", X, POOL, 10**6, 10**6 - 800)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 + 16 * 10**8)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT + 16 * 10**8)
+    chain.token("MyX", X, WALLET, 0, 500)
+    chain.token("ItsX", X, FRIEND, 0, 300)
+    chain.lamports(FRIEND, 10**10, 10**10 - 6 * 10**8)
+    chain.call("Unknown", [WALLET])
+    transfer(chain, "Temp", "PoolSol", WALLET, 10**9)
+    transfer(chain, "PoolX", "MyX", POOL, 500)
+    found = meaning(chain)
+    assert [(one.action, one.sold.raw, one.bought.raw) for one in found.trades] == [
+        ("buy", 10**9, 500)
+    ]
+
+
+def test_the_chains_fee_is_that_of_its_signatures_and_priority() -> None:
+    item = Chain().json()
+    item["transaction"]["signatures"] *= 2
+    item["meta"]["fee"] = 25_000
+    item["meta"]["postBalances"][0] -= 20_000
+    for failed in (None, {"InstructionError": [0, "Custom"]}):
+        item["meta"]["err"] = failed
+        found = interpret(effects_of(read(item), WALLET))
+        assert [(one.kind, one.raw) for one in found.postings] == [
+            ("network_fee", -10_000),
+            ("priority_fee", -15_000),
+        ]
+        assert found.reason == ("failed" if failed else "one_sided")
 
 
 def test_every_custodian_has_one_name_and_one_kind() -> None:

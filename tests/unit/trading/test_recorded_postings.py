@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from test_recordings import (
     RECORDINGS,
@@ -17,11 +18,14 @@ from test_recordings import (
     addresses,
     decoded,
     in_json_parsed,
+    raw_items,
     recorded,
     rows,
 )
 
+from wd_server.chain.payloads import EnhancedTransaction
 from wd_server.trading.effects import effects_of
+from wd_server.trading.enhanced import effects_of_enhanced
 from wd_server.trading.interpretation import Interpretation, interpret
 from wd_server.trading.postings import PostingKind, balance_changes
 from wd_server.trading.programs import SOL
@@ -90,6 +94,71 @@ def tabulated() -> dict[tuple[str, str], list[str]]:
             name, wallet, *expected = line.split()
             found[name, wallet] = expected
     return found
+
+
+def as_enhanced(item: Json) -> Json:
+    """A transaction in `json` encoding as an enhanced object that nobody shortened."""
+    keys, meta = addresses(item), item["meta"]
+    message = item["transaction"]["message"]
+    changes: dict[tuple[int, str, str], Json] = {}
+    for sign, side in ((-1, "preTokenBalances"), (1, "postTokenBalances")):
+        for balance in meta[side]:
+            key = balance["accountIndex"], balance["mint"], balance["owner"]
+            amount = balance["uiTokenAmount"]
+            change = changes.setdefault(key, {"raw": 0, "decimals": amount["decimals"]})
+            change["raw"] += sign * int(amount["amount"])
+
+    def instruction(one: Json) -> Json:
+        accounts = [keys[at] for at in one["accounts"]]
+        program = keys[one["programIdIndex"]]
+        return {"programId": program, "accounts": accounts, "data": one["data"]}
+
+    inner = {
+        group["index"]: [instruction(each) for each in group["instructions"]]
+        for group in meta["innerInstructions"] or ()
+    }
+    return {
+        "signature": item["transaction"]["signatures"][0],
+        "slot": item["slot"],
+        "fee": meta["fee"],
+        "feePayer": keys[0],
+        "transactionError": meta["err"],
+        "accountData": [
+            {
+                "account": key,
+                "nativeBalanceChange": meta["postBalances"][at] - meta["preBalances"][at],
+                "tokenBalanceChanges": [
+                    {
+                        "userAccount": owner,
+                        "tokenAccount": key,
+                        "mint": mint,
+                        "rawTokenAmount": {
+                            "tokenAmount": str(change["raw"]),
+                            "decimals": change["decimals"],
+                        },
+                    }
+                    for (index, mint, owner), change in changes.items()
+                    if index == at and change["raw"]
+                ],
+            }
+            for at, key in enumerate(keys)
+        ],
+        "instructions": [
+            instruction(one) | {"innerInstructions": inner.get(at, [])}
+            for at, one in enumerate(message["instructions"])
+        ],
+    }
+
+
+def opened_for_somebody(kinds: list[str]) -> set[str]:
+    return {"rent_paid" if kind == "rent_locked" else kind for kind in kinds}
+
+
+def plain(item: Json) -> bool:
+    """In `json` encoding, and with the owners that an enhanced object has."""
+    owners = [one.get("owner") for one in item["meta"]["preTokenBalances"] or ()]
+    owners += [one.get("owner") for one in item["meta"]["postTokenBalances"] or ()]
+    return '"programId"' not in json.dumps(item) and all(owners)
 
 
 def untraded() -> Iterator[tuple[str, str, Interpretation]]:
@@ -215,3 +284,24 @@ def test_the_legs_of_a_trade_are_its_postings_and_its_fees_are_those_of_all() ->
             if found.trades:
                 paid = -sum(one.raw for one in found.postings if one.kind == kind)
                 assert sum(getattr(trade, fee) for trade in found.trades) == paid
+
+
+def test_the_enhanced_form_of_a_transaction_has_the_same_trades_and_postings() -> None:
+    """Nobody says there how many signatures there were, so that base and priority fee are one, nor
+    whose an account is that was opened and stayed empty."""
+    items = [(view.item, view.wallet) for view in views()]
+    items += [(item, addresses(item)[0]) for name, item in raw_items() if "grpc" not in name]
+    compared = 0
+    for item, wallet in items:
+        if not plain(item):
+            continue
+        read = msgspec.json.decode(json.dumps(as_enhanced(item)), type=EnhancedTransaction)
+        enhanced = interpret(effects_of_enhanced(read, wallet))
+        raw = interpret(effects_of(decoded(item), wallet))
+        assert [as_expected(one) for one in enhanced.trades] == [
+            as_expected(one) for one in raw.trades
+        ]
+        assert opened_for_somebody(posted(enhanced)) == opened_for_somebody(posted(raw))
+        assert balance_changes(enhanced.postings) == balance_changes(raw.postings)
+        compared += 1
+    assert compared > 50

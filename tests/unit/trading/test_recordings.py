@@ -268,7 +268,8 @@ def test_the_parts_add_up_for_everybody_in_every_recording() -> None:
         for party in one.parties:
             effects = one.effects(party)
             paid = sum(payment.lamports for payment in effects.payments)
-            apart = effects.network_fee + effects.rent_locked + effects.rent_paid + paid
+            rent = effects.rent_locked - effects.rent_returned + effects.rent_paid
+            apart = effects.network_fee + rent + paid
             assert effects.lamports == effects.sol - apart
             assert all(payment.lamports > 0 for payment in effects.payments)
 
