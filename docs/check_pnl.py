@@ -56,9 +56,10 @@ def read(rpc, wallet):
                     lamports = dict(zip(keys, told["meta"][f"{when}Balances"], strict=True))
                     changed[SOL] += sign * lamports.get(wallet, 0)
                     for each in told["meta"][f"{when}TokenBalances"]:
-                        if each["owner"] == wallet:
+                        account = keys[each["accountIndex"]]  # old blocks don't say whose it is
+                        if each.get("owner", wallet if account in addresses else "") == wallet:
                             changed[each["mint"]] += sign * int(each["uiTokenAmount"]["amount"])
-                            addresses += {keys[each["accountIndex"]]}.difference(addresses)
+                            addresses += {account}.difference(addresses)
                 changed = {mint: raw for mint, raw in changed.items() if raw}
                 found[signature] = (told["slot"], -len(found)), changed
     return sorted(found.items(), key=lambda each: each[1][0])
