@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from wire import Answer, exchange
 
 UNKNOWN = "1" * 64
-NEVER_ANALYSED = f"{'1' * 31}3"
+NEVER_ANALYSED = f"{'1' * 31}z"
 
 
 @pytest.fixture(scope="module")
