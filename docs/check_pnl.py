@@ -56,9 +56,10 @@ def read(rpc, wallet):
                     lamports = dict(zip(keys, told["meta"][f"{when}Balances"], strict=True))
                     changed[SOL] += sign * lamports.get(wallet, 0)
                     for each in told["meta"][f"{when}TokenBalances"]:
-                        if each["owner"] == wallet:
+                        account = keys[each["accountIndex"]]  # old blocks don't say whose it is
+                        if each.get("owner", wallet if account in addresses else "") == wallet:
                             changed[each["mint"]] += sign * int(each["uiTokenAmount"]["amount"])
-                            addresses += {keys[each["accountIndex"]]}.difference(addresses)
+                            addresses += {account}.difference(addresses)
                 changed = {mint: raw for mint, raw in changed.items() if raw}
                 found[signature] = (told["slot"], -len(found)), changed
     return sorted(found.items(), key=lambda each: each[1][0])
@@ -98,8 +99,7 @@ class Books:
             cost += result + value - matched
         else:  # SOL that came beside a token repays the cost first
             back = sum(raw for mint, raw in came if mint == SOL)
-            result = max(0, back - cost)
-            cost -= back - result
+            cost -= back - (result := max(0, back - cost))
         self.sums["realized"] += result
         for number, (mint, raw) in enumerate(tokens):
             part = cost // (len(tokens) - number)
@@ -108,9 +108,8 @@ class Books:
 
     def move(self, kind, place, mint, raw):
         source = "" if raw < 0 else place if kind in ("custody_in", "received") else ">"
-        pieces = self.take(source, mint, abs(raw))
-        if kind in ("leftover", "bought"):  # they cost nothing
-            pieces = [[raw, 0, 0]]
+        is_free = kind in ("leftover", "bought")
+        pieces = [[raw, 0, 0]] if is_free else self.take(source, mint, abs(raw))
         for piece in pieces:
             self.put(place if raw < 0 else "", mint, *piece)
         return -sum(piece[1] for piece in pieces) if raw < 0 else 0
@@ -152,8 +151,10 @@ def main(server, rpc, wallet, key=""):
         told = asked(f"{base}/explain/{signature}", headers) or {"postings": [], "trades": []}
         posted = Counter()
         for each in told["postings"]:
-            posted[each["mint"]] += int(each["amount_raw"])
-        if {mint: raw for mint, raw in posted.items() if raw} != changed:
+            is_step = each.get("place") == "step"  # before it, in no transaction that is listed
+            posted["step" if is_step else each["mint"]] += int(each["amount_raw"])
+            change += int(each["amount_raw"]) if is_step and each["mint"] == SOL else 0
+        if {mint: raw for mint, raw in posted.items() if raw and mint != "step"} != changed:
             print(f"{signature}: the postings are {dict(posted)}, the chain has {changed}")
             wrong += 1
         books.record(told)

@@ -32,7 +32,7 @@ from handlers.parameters import (
 )
 from wd_server.events.kinds import EVENTS
 from wd_server.health_document import HealthDocument
-from wd_server.sync.explanation import Explanation
+from wd_server.sync.explanation import ExplainedTransaction
 from wd_server.sync.report import WalletReport
 
 JSON: Final = "application/json"
@@ -191,7 +191,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
         "get",
         "/v4/wallet/{address}/explain/{signature}",
         "How a transaction became figures: its postings, the lots each sale consumed, the prices",
-        _json(Explanation),
+        _json(ExplainedTransaction),
         (ADDRESS, SIGNATURE),
         refusals=(404,),
         guarded=True,

@@ -152,7 +152,8 @@ FIELDS = {
     "WalletReport": "wallet status progress summary positions truncated",
     "TradePage": "wallet trades retracted next movements",
     "MovementPage": "wallet movements next",
-    "Explanation": "wallet signature slot block_index timestamp reason postings trades earlier",
+    "ExplainedTransaction": "wallet signature slot block_index timestamp reason postings trades "
+    "earlier",
     "Token": "access_token token_type expires_in expires_at jti",
     "Delivered": "stored",
 }

@@ -243,15 +243,14 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "positions": "What the wallet has, or what programs keep for it.",
         "truncated": "Whether older transactions than the server reads were left out.",
     },
-    "Explanation": {
+    "ExplainedTransaction": {
         "wallet": "The address.",
         "signature": "The transaction's signature.",
         "slot": "The slot of the transaction.",
         "block_index": "Its place in the block; null where the upstream doesn't say.",
         "timestamp": "Unix seconds of the block.",
         "reason": "Why it is no trade, in a word; null where it is one.",
-        "postings": "All that it moved. For each asset they add up to the wallet's change. Of a "
-        "trade the priority fee is part of `network_fee`.",
+        "postings": "All that it moved. For each asset they add up to the wallet's change.",
         "trades": "By part; none where there is a `reason`.",
         "earlier": "What was told of it before corrections, oldest first.",
     },

@@ -13,7 +13,7 @@ from time import monotonic
 
 from wd_server.errors import AtCapacity
 from wd_server.journal.base import Entry, Head, Journal
-from wd_server.sync.explanation import Explanation, explanation_of
+from wd_server.sync.explanation import ExplainedTransaction, explanation_of
 from wd_server.sync.rebuilding import restored_transactions
 from wd_server.sync.stored_history import StoredHistory
 from wd_server.sync.sync_pass import SLICE_SECONDS
@@ -113,7 +113,7 @@ class Explainer:
         self._replays: dict[str, _Replay] = {}
         self._worked_since = 0.0
 
-    async def explain(self, wallet: str, signature: str) -> Explanation | None:
+    async def explain(self, wallet: str, signature: str) -> ExplainedTransaction | None:
         """None if nothing is stored of this transaction. Raises AtCapacity, StoreUnavailable."""
         if self._waiting >= WAITING_MAX:
             self.statistics.refused += 1
@@ -130,7 +130,7 @@ class Explainer:
         finally:
             self._waiting -= 1
 
-    async def _explained(self, wallet: str, signature: str) -> Explanation | None:
+    async def _explained(self, wallet: str, signature: str) -> ExplainedTransaction | None:
         replay = await self._replay(wallet)
         place = None if replay is None else replay.places.get(signature)
         if replay is None or place is None:

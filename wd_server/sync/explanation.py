@@ -76,7 +76,7 @@ class EarlierVersion(Struct):
     movement: Movement | None
 
 
-class Explanation(Struct):
+class ExplainedTransaction(Struct):
     """`reason`: why the transaction is no trade, None if it is one. `earlier`: oldest first."""
 
     wallet: str
@@ -97,7 +97,7 @@ def explanation_of(
     counting: Sequence[Entry],
     earlier: Sequence[Entry],
     outcomes: Sequence[Outcome],
-) -> Explanation:
+) -> ExplainedTransaction:
     """`counting`, `earlier`: the entries of `stored`. `outcomes`: what a tracing ledger says of its
     trades."""
     reason, trades = None, []
@@ -111,7 +111,7 @@ def explanation_of(
             explained(str(EventId(epoch, entry.seq)), trade, outcome)
             for entry, trade, outcome in zip(counting, told, outcomes, strict=True)
         ]
-    return Explanation(
+    return ExplainedTransaction(
         wallet=wallet,
         signature=stored.signature,
         slot=stored.slot,

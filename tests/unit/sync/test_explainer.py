@@ -19,7 +19,7 @@ from wd_server.events.ids import EventId
 from wd_server.sync import explainer as explaining
 from wd_server.sync.book import Book
 from wd_server.sync.explainer import Explainer
-from wd_server.sync.explanation import Explanation
+from wd_server.sync.explanation import ExplainedTransaction
 from wd_server.sync.interpreted import InterpretedTransaction, prices_for
 from wd_server.trading.interpretation import Interpretation
 from wd_server.trading.postings import Posting, balance_changes
@@ -98,7 +98,7 @@ class StoredWallet:
         entries = self.book.record(recorded, prices, {}, NOW)
         await self.journal.append(self.lease, self.book.epoch, entries, self.book.checkpoint(), NOW)
 
-    async def explained(self, signature: str) -> Explanation:
+    async def explained(self, signature: str) -> ExplainedTransaction:
         explanation = await self.explainer.explain(WALLET, signature)
         assert explanation is not None
         return explanation
@@ -121,7 +121,9 @@ async def stored_wallet(
         await journal.close()
 
 
-def lots_of(explanation: Explanation) -> list[tuple[str | None, int, Decimal | None, bool]]:
+def lots_of(
+    explanation: ExplainedTransaction,
+) -> list[tuple[str | None, int, Decimal | None, bool]]:
     (trade,) = explanation.trades
     return [(lot.signature, int(lot.amount_raw), lot.cost_sol, lot.known) for lot in trade.lots]
 
@@ -309,7 +311,7 @@ async def test_one_too_many_is_refused_at_once(
         await wallet.store(bought("one", 1, 100, 1))
         asked = [wallet.explainer.explain(WALLET, "one") for _ in range(4)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        (refusal,) = [each for each in answers if not isinstance(each, Explanation)]
+        (refusal,) = [each for each in answers if not isinstance(each, ExplainedTransaction)]
         assert isinstance(refusal, AtCapacity)
         assert refusal.retry_after
         assert wallet.explainer.statistics.refused == 1
