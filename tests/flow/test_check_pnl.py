@@ -10,15 +10,16 @@ import pytest
 from processes import PATIENCE, ROOT, Server, Simulator, server, simulator
 
 SCRIPT = ROOT / "docs/check_pnl.py"
-SIZE = 300
+SIZE, EVERYTHING_SIZE = 300, 301
 # Lines of code, so that a reader can check the checker.
 CODE_LINES_MAX = 150
 
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Simulator]:
-    # What a wallet's own signatures list is all that the script and the server are shown then.
-    with simulator("--only", "--wallets", str(SIZE), "--no-gtfa", "403") as started:
+    # One as most are, and one that has everything that a wallet can do.
+    sizes = ("--wallets", str(SIZE), "--everything", str(EVERYTHING_SIZE))
+    with simulator("--only", *sizes) as started:
         yield started
 
 
@@ -44,8 +45,12 @@ def checked(script: Path, arguments: list[str]) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_script_comes_to_the_same_profit_as_the_server(arguments: list[str]) -> None:
-    done = checked(SCRIPT, arguments)
+@pytest.mark.parametrize("size", [SIZE, EVERYTHING_SIZE])
+def test_the_script_comes_to_the_same_profit_as_the_server(
+    chain: Simulator, arguments: list[str], size: int
+) -> None:
+    server_url, rpc, _, key = arguments
+    done = checked(SCRIPT, [server_url, rpc, chain.wallet(size), key])
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr
     rows = [line.rsplit(maxsplit=2) for line in done.stdout.splitlines()[1:]]
