@@ -93,9 +93,17 @@ def _from_accounts(transaction: EnhancedTransaction, wallet: str) -> Balances:
         if party != wallet and (party, mint) not in listed:
             changes.add(_account(party, mint), mint, party, raw, decimals)
     balances = balances_of(wallet, payer, fee, natives, changes)
-    # Nobody says which accounts were closed: those that lost exactly a deposit.
-    balances.emptied.update([each for each, lamports in natives.items() if is_rent(-lamports)])
+    balances.emptied.update(_emptied(natives, changes))
     return balances
+
+
+def _emptied(natives: dict[str, int], changes: TokenChanges) -> Iterator[str]:
+    """Nobody says which accounts were closed: those that lost exactly a deposit beside the wrapped
+    SOL that was in them."""
+    for address, lamports in natives.items():
+        wrapped = changes.accounts[address] if changes.mints.get(address) == SOL else 0
+        if is_rent(wrapped - lamports):
+            yield address
 
 
 def _from_transfers(transaction: EnhancedTransaction, wallet: str) -> Balances:

@@ -34,6 +34,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8899, help="0 takes a free one (default: %(default)s)")
     add("--seed", type=int, default=7, help="default: %(default)s")
+    _add_wallets(parser)
+    _add_life(parser)
+    _add_trouble(parser)
+    add("--json", action="store_true", help="print one line of JSON when ready")
+    add(
+        "--until-eof",
+        action="store_true",
+        help="end with standard input, so as not to outlive who started it",
+    )
+    return parser
+
+
+def _add_wallets(parser: argparse.ArgumentParser) -> None:
+    """Which wallets there are, and their histories."""
+    add = parser.add_argument
     add(
         "--wallets",
         type=_sizes,
@@ -59,15 +74,6 @@ def _parser() -> argparse.ArgumentParser:
         help="when the histories end (default: %(default)s)",
     )
     add("--warm", action="store_true", help="make all histories before listening")
-    _add_life(parser)
-    _add_trouble(parser)
-    add("--json", action="store_true", help="print one line of JSON when ready")
-    add(
-        "--until-eof",
-        action="store_true",
-        help="end with standard input, so as not to outlive who started it",
-    )
-    return parser
 
 
 def _add_life(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def test_it_means_what_the_raw_transaction_means(
         raw = msgspec.json.decode(b"{" + entry.body, type=Transaction)
         shown = msgspec.convert(enhanced(entry), EnhancedTransaction, strict=False)
         meaning = interpret(effects_of_enhanced(shown, wallet.address))
-        assert meaning == interpret(effects_of(raw, wallet.address))
+        expected = interpret(effects_of(raw, wallet.address))
+        assert (meaning.trades, meaning.reason) == (expected.trades, expected.reason)
+        # Postings stand in the order of the accounts, which the two forms list differently.
+        assert Counter(meaning.postings) == Counter(expected.postings)
     assert compared > 0.95 * len(wallet.entries)
 
 
