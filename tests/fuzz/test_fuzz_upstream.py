@@ -3,6 +3,7 @@ in time that grows with its bytes. What it makes is a trade as the contract has 
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -32,6 +33,8 @@ from wd_server.chain.quotes import PRICE_MAX, _is_sane
 from wd_server.errors import UpstreamError
 from wd_server.events import encoding
 from wd_server.sync.book import Book
+from wd_server.sync.interpreted import InterpretedTransaction, prices_for
+from wd_server.trading.postings import balance_changes
 from wd_server.trading.programs import SOL
 from wd_tools.simulator.clock import Clock
 from wd_tools.simulator.enhanced import enhanced
@@ -119,25 +122,45 @@ def changed(originals: list[Any]) -> st.SearchStrategy[bytes]:
     )
 
 
-def make_trades(transactions: list[Transaction | EnhancedTransaction]) -> None:
-    """As a pass would; the book is stored and opened again, and trades are what they should be."""
+def record(transactions: list[Transaction | EnhancedTransaction]) -> None:
+    """As a pass would; the book is stored and opened again, the postings add up,
+    and trades and movements are what they should be."""
     wallet, _, _ = told()
     book = Book(wallet, "fifo", 1)
-    price = dict.fromkeys(_minutes(book, transactions), PRICE_MAX)
     read = book.interpret(transactions, NOW)
-    entries = book.record(read, price, {}, float(NOW))
+    prices = dict.fromkeys(prices_for(read), PRICE_MAX)
+    entries = book.record(read, prices, {}, float(NOW))
     assert Book.restored(wallet, "fifo", 1, book.checkpoint()) is not None
     encoding.encode(book.ledger.summary())
     encoding.encode(book.ledger.positions(dict.fromkeys(book.ledger.held(), PRICE_MAX)))
+    for each in read:
+        check_sums(each)
     for entry in entries:
-        check_trade(json.loads(entry.payload))
+        check = check_movement if entry.kind == "movement" else check_trade
+        check(json.loads(entry.payload))
 
 
-def _minutes(book: Book, transactions: list[Any]) -> Iterator[tuple[str, int]]:
-    for each in book.interpret(transactions, NOW):
-        swap = each.trade
-        if swap is not None:
-            yield from ((mint, swap.timestamp // 60) for mint in (SOL, swap.sold.mint))
+def check_sums(read: InterpretedTransaction) -> None:
+    """The postings add up to what the wallet's accounts gained, if that can be told."""
+    if read.balances is not None and read.is_readable:
+        gained: Counter[str] = Counter()
+        for balance in read.balances:
+            gained[balance.mint] += balance.change
+        posted = balance_changes(read.interpretation.postings)
+        assert {mint: raw for mint, raw in posted.items() if raw} == {
+            mint: raw for mint, raw in gained.items() if raw
+        }
+
+
+def check_movement(movement: dict[str, Any]) -> None:
+    assert base58.is_size(movement["signature"], 64)
+    assert 0 <= movement["slot"] < 2**53
+    assert 0 <= movement["timestamp"] <= 2**33
+    for posting in movement["postings"]:
+        assert base58.is_size(posting["mint"], 32)
+        assert 0 <= posting["decimals"] <= 255
+        assert float("-inf") < posting["amount"] < float("inf")
+        assert posting["amount_raw"] == str(int(posting["amount_raw"]))
 
 
 def check_trade(trade: dict[str, Any]) -> None:
@@ -160,7 +183,7 @@ def test_a_transaction_is_refused_or_makes_a_trade_as_the_contract_has_it(
     with in_time(len(body)):
         for transaction in readable([msgspec.Raw(body)], msgspec.json.Decoder(Transaction)):
             transaction.parties()
-            make_trades([transaction])
+            record([transaction])
 
 
 @examples(150, drawn=True)
@@ -172,7 +195,7 @@ def test_an_enhanced_object_is_refused_or_makes_a_trade_as_the_contract_has_it(
     with in_time(len(body)):
         for transaction in readable([msgspec.Raw(body)], msgspec.json.Decoder(EnhancedTransaction)):
             transaction.parties()
-            make_trades([transaction])
+            record([transaction])
 
 
 def notifications() -> list[Any]:
@@ -193,7 +216,7 @@ def test_a_notification_is_refused_or_read(data: st.DataObject) -> None:
     raw = [msgspec.Raw(body)]
     with in_time(len(body)):
         for whole in readable(raw, msgspec.json.Decoder(TransactionNotification)):
-            make_trades([whole.transaction])
+            record([whole.transaction])
         for heard in readable(raw, msgspec.json.Decoder(LogsNotification)):
             assert base58.is_size(heard.params.result.value.signature, 64)
 

@@ -377,6 +377,21 @@ class EnhancedTransaction(Struct, rename="camel", gc=False):
 
     def __post_init__(self) -> None:
         check_signature(self.signature)
+        accounts = self.account_data or ()
+        held = sum([len(account.token_balance_changes or ()) for account in accounts])
+        if max(held, len(self._moving())) > ACCOUNTS_MAX:
+            raise ValueError("more accounts moved something than a transaction has")
+
+    def _moving(self) -> set[tuple[str, str]]:
+        """Whose accounts the transfers name, each with its mint; those of SOL without one."""
+        found = set()
+        for native in self.native_transfers or ():
+            parties = native.from_user_account, native.to_user_account
+            found |= {(party, "") for party in parties if party}
+        for moved in self.token_transfers or ():
+            parties = moved.from_user_account, moved.to_user_account
+            found |= {(party, moved.mint) for party in parties if party}
+        return found
 
     @property
     def time(self) -> int | None:

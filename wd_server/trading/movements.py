@@ -108,11 +108,12 @@ def in_custody(effects: Effects, assets: Sequence[Asset], place: str) -> Iterato
     """What went to a custodian and came back from it. A pool takes several assets; who takes
     nothing but SOL beside it takes a fee."""
     fees, paid_in = [], []
-    pools = [payment for payment in effects.payments if _takes_several(effects, payment.target)]
+    targets = {payment.target for payment in effects.payments}
+    pools = {target for target in targets if _takes_several(effects, target)}
     for payment in effects.payments:
         target = payment.target
         is_listed = target in TIP_ACCOUNTS or target in FEE_ACCOUNTS
-        is_fee = payment not in pools if pools else not payment.caller and not payment.new
+        is_fee = target not in pools if pools else not payment.caller and not payment.new
         if is_listed or is_fee:
             fees.append(payment)
         else:

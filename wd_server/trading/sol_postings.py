@@ -5,7 +5,7 @@ went to a maker is the price. The rest went to somebody who gave nothing for it;
 fee or a payment depends on whether there was a trade, which isn't decided here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -163,15 +163,25 @@ class _SolFlows:
         somebody gave and no maker took anything, the largest is the price. Where the wallet
         gained tokens and nothing else of its SOL is `left` as their price, the largest is it,
         too. Where SOL is what the wallet gained, no payment is a price."""
-        loose = list(self._loose)
-        calls = {call for payment, call in loose if not payment.outer and left < 0}
-        for call in (calls - self._settled) & self._gave:
-            loose.remove(_largest([one for one in loose if one[1] == call]))
+        calls = {call for payment, call in self._loose if not payment.outer and left < 0}
+        prices = self._largest_of((calls - self._settled) & self._gave)
+        loose = [one for one in self._loose if prices.get(one[1]) is not one]
         spent = sum([payment.lamports for payment, _ in loose])
         inner = [one for one in loose if not one[0].outer]
         if inner and not self._settled and left + spent >= 0 and self._only_gains():
             loose.remove(_largest(inner))
         return tuple([payment for payment, _ in loose])
+
+    def _largest_of(self, calls: Set[Call]) -> dict[Call, tuple[Payment, Call]]:
+        """The largest payment of each call, the first of them where several are."""
+        largest: dict[Call, tuple[Payment, Call]] = {}
+        for one in self._loose:
+            payment, call = one
+            if call in calls and (
+                call not in largest or payment.lamports > largest[call][0].lamports
+            ):
+                largest[call] = one
+        return largest
 
     def _only_gains(self) -> bool:
         tokens = self._balances.changes.tokens()

@@ -351,6 +351,31 @@ def test_a_transfer_is_of_an_amount_that_there_can_be(odd: str) -> None:
         decode(raw % (signature, mint, odd.encode()))
 
 
+def test_no_more_accounts_move_something_than_a_transaction_has() -> None:
+    def transfers(count: int) -> list[Json]:
+        owners = [f"owner{number}" for number in range(count)]
+        return [{"mint": SOL, "tokenAmount": 1, "fromUserAccount": each} for each in owners]
+
+    def natives(count: int) -> list[Json]:
+        return [{"amount": 1, "toUserAccount": f"somebody{number}"} for number in range(count)]
+
+    def accounts(count: int) -> list[Json]:
+        amount = {"tokenAmount": "1", "decimals": 0}
+        changed = {"tokenAccount": "t", "mint": SOL, "rawTokenAmount": amount}
+        return [
+            {"account": f"a{number}", "tokenBalanceChanges": [changed]} for number in range(2)
+        ] + [{"account": "b", "tokenBalanceChanges": [changed] * (count - 2)}]
+
+    assert read_enhanced(accountData=accounts(256))
+    assert read_enhanced(nativeTransfers=natives(56), tokenTransfers=transfers(200) * 10)
+    for more in (
+        {"accountData": accounts(257)},
+        {"nativeTransfers": natives(57), "tokenTransfers": transfers(200)},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            read_enhanced(**more)
+
+
 def test_what_is_nested_without_an_end_is_unreadable() -> None:
     item = msgspec.json.encode(transaction())
     with pytest.raises(UNREADABLE):
