@@ -137,6 +137,30 @@ def test_an_order_is_placed_with_tokens_or_with_sol() -> None:
     assert moved(meaning(chain)) == {("custody_out", SOL, -(10**9))}
 
 
+def test_a_fee_that_a_pool_pays_out_of_its_own_is_no_proceeds_of_a_sale_in_another() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, 0)
+    chain.token("MyY", Y, WALLET, 700, 0)
+    swapped(chain, sold=500, bought=10**9 + 10**7)
+    chain.token("OtherY", Y, "Other", 10**9, 10**9 + 700)
+    chain.token("OtherSol", SOL, "Other", 10**12, 10**12 - 10**9)
+    chain.lamports("OtherSol", 10**12 + RENT, 10**12 + RENT - 10**9)
+    chain.token("FeeSol", SOL, "Front end", 0, 10**7)
+    chain.lamports("FeeSol", RENT, RENT + 10**7)
+    chain.post[WALLET] += 2 * 10**9
+    chain.call(RAYDIUM, [WALLET])
+    transfer(chain, "PoolSol", "Temp", POOL, 10**9)
+    transfer(chain, "PoolSol", "FeeSol", POOL, 10**7)
+    transfer(chain, "OtherSol", "Temp", "Other", 10**9)
+    chain.call(TOKEN, ["Temp", WALLET, WALLET], b"\x09")
+    found = meaning(chain)
+    assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [
+        (500, 10**9),
+        (700, 10**9),
+    ]
+    assert {one.confidence for one in found.trades} == {"high"}
+
+
 def test_proceeds_that_go_straight_to_another_wallet_were_sold_for_and_then_sent() -> None:
     chain = Chain()
     chain.token("MyX", X, WALLET, 500, 0)
