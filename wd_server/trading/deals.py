@@ -46,14 +46,15 @@ class Deal(Struct, frozen=True, gc=False):
 
     parts: its trades
     is_split: whether a leg was divided between them by what makers moved, or not at all
-    is_order: whether an order gave what was sold, which the wallet had given into its custody
+    order: address of the order that gave what was sold, which the wallet had given into its
+        custody; empty if none did
     sent_to: to whom the SOL of the trade went straight, empty if the wallet got it
     is_deposited: whether a pool keeps for the wallet all that the trade leaves
     """
 
     parts: tuple[Part, ...]
     is_split: bool = True
-    is_order: bool = False
+    order: str = ""
     sent_to: str = ""
     is_deposited: bool = False
 
@@ -102,18 +103,17 @@ def order_filled(effects: Effects, assets: Sequence[Asset]) -> Deal | None:
         return None
     (bought,) = got
     orders = [
-        Asset(mint, raw, 0)
+        (owner, mint, raw)
         for owner, side in effects.parties.sides.items()
         if owner not in effects.parties.makers
         for mint, raw in side.items()
         if raw < 0 and (mint != SOL or len(side) == 1)
     ]
-    if len(orders) != 1 or orders[0].mint == bought.mint:
+    if len(orders) != 1 or orders[0][1] == bought.mint:
         return None
-    gave = orders[0]
-    decimals = effects.parties.decimals.get(gave.mint, SOL_DECIMALS)
-    sold = Asset(gave.mint, gave.raw, decimals)
-    return Deal((Part(sold, bought),), is_order=True)
+    order, mint, raw = orders[0]
+    sold = Asset(mint, raw, effects.parties.decimals.get(mint, SOL_DECIMALS))
+    return Deal((Part(sold, bought),), order=order)
 
 
 def swap_of_deposit(effects: Effects) -> Deal | None:
