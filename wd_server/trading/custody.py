@@ -115,11 +115,10 @@ class Place(Struct, array_like=True):
         self.orders = [order for order in self.orders if order.raw]
 
     def order_behind(self, mint: str, counterparty: str) -> Order | None:
-        """The order that may have bought `mint`: the one with that address, otherwise the oldest
-        one that gave something else."""
-        others = [order for order in self.orders if order.mint != mint]
-        named = [order for order in others if counterparty and order.counterparty == counterparty]
-        return next(iter(named or others), None)
+        """The order that may have bought `mint`: the one with that address, or the oldest one
+        where none has it. It gave something else."""
+        named = [each for each in self.orders if counterparty and each.counterparty == counterparty]
+        return next((each for each in named or self.orders if each.mint != mint), None)
 
 
 Places = dict[str, Place]

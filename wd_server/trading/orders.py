@@ -26,21 +26,17 @@ def fill_of(
     for posting in postings:
         if posting.kind != "custody_in" or posting.place not in ESCROWS:
             continue
-        place = custody.get(posting.place)
-        if place is None:
-            continue
+        place = custody.get(posting.place, Place())
         order = place.order_behind(posting.mint, posting.counterparty)
         if order is None:
             continue
         is_named = order.counterparty == posting.counterparty != ""
         beyond = posting.raw - _kept(place, posting.mint, order.counterparty if is_named else "")
-        if beyond <= 0:
-            continue
         returned = sum(
             each.raw for each in postings if each.kind == "custody_in" and each.mint == order.mint
         )
         is_closed = returned or any(each.kind == "rent_returned" for each in postings)
-        if is_closed and order.raw > returned:
+        if is_closed and beyond > 0 and order.raw > returned:
             sold = Leg(order.mint, order.raw - returned, order.decimals)
             bought = Leg(posting.mint, beyond, posting.decimals)
             rest = _without(postings, posting, beyond) + _legs(order, sold, bought, posting)
