@@ -18,6 +18,7 @@ from typing import Self
 from msgspec import Struct
 
 from wd_server.chain.payloads import EnhancedTransaction, TokenBalance, Transaction
+from wd_server.trading.owners import owners_of
 from wd_server.trading.postings import Posting, balance_changes
 from wd_server.trading.programs import SOL, SOL_DECIMALS
 
@@ -227,19 +228,27 @@ def _of_raw(transaction: Transaction, wallet: str) -> tuple[OwnBalance, ...]:
             before = meta.pre_balances[at]
             change = meta.post_balances[at] - before
             found.append(OwnBalance(wallet, SOL, SOL_DECIMALS, change, before))
-    pre = _of_owner(meta.pre_token_balances, wallet)
-    post = _of_owner(meta.post_token_balances, wallet)
+    owners = owners_of(transaction, keys, wallet)
+    pre = _of_owner(meta.pre_token_balances, wallet, keys, owners.before)
+    post = _of_owner(meta.post_token_balances, wallet, keys, owners.after)
     for at in pre | post:  # one that was opened or closed is in one of them only
-        if 0 <= at < len(keys):
-            held = pre.get(at) or post[at]
-            before, after = _raw(pre.get(at)), _raw(post.get(at))
-            decimals = held.ui_token_amount.decimals
-            found.append(OwnBalance(keys[at], held.mint, decimals, after - before, before))
+        held = pre.get(at) or post[at]
+        before, after = _raw(pre.get(at)), _raw(post.get(at))
+        decimals = held.ui_token_amount.decimals
+        found.append(OwnBalance(keys[at], held.mint, decimals, after - before, before))
     return tuple(found)
 
 
-def _of_owner(balances: list[TokenBalance] | None, wallet: str) -> dict[int, TokenBalance]:
-    return {each.account_index: each for each in balances or () if each.owner == wallet}
+def _of_owner(
+    balances: list[TokenBalance] | None, wallet: str, keys: list[str], owners: Mapping[str, str]
+) -> dict[int, TokenBalance]:
+    """Those of the wallet. `owners` has the accounts whose owner isn't told."""
+    return {
+        each.account_index: each
+        for each in balances or ()
+        if 0 <= each.account_index < len(keys)
+        and (each.owner or owners.get(keys[each.account_index])) == wallet
+    }
 
 
 def _raw(balance: TokenBalance | None) -> int:

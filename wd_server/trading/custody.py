@@ -25,6 +25,10 @@ LENDERS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind 
 ESCROWS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "escrow")
 POOLS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind in TRADING_KINDS)
 
+# Lending SOL for some months brings less than a tenth of it. If more SOL than that comes out of a
+# market in which the wallet has none left, it is borrowed.
+INTEREST_DIVISOR: Final = 10
+
 # Places, and tokens and orders in one of them. A checkpoint is stored with every append, and each
 # of these takes about 100 bytes of it; a busy wallet has some tens. What is forgotten beyond it
 # counts as transferred and can't bring its cost back.
@@ -48,15 +52,27 @@ class Place(Struct, array_like=True):
     lamports: SOL, and cost of shares that were burned there; less than 0 for a loan of SOL
     lots: tokens, by mint
     orders: of a program that trades later, oldest first
+    interest_left: lamports that may still come back as interest, once what was lent is back
     """
 
     lamports: int = 0
     lots: dict[str, Lots] = {}
     orders: list[Order] = []
+    interest_left: int = 0
 
     @property
     def is_empty(self) -> bool:
-        return not (self.lamports or self.lots or self.orders)
+        return not (self.lamports or self.lots or self.orders or self.interest_left)
+
+    def lend(self, lamports: int) -> None:
+        """So much SOL goes to the market. It may bring interest unless it pays back a loan."""
+        lent = max(0, lamports + min(0, self.lamports))
+        before = self.interest_left if self.lamports > 0 else 0
+        self.interest_left = before + lent // INTEREST_DIVISOR
+
+    def is_loan(self, lamports: int) -> bool:
+        """Whether so much SOL that comes from the market is borrowed."""
+        return self.lamports <= 0 and lamports > self.interest_left
 
     def quantity(self, mint: str) -> int:
         lots = self.lots.get(mint)
@@ -115,11 +131,10 @@ class Place(Struct, array_like=True):
         self.orders = [order for order in self.orders if order.raw]
 
     def order_behind(self, mint: str, counterparty: str) -> Order | None:
-        """The order that may have bought `mint`: the one with that address, otherwise the oldest
-        one that gave something else."""
-        others = [order for order in self.orders if order.mint != mint]
-        named = [order for order in others if counterparty and order.counterparty == counterparty]
-        return next(iter(named or others), None)
+        """The order that may have bought `mint`: the one with that address, or the oldest one
+        where none has it. It gave something else."""
+        named = [each for each in self.orders if counterparty and each.counterparty == counterparty]
+        return next((each for each in named or self.orders if each.mint != mint), None)
 
 
 Places = dict[str, Place]

@@ -11,7 +11,6 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from wd_server.trading.effects import Effects
-from wd_server.trading.parties import Parties
 from wd_server.trading.programs import SOL, SOL_DECIMALS, TRADING_KINDS
 
 # Without a maker that took or gave it, less SOL than this (lamports) is no leg of a trade:
@@ -47,14 +46,15 @@ class Deal(Struct, frozen=True, gc=False):
 
     parts: its trades
     is_split: whether a leg was divided between them by what makers moved, or not at all
-    is_order: whether an order gave what was sold, which the wallet had given into its custody
+    order: address of the order that gave what was sold, which the wallet had given into its
+        custody; empty if none did
     sent_to: to whom the SOL of the trade went straight, empty if the wallet got it
     is_deposited: whether a pool keeps for the wallet all that the trade leaves
     """
 
     parts: tuple[Part, ...]
     is_split: bool = True
-    is_order: bool = False
+    order: str = ""
     sent_to: str = ""
     is_deposited: bool = False
 
@@ -88,7 +88,7 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
         if _is_nft(effects, ends):
             return "nft"
         spent = [one for one in met if one not in ends and one.raw < 0 and one.mint != SOL]
-        return _split_spent(parties, ends, spent)
+        return _split_spent(effects, ends, spent)
     sent = _sent_on(effects, ends)
     if sent is not None:
         return sent
@@ -103,27 +103,23 @@ def order_filled(effects: Effects, assets: Sequence[Asset]) -> Deal | None:
         return None
     (bought,) = got
     orders = [
-        Asset(mint, raw, 0)
+        (owner, mint, raw)
         for owner, side in effects.parties.sides.items()
         if owner not in effects.parties.makers
         for mint, raw in side.items()
         if raw < 0 and (mint != SOL or len(side) == 1)
     ]
-    if len(orders) != 1 or orders[0].mint == bought.mint:
+    if len(orders) != 1 or orders[0][1] == bought.mint:
         return None
-    gave = orders[0]
-    decimals = effects.parties.decimals.get(gave.mint, SOL_DECIMALS)
-    sold = Asset(gave.mint, gave.raw, decimals)
-    return Deal((Part(sold, bought),), is_order=True)
+    order, mint, raw = orders[0]
+    sold = Asset(mint, raw, effects.parties.decimals.get(mint, SOL_DECIMALS))
+    return Deal((Part(sold, bought),), order=order)
 
 
 def swap_of_deposit(effects: Effects) -> Deal | None:
     """The swap of a transaction that swaps first and then deposits what it has into a pool: what
     the wallet gave and got in calls that minted nothing for it."""
-    mine = set(effects.own)
-    for flow in effects.flows:
-        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet:
-            mine.add(flow.source)
+    mine = _own_accounts(effects)
     calls: dict[tuple[int, str], dict[str, int]] = {}
     minting = set()
     for flow in effects.flows:
@@ -141,6 +137,15 @@ def swap_of_deposit(effects: Effects) -> Deal | None:
     legs = [Asset(mint, raw, effects.parties.decimals[mint]) for mint, raw in swaps[0].items()]
     given, got = sorted(legs, key=lambda leg: leg.raw)
     return Deal((Part(given, got),), is_deposited=True)
+
+
+def _own_accounts(effects: Effects) -> set[str]:
+    """The wallet's token accounts, with those that no list of balances has."""
+    mine = set(effects.own)
+    for flow in effects.flows:
+        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet:
+            mine.add(flow.source)
+    return mine
 
 
 def _is_swap(side: dict[str, int]) -> bool:
@@ -256,12 +261,12 @@ def _without_maker(
     if _is_nft(effects, legs):
         return "nft"
     if _is_known(effects):
-        return _split(effects.parties, legs)
+        return _split(effects, legs)
     if len(legs) > 2:
         return "one_sided"
     if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
         return "claim"
-    return _split(effects.parties, legs)
+    return _split(effects, legs)
 
 
 def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
@@ -270,12 +275,13 @@ def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
     return abs(lamports) <= DUST
 
 
-def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
+def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
     """Of the middle of a route the wallet `spent` some that it had before. It is given for as
     much of what was got as it is of all that makers took of it."""
     got = [asset for asset in legs if asset.raw > 0]
     if len(got) != 1 or not spent:
-        return _split(parties, legs)
+        return _split(effects, legs)
+    parties = effects.parties
     whole, rest, parts = got[0], got[0].raw, []
     for asset in spent:
         taken = [max(0, parties.sides[maker].get(asset.mint, 0)) for maker in parties.makers]
@@ -284,11 +290,11 @@ def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]
             parts.append(Part(asset, Asset(whole.mint, share, whole.decimals)))
             rest -= share
     left = Asset(whole.mint, rest, whole.decimals)
-    deal = _split(parties, [*(asset for asset in legs if asset.raw < 0), left])
+    deal = _split(effects, [*(asset for asset in legs if asset.raw < 0), left])
     return Deal((*deal.parts, *parts), deal.is_split)
 
 
-def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
+def _split(effects: Effects, legs: Sequence[Asset]) -> Deal:
     """Pair what was given with what was got. Where one side has several assets, the other's is
     divided by what the makers of each took or gave of it, otherwise equally. An asset for which
     nothing is left is beside the trades."""
@@ -297,28 +303,29 @@ def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
     if len(given) == len(got) == 1:
         return Deal((Part(given[0], got[0]),))
     if len(got) == 1:
-        shares, is_split = _shares(parties, got[0], given)
+        shares, is_split = _shares(effects, got[0], given)
         pairs = zip(given, shares, strict=True)
         return Deal(tuple([Part(one, share) for one, share in pairs if share.raw]), is_split)
     if len(given) == 1:
-        shares, is_split = _shares(parties, given[0], got)
+        shares, is_split = _shares(effects, given[0], got)
         pairs = zip(shares, got, strict=True)
         return Deal(tuple([Part(share, one) for share, one in pairs if share.raw]), is_split)
     last = min(len(given), len(got)) - 1
     pairs = zip(given[:last], got[:last], strict=True)
-    rest = _split(parties, [*given[last:], *got[last:]])
+    rest = _split(effects, [*given[last:], *got[last:]])
     return Deal((*(Part(*pair) for pair in pairs), *rest.parts), is_split=False)
 
 
-def _shares(parties: Parties, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
+def _shares(effects: Effects, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
     """The part of `whole` that was exchanged for each of the `others`, and whether makers say so.
     The parts add up to the whole."""
+    parties, passed = effects.parties, _passed(effects, whole)
     weights = []
     seen: set[str] = set()
     is_split = True
     for other in others:
         makers = set(parties.opposite(other.mint, other.raw)) & parties.makers
-        moved = [parties.sides[maker].get(whole.mint, 0) for maker in makers]
+        moved = [passed.get(maker, 0) for maker in makers]
         weight = sum([abs(raw) for raw in moved if (raw > 0) == (whole.raw < 0)])
         is_split = is_split and bool(weight) and seen.isdisjoint(makers)
         seen |= makers
@@ -326,6 +333,28 @@ def _shares(parties: Parties, whole: Asset, others: Sequence[Asset]) -> tuple[li
     if not is_split:
         weights = [1] * len(others)
     return [Asset(whole.mint, raw, whole.decimals) for raw in divided(whole.raw, weights)], is_split
+
+
+def _passed(effects: Effects, whole: Asset) -> dict[str, int]:
+    """By maker: how much more it has of the asset. Where its transfers from and to the wallet add
+    up to the `whole`, those: what else it paid, such as a venue's fee, isn't the wallet's."""
+    parties, owners = effects.parties, effects.owners
+    mine = _own_accounts(effects)
+    passed: dict[str, int] = {}
+    for flow in effects.flows:
+        is_given = flow.source in mine
+        other = flow.target if is_given else flow.source
+        maker = owners.get(other, "")
+        if (
+            flow.kind == "tokens"
+            and is_given != (flow.target in mine)
+            and effects.mints.get(other) == whole.mint
+            and maker in parties.makers
+        ):
+            passed[maker] = passed.get(maker, 0) + (flow.raw if is_given else -flow.raw)
+    if sum(passed.values()) == -whole.raw:
+        return passed
+    return {maker: parties.sides[maker].get(whole.mint, 0) for maker in parties.makers}
 
 
 def divided(raw: int, weights: Sequence[int]) -> list[int]:

@@ -49,6 +49,7 @@ class Effects(Struct, frozen=True, gc=False):
     flows: who gave what to whom
     own: the wallet's token accounts
     mints: the mint of everybody's token accounts
+    owners: whose each of them is
     program: the outermost program known, None if there is none or nothing moved
     escrow: the first program that keeps orders, likewise
     exact: no number is a float's
@@ -73,6 +74,7 @@ class Effects(Struct, frozen=True, gc=False):
     flows: Sequence[Flow] = ()
     own: Collection[str] = ()
     mints: Mapping[str, str] = {}
+    owners: Mapping[str, str] = {}
     program: Program | None = None
     escrow: Program | None = None
     exact: bool = True
@@ -176,6 +178,7 @@ def assembled(
         flows=explanation.flows,
         own=balances.changes.own,
         mints=balances.changes.mints,
+        owners=balances.changes.owners,
         program=explanation.program,
         escrow=explanation.escrow,
         exact=exact,

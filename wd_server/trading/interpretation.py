@@ -70,7 +70,7 @@ def interpret(effects: Effects) -> Interpretation:
         return _no_trade(effects, "one_sided", ())
     found: Deal | NoDeal = order_filled(effects, assets) or deal_of(effects, assets)
     place = movements.place_of(effects)
-    if place and found != "round_trip" and not (isinstance(found, Deal) and found.is_order):
+    if place and found != "round_trip" and not (isinstance(found, Deal) and found.order):
         assert effects.program is not None
         custody = movements.in_custody(effects, assets, place)
         return _no_trade(effects, cast(Reason, effects.program.kind), custody)
@@ -151,10 +151,10 @@ def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Pos
         rest += [Asset(SOL, sol, SOL_DECIMALS)] if sol else []
     yield from movements.paid_fees(effects.payments, turnover, limit)
     for asset in rest:
-        if deal.is_order and asset.raw > 0 and asset.mint == deal.parts[0].sold.mint:
+        if deal.order and asset.raw > 0 and asset.mint == deal.parts[0].sold.mint:
             assert effects.escrow is not None
             place = effects.escrow.name
-            yield Posting("custody_in", asset.mint, asset.raw, asset.decimals, place=place)
+            yield Posting("custody_in", asset.mint, asset.raw, asset.decimals, deal.order, place)
         elif deal.sent_to and asset.mint == SOL:
             yield sol_posting("sent", asset.raw, deal.sent_to)
         else:
@@ -166,7 +166,7 @@ def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
 
 
 def _raw_trades(effects: Effects, deal: Deal, fees: Sequence[Posting]) -> tuple[RawTrade, ...]:
-    program = effects.escrow if deal.is_order else effects.program
+    program = effects.escrow if deal.order else effects.program
     is_known = program is not None or not deal.parts[0].bought.raw
     is_sure = is_known and effects.exact and deal.is_split
     return tuple(

@@ -455,6 +455,8 @@ class Ledger:
             place = place_for(self._custody, name)
             raw = -posting.raw
             if posting.mint == SOL:
+                if name in LENDERS:
+                    place.lend(raw)
                 place.lamports += raw
                 totals.custody_lamports += raw
             else:
@@ -507,14 +509,17 @@ class Ledger:
 
     def _return_sol(self, name: str, place: Place, lamports: int) -> None:
         totals = self._totals
-        if name in LENDERS and place.lamports <= 0:  # a loan
+        if name in LENDERS and place.is_loan(lamports):
             place.lamports -= lamports
+            place.interest_left = 0
             totals.custody_lamports -= lamports
             return
         repaid = min(lamports, max(0, place.lamports))
         place.lamports -= repaid
         totals.custody_lamports -= repaid
         beyond = lamports - repaid
+        if name in LENDERS:
+            place.interest_left = max(0, place.interest_left - beyond)
         if name not in POOLS:
             totals.reward_lamports += beyond
             return

@@ -129,7 +129,20 @@ def in_custody(effects: Effects, assets: Sequence[Asset], place: str) -> Iterato
             kind = "minted" if raw > 0 else "burned"
         elif mint in swapped:
             kind = "leftover"
-        yield Posting(kind, mint, raw, decimals, place="" if kind == "leftover" else place)
+        if kind == "leftover":
+            yield Posting(kind, mint, raw, decimals)
+        else:
+            order = _order(effects, mint, raw, fees)
+            yield Posting(kind, mint, raw, decimals, order, place)
+
+
+def _order(effects: Effects, mint: str, raw: int, fees: Iterable[Payment]) -> str:
+    """Address of the order that took or gave this, empty where it isn't the only one."""
+    if effects.program is None or effects.program.kind != "escrow":
+        return ""
+    paid = {payment.target for payment in fees}
+    found = [owner for owner in effects.parties.opposite(mint, raw) if owner not in paid]
+    return found[0] if len(found) == 1 else ""
 
 
 def _takes_several(effects: Effects, owner: str) -> bool:

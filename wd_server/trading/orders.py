@@ -20,27 +20,26 @@ def fill_of(
     interpretation: Interpretation, custody: Places, signature: str, slot: int, timestamp: int
 ) -> Interpretation:
     """The same with a trade, if it closed an order that had been filled. The order gave what was
-    put into it and doesn't come back, and it got what comes beyond what the place has of that."""
+    put into it and doesn't come back, and it got what comes beyond what the place has of that: all
+    of the place's orders, where nothing shows which order it was."""
     postings = interpretation.postings
     for posting in postings:
         if posting.kind != "custody_in" or posting.place not in ESCROWS:
             continue
-        place = custody.get(posting.place)
-        if place is None:
-            continue
-        beyond = posting.raw - _kept(place, posting.mint)
+        place = custody.get(posting.place, Place())
         order = place.order_behind(posting.mint, posting.counterparty)
-        if beyond <= 0 or order is None:
+        if order is None:
             continue
+        is_named = order.counterparty == posting.counterparty != ""
+        beyond = posting.raw - _kept(place, posting.mint, order.counterparty if is_named else "")
         returned = sum(
             each.raw for each in postings if each.kind == "custody_in" and each.mint == order.mint
         )
         is_closed = returned or any(each.kind == "rent_returned" for each in postings)
-        if is_closed and order.raw > returned:
+        if is_closed and beyond > 0 and order.raw > returned:
             sold = Leg(order.mint, order.raw - returned, order.decimals)
             bought = Leg(posting.mint, beyond, posting.decimals)
             rest = _without(postings, posting, beyond) + _legs(order, sold, bought, posting)
-            is_named = order.counterparty == posting.counterparty != ""
             trade = RawTrade(
                 signature,
                 slot,
@@ -59,9 +58,14 @@ def fill_of(
     return interpretation
 
 
-def _kept(place: Place, mint: str) -> int:
-    """What was put into orders in this token and hasn't come back."""
-    return sum(order.raw for order in place.orders if order.mint == mint)
+def _kept(place: Place, mint: str, counterparty: str) -> int:
+    """What was put into orders in this token, or into the one with that address, and hasn't come
+    back."""
+    return sum(
+        order.raw
+        for order in place.orders
+        if order.mint == mint and counterparty in ("", order.counterparty)
+    )
 
 
 def _without(postings: tuple[Posting, ...], posting: Posting, beyond: int) -> tuple[Posting, ...]:

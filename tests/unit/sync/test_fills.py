@@ -21,9 +21,9 @@ AT = 1_750_000_020
 MINUTE = AT // 60
 
 
-def post(kind: PostingKind, mint: str, raw: int, place: str = "") -> Posting:
+def post(kind: PostingKind, mint: str, raw: int, place: str = "", order: str = "") -> Posting:
     decimals = SOL_DECIMALS if mint == SOL else 6
-    return Posting(kind, mint, raw, decimals, place=place)
+    return Posting(kind, mint, raw, decimals, order, place)
 
 
 def interpreted(
@@ -78,3 +78,37 @@ def test_a_fill_that_is_told_before_its_order_becomes_a_trade_when_the_order_is_
     again = Book.restored(WALLET, "fifo", EPOCH, book.checkpoint())
     assert again.ledger.summary() == book.ledger.summary()
     assert again.ledger.summary().rewards_sol == 0
+
+
+def test_of_two_orders_the_one_that_closed_was_filled() -> None:
+    """The first has SOL, of which none came back: all that the second got is its own."""
+    book = Book(WALLET, "fifo", EPOCH)
+    first = interpreted(2, post("custody_out", SOL, -(10**9), "jupiter_dca", "first"))
+    second = interpreted(3, post("custody_out", TOKEN, -100, "jupiter_dca", "second"))
+    closed = interpreted(
+        4,
+        post("custody_in", TOKEN, 20, "jupiter_dca", "second"),
+        post("custody_in", SOL, 4 * 10**9, "jupiter_dca", "second"),
+        post("rent_returned", SOL, 2_039_280),
+    )
+    _, fill = trades_in(book.record([BUY, first, second, closed], {}, {}, NOW))
+    assert (fill["action"], fill["token"], fill["confidence"]) == ("sell", TOKEN, "high")
+    given, got = fill["token_in"], fill["token_out"]
+    assert isinstance(given, dict)
+    assert isinstance(got, dict)
+    assert (given["amount_raw"], got["amount_raw"]) == ("80", str(4 * 10**9))
+    assert fill["pnl_sol"] == 3.2
+    assert book.ledger.summary().custody_cost_sol == 1
+
+
+def test_an_order_without_a_name_is_the_oldest_that_gave_something_else() -> None:
+    book = Book(WALLET, "fifo", EPOCH)
+    first = interpreted(2, post("custody_out", SOL, -(10**9), "jupiter_dca"))
+    second = interpreted(3, post("custody_out", TOKEN, -100, "jupiter_dca"))
+    closed = interpreted(
+        4,
+        post("custody_in", SOL, 4 * 10**9, "jupiter_dca"),
+        post("rent_returned", SOL, 2_039_280),
+    )
+    _, fill = trades_in(book.record([BUY, first, second, closed], {}, {}, NOW))
+    assert (fill["confidence"], fill["pnl_sol"]) == ("low", 2)

@@ -14,7 +14,7 @@ from wd_server.trading.continuity import (
     own_balances,
 )
 from wd_server.trading.postings import Posting, PostingKind
-from wd_server.trading.programs import SOL
+from wd_server.trading.programs import SOL, TOKEN
 from wd_tools.simulator.base58 import encode
 
 
@@ -32,7 +32,12 @@ def held(index: int, mint: str, raw: int, owner: str = WALLET, decimals: int = 6
 
 
 def transaction(
-    keys: list[str], pre: list[int], post: list[int], before: list[Any], after: list[Any]
+    keys: list[str],
+    pre: list[int],
+    post: list[int],
+    before: list[Any],
+    after: list[Any],
+    instructions: list[Any] | None = None,
 ) -> Transaction:
     meta = {
         "err": None,
@@ -43,7 +48,7 @@ def transaction(
         "postTokenBalances": after,
         "loadedAddresses": {"writable": keys[2:], "readonly": []},
     }
-    message = {"accountKeys": keys[:2], "instructions": []}
+    message = {"accountKeys": keys[:2], "instructions": instructions or []}
     signed = {"signatures": [SIGNATURE], "message": message}
     return msgspec.convert({"slot": 9, "transaction": signed, "meta": meta}, Transaction)
 
@@ -87,6 +92,17 @@ def test_a_raw_transaction_tells_what_each_own_account_held_before_and_gained() 
         OwnBalance(TOKENS, MINT, 6, -7, 7),
         OwnBalance(WRAPPED, SOL, 9, 100, 0),
     )
+
+
+def test_in_blocks_that_tell_no_owner_it_is_who_signed() -> None:
+    """As in all blocks before November 2021."""
+    keys = [WALLET, OTHER, TOKENS, WRAPPED, TOKEN]
+    left, came = ({**held(2, MINT, 7), "owner": None}, {**held(2, MINT, 4), "owner": None})
+    others = {**held(3, MINT, 3), "owner": None}
+    data = encode(b"\x03" + (3).to_bytes(8, "little"))
+    send = {"programIdIndex": 4, "accounts": [2, 3, 0], "data": data}
+    each = transaction(keys, [9] * 5, [9] * 5, [left], [came, others], [send])
+    assert own_balances(each, WALLET) == (sol(0, 9), tokens(-3, 7))
 
 
 def test_an_account_that_changes_its_owner_leaves_one_wallet_and_comes_to_the_other() -> None:

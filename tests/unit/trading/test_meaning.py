@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from test_effects import FEE, FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
+from test_effects import FEE, FRIEND, JITO, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
 
 from wd_server.trading.effects import effects_of
 from wd_server.trading.interpretation import Interpretation, interpret
@@ -97,7 +97,8 @@ def test_the_fill_of_an_order_is_a_sale_of_its_owner_who_signed_nothing() -> Non
         ("sold", X, -500),
         ("bought", SOL, 2 * 10**9),
     }
-    assert posting(found, "custody_in").place == "jupiter_limit"
+    back = posting(found, "custody_in")
+    assert (back.place, back.counterparty) == ("jupiter_limit", ORDER)
 
 
 def test_the_fill_of_an_order_that_closes_gives_its_deposit_back() -> None:
@@ -122,7 +123,7 @@ def test_an_order_that_gives_back_what_it_has_is_cancelled() -> None:
     chain.call(LIMIT, [WALLET, ORDER])
     found = meaning(chain)
     assert (found.trades, found.reason) == ((), "escrow")
-    assert posting(found, "custody_in") == Posting("custody_in", X, 500, 6, place="jupiter_limit")
+    assert posting(found, "custody_in") == Posting("custody_in", X, 500, 6, ORDER, "jupiter_limit")
 
 
 def test_an_order_is_placed_with_tokens_or_with_sol() -> None:
@@ -131,10 +132,38 @@ def test_an_order_is_placed_with_tokens_or_with_sol() -> None:
     chain.token("OrderX", X, ORDER, 0, 500)
     chain.call(LIMIT, [WALLET, ORDER])
     assert moved(meaning(chain)) == {("custody_out", X, -500)}
+    assert posting(meaning(chain), "custody_out").counterparty == ORDER
     chain = Chain()
     chain.pay(ORDER, 10**9, inner=True)
     chain.call(LIMIT, [WALLET, ORDER])
-    assert moved(meaning(chain)) == {("custody_out", SOL, -(10**9))}
+    chain.pay(JITO, 10**6)
+    found = meaning(chain)
+    assert moved(found) == {("custody_out", SOL, -(10**9)), ("tip", SOL, -(10**6))}
+    assert posting(found, "custody_out").counterparty == ORDER
+
+
+def test_a_fee_that_a_pool_pays_out_of_its_own_is_no_proceeds_of_a_sale_in_another() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, 0)
+    chain.token("MyY", Y, WALLET, 700, 0)
+    swapped(chain, sold=500, bought=10**9 + 10**7)
+    chain.token("OtherY", Y, "Other", 10**9, 10**9 + 700)
+    chain.token("OtherSol", SOL, "Other", 10**12, 10**12 - 10**9)
+    chain.lamports("OtherSol", 10**12 + RENT, 10**12 + RENT - 10**9)
+    chain.token("FeeSol", SOL, "Front end", 0, 10**7)
+    chain.lamports("FeeSol", RENT, RENT + 10**7)
+    chain.post[WALLET] += 2 * 10**9
+    chain.call(RAYDIUM, [WALLET])
+    transfer(chain, "PoolSol", "Temp", POOL, 10**9)
+    transfer(chain, "PoolSol", "FeeSol", POOL, 10**7)
+    transfer(chain, "OtherSol", "Temp", "Other", 10**9)
+    chain.call(TOKEN, ["Temp", WALLET, WALLET], b"\x09")
+    found = meaning(chain)
+    assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [
+        (500, 10**9),
+        (700, 10**9),
+    ]
+    assert {one.confidence for one in found.trades} == {"high"}
 
 
 def test_proceeds_that_go_straight_to_another_wallet_were_sold_for_and_then_sent() -> None:

@@ -177,6 +177,29 @@ def test_a_loan_of_sol_is_owed_and_no_reward() -> None:
     assert wallet.summary.custody_cost_sol == 0
 
 
+def test_the_last_of_several_deposits_of_sol_comes_back_as_interest_and_is_no_loan() -> None:
+    """The interest of the first was taken for the second's principal."""
+    wallet = Wallet()
+    wallet.move(post("custody_out", SOL, -10 * ONE, "kamino"))
+    wallet.move(post("custody_out", SOL, sol("-0.1"), "kamino"))
+    wallet.move(post("custody_in", SOL, sol("10.3"), "kamino"))
+    wallet.ledger = Ledger.from_bytes(wallet.ledger.to_bytes())
+    wallet.move(post("custody_in", SOL, sol("0.11"), "kamino"))
+    assert (wallet.summary.custody_cost_sol, wallet.summary.rewards_sol) == (0, Decimal("0.31"))
+    wallet.move(post("custody_in", SOL, 2 * ONE, "kamino"))
+    assert (wallet.summary.custody_cost_sol, wallet.summary.rewards_sol) == (-2, Decimal("0.31"))
+    wallet.move(post("custody_in", SOL, sol("0.01"), "kamino"))
+    assert wallet.summary.custody_cost_sol == Decimal("-2.01")
+
+
+def test_sol_that_pays_a_loan_back_brings_no_interest() -> None:
+    wallet = Wallet()
+    wallet.move(post("custody_in", SOL, 10 * ONE, "kamino"))
+    wallet.move(post("custody_out", SOL, -10 * ONE, "kamino"))
+    wallet.move(post("custody_in", SOL, sol("0.5"), "kamino"))
+    assert (wallet.summary.custody_cost_sol, wallet.summary.rewards_sol) == (Decimal("-0.5"), 0)
+
+
 @both_bases
 def test_the_fill_of_an_order_is_a_trade(basis: CostBasisMethod) -> None:
     """What the order gave comes out of custody and is sold."""
