@@ -11,7 +11,6 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from wd_server.trading.effects import Effects
-from wd_server.trading.parties import Parties
 from wd_server.trading.programs import SOL, SOL_DECIMALS, TRADING_KINDS
 
 # Without a maker that took or gave it, less SOL than this (lamports) is no leg of a trade:
@@ -75,6 +74,7 @@ def assets_of(effects: Effects) -> list[Asset]:
 def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     """What the transaction exchanged, or why nothing."""
     parties = effects.parties
+    assets = _without_gifts(effects, assets)
     met = [asset for asset in assets if parties.met(asset.mint, asset.raw)]
     ends = [asset for asset in met if not parties.is_middle(asset.mint)]
     if (met and not ends and _took_part(effects)) or _comes_back(effects, assets):
@@ -82,16 +82,16 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     unmet = [asset for asset in assets if asset not in met]
     if any(_is_share(effects, asset, beside_trade=_two_sided(ends)) for asset in unmet):
         return "share"
+    sent = _sent_on(effects, ends)
+    if sent is not None:
+        return sent
     if not _two_sided(ends) and _took_part(effects):
         ends = met
     if _two_sided(ends):
         if _is_nft(effects, ends):
             return "nft"
         spent = [one for one in met if one not in ends and one.raw < 0 and one.mint != SOL]
-        return _split_spent(parties, ends, spent)
-    sent = _sent_on(effects, ends)
-    if sent is not None:
-        return sent
+        return _split_spent(effects, ends, spent)
     return _without_maker(effects, assets, met)
 
 
@@ -120,10 +120,7 @@ def order_filled(effects: Effects, assets: Sequence[Asset]) -> Deal | None:
 def swap_of_deposit(effects: Effects) -> Deal | None:
     """The swap of a transaction that swaps first and then deposits what it has into a pool: what
     the wallet gave and got in calls that minted nothing for it."""
-    mine = set(effects.own)
-    for flow in effects.flows:
-        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet:
-            mine.add(flow.source)
+    mine = _own_accounts(effects)
     calls: dict[tuple[int, str], dict[str, int]] = {}
     minting = set()
     for flow in effects.flows:
@@ -143,6 +140,46 @@ def swap_of_deposit(effects: Effects) -> Deal | None:
     return Deal((Part(given, got),), is_deposited=True)
 
 
+def _own_accounts(effects: Effects) -> set[str]:
+    """The wallet's token accounts, also those that no list of balances has."""
+    return {*effects.own} | {
+        flow.source
+        for flow in effects.flows
+        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet
+    }
+
+
+def _without_gifts(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
+    """The same without tokens that came, before the wallet gave anything, from those who only gave
+    them, and of which it gave some to a maker then: an airdrop that is claimed and sold at once."""
+    gifts = _gifts(effects)
+    if not gifts:
+        return list(assets)
+    sums = {asset.mint: asset.raw for asset in assets}
+    for mint, raw in gifts.items():
+        sums[mint] = sums.get(mint, 0) - raw
+    decimals = effects.parties.decimals | {SOL: SOL_DECIMALS}
+    return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
+
+
+def _gifts(effects: Effects) -> dict[str, int]:
+    """By mint. Who buys or borrows from owners that are no makers gives something first."""
+    parties, mine = effects.parties, _own_accounts(effects)
+    came: dict[str, int] = {}
+    given: set[str] = set()
+    for flow in effects.flows:
+        if flow.kind == "tokens" and (flow.source in mine) != (flow.target in mine):
+            mint = effects.mints.get(flow.source) or effects.mints.get(flow.target, "")
+            if flow.source in mine:
+                given.add(mint)
+            elif not given and parties.only_gave(mint, flow.raw):
+                came[mint] = came.get(mint, 0) + flow.raw
+        elif flow.kind == "transfer" and not flow.outer and flow.source == effects.wallet:
+            given.add(SOL)
+    sold = given & parties.taken - {SOL}
+    return {mint: raw for mint, raw in came.items() if mint in sold}
+
+
 def _is_swap(side: dict[str, int]) -> bool:
     return len(side) == 2 and min(side.values()) < 0 < max(side.values()) and "" not in side
 
@@ -157,20 +194,50 @@ def _is_share(effects: Effects, asset: Asset, *, beside_trade: bool) -> bool:
         return False  # An NFT.
     if not (beside_trade or program is None or program.kind == "venue"):
         return False
+    if asset.raw < 0 and _was_transferred(effects, asset.mint):
+        return False
     return 2 * abs(delta.supply) >= abs(delta.raw) and (delta.supply > 0) == (delta.raw > 0)
 
 
 def burned_assets(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
-    """What was burned for nothing: all that the wallet lost, and no program keeps anything."""
-    if effects.program is not None or any(asset.raw > 0 for asset in assets):
+    """What was burned for nothing: of what the wallet lost, where no program keeps anything. SOL
+    that comes with it is no more than what is left of a deposit by who closed the account."""
+    paid = sum([payment.lamports for payment in effects.payments])
+    if effects.program is not None or any(
+        asset.raw > (paid if asset.mint == SOL else 0) for asset in assets
+    ):
         return []
+    burned = [(asset, _burned(effects, asset)) for asset in assets if asset.mint in effects.tokens]
     return [
-        asset
-        for asset in assets
-        if asset.mint in effects.tokens
-        and effects.tokens[asset.mint].supply == asset.raw
-        and not (asset.decimals == 0 and asset.raw == -1)
+        Asset(asset.mint, -units, asset.decimals)
+        for asset, units in burned
+        if units and not (asset.decimals == 0 and units == 1)
     ]
+
+
+def _burned(effects: Effects, asset: Asset) -> int:
+    """Units; the supply of a token that takes a fee of transfers shrinks without a burn, too."""
+    if effects.tokens[asset.mint].supply == asset.raw < 0:
+        return -asset.raw
+    burned = [
+        flow.raw
+        for flow in effects.flows
+        if flow.kind == "burn"
+        and flow.source in effects.own
+        and effects.mints.get(flow.source) == asset.mint
+    ]
+    return max(0, min(sum(burned), -asset.raw))
+
+
+def _was_transferred(effects: Effects, mint: str) -> bool:
+    """Whether the wallet's units were given to others, and none burned: what the supply lost then
+    is a fee of transfers, that is withheld."""
+    kinds = {
+        flow.kind
+        for flow in effects.flows
+        if flow.source in effects.own and effects.mints.get(flow.source) == mint
+    }
+    return "tokens" in kinds and "burn" not in kinds
 
 
 def _two_sided(assets: Sequence[Asset]) -> bool:
@@ -231,9 +298,10 @@ def _sent_on(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
             and effects.mints.get(flow.source) == SOL
         ]
     )
-    if not proceeds or len(ends) != 1 or ends[0].raw > 0:
+    tokens = [asset for asset in ends if asset.mint != SOL]
+    if not proceeds or len(tokens) != 1 or tokens[0].raw > 0:
         return None
-    part = Part(ends[0], Asset(SOL, proceeds, SOL_DECIMALS))
+    part = Part(tokens[0], Asset(SOL, proceeds, SOL_DECIMALS))
     return Deal((part,), sent_to=next(iter(closed.values())))
 
 
@@ -256,12 +324,12 @@ def _without_maker(
     if _is_nft(effects, legs):
         return "nft"
     if _is_known(effects):
-        return _split(effects.parties, legs)
+        return _split(effects, legs)
     if len(legs) > 2:
         return "one_sided"
     if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
         return "claim"
-    return _split(effects.parties, legs)
+    return _split(effects, legs)
 
 
 def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
@@ -270,12 +338,13 @@ def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
     return abs(lamports) <= DUST
 
 
-def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
+def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
     """Of the middle of a route the wallet `spent` some that it had before. It is given for as
     much of what was got as it is of all that makers took of it."""
+    parties = effects.parties
     got = [asset for asset in legs if asset.raw > 0]
     if len(got) != 1 or not spent:
-        return _split(parties, legs)
+        return _split(effects, legs)
     whole, rest, parts = got[0], got[0].raw, []
     for asset in spent:
         taken = [max(0, parties.sides[maker].get(asset.mint, 0)) for maker in parties.makers]
@@ -284,36 +353,36 @@ def _split_spent(parties: Parties, legs: Sequence[Asset], spent: Sequence[Asset]
             parts.append(Part(asset, Asset(whole.mint, share, whole.decimals)))
             rest -= share
     left = Asset(whole.mint, rest, whole.decimals)
-    deal = _split(parties, [*(asset for asset in legs if asset.raw < 0), left])
+    deal = _split(effects, [*(asset for asset in legs if asset.raw < 0), left])
     return Deal((*deal.parts, *parts), deal.is_split)
 
 
-def _split(parties: Parties, legs: Sequence[Asset]) -> Deal:
+def _split(effects: Effects, legs: Sequence[Asset]) -> Deal:
     """Pair what was given with what was got. Where one side has several assets, the other's is
-    divided by what the makers of each took or gave of it, otherwise equally. An asset for which
-    nothing is left is beside the trades."""
+    divided by what the makers of each took or gave of it, by what moved with each if several have
+    one maker, otherwise equally. An asset for which nothing is left is beside the trades."""
     given = [asset for asset in legs if asset.raw < 0]
     got = [asset for asset in legs if asset.raw > 0]
     if len(given) == len(got) == 1:
         return Deal((Part(given[0], got[0]),))
     if len(got) == 1:
-        shares, is_split = _shares(parties, got[0], given)
+        shares, is_split = _shares(effects, got[0], given)
         pairs = zip(given, shares, strict=True)
         return Deal(tuple([Part(one, share) for one, share in pairs if share.raw]), is_split)
     if len(given) == 1:
-        shares, is_split = _shares(parties, given[0], got)
+        shares, is_split = _shares(effects, given[0], got)
         pairs = zip(shares, got, strict=True)
         return Deal(tuple([Part(share, one) for share, one in pairs if share.raw]), is_split)
     last = min(len(given), len(got)) - 1
     pairs = zip(given[:last], got[:last], strict=True)
-    rest = _split(parties, [*given[last:], *got[last:]])
+    rest = _split(effects, [*given[last:], *got[last:]])
     return Deal((*(Part(*pair) for pair in pairs), *rest.parts), is_split=False)
 
 
-def _shares(parties: Parties, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
-    """The part of `whole` that was exchanged for each of the `others`, and whether makers say so.
-    The parts add up to the whole."""
-    weights = []
+def _shares(effects: Effects, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
+    """The part of `whole` that was exchanged for each of the `others`, and whether makers or flows
+    say so. The parts add up to the whole."""
+    parties, weights = effects.parties, []
     seen: set[str] = set()
     is_split = True
     for other in others:
@@ -324,8 +393,33 @@ def _shares(parties: Parties, whole: Asset, others: Sequence[Asset]) -> tuple[li
         seen |= makers
         weights.append(weight)
     if not is_split:
+        weights = _moved_with(effects, whole, others)
+        is_split = all(weights)
+    if not is_split:
         weights = [1] * len(others)
     return [Asset(whole.mint, raw, whole.decimals) for raw in divided(whole.raw, weights)], is_split
+
+
+def _moved_with(effects: Effects, whole: Asset, others: Sequence[Asset]) -> list[int]:
+    """What of `whole` each of the `others` moved with, by the order of flows from and to the
+    wallet's accounts: a swap takes what it is given before it gives."""
+    mine = _own_accounts(effects)
+    weights = {other.mint: 0 for other in others}
+    given, paid = "", 0
+    for flow in effects.flows:
+        if flow.kind != "tokens" or (flow.source in mine) == (flow.target in mine):
+            continue
+        mint, is_out = effects.mints.get(flow.source, ""), flow.source in mine
+        mint = mint or effects.mints.get(flow.target, "")
+        if is_out and mint in weights:
+            given = mint
+        elif is_out and mint == whole.mint:
+            paid += flow.raw
+        elif mint in weights:
+            weights[mint], paid = weights[mint] + paid, 0
+        elif mint == whole.mint and given:
+            weights[given] += flow.raw
+    return [*weights.values()]
 
 
 def divided(raw: int, weights: Sequence[int]) -> list[int]:

@@ -49,6 +49,14 @@ class Parties(Struct, frozen=True, gc=False):
         """Whether makers gave and took it: a route went through it."""
         return mint in self.taken and mint in self.given
 
+    def only_gave(self, mint: str, raw: int) -> bool:
+        """Whether one that is no maker gave so much of it."""
+        return any(
+            side.get(mint, 0) <= -raw
+            for owner, side in self.sides.items()
+            if owner not in self.makers
+        )
+
     def opposite(self, mint: str, raw: int) -> list[str]:
         """Owners that gave what the wallet gained of `mint`, or took what it lost."""
         return [

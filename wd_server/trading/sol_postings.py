@@ -213,14 +213,22 @@ class _SolFlows:
         lamports, changes = -self._gained(flow.source), self._balances.changes
         is_back = flow.target == self._balances.wallet
         if flow.source in changes.own:
-            if not is_back:
-                self._unlocked -= max(0, lamports)
+            if not is_back and lamports > 0:
+                self._gave_deposit(flow, lamports)
         elif is_back and lamports > 0 and flow.authority == flow.target:
             # An own account that no list of balances has.
             self._unlocked += lamports
             self._returned[flow.source] = 0
         elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
             self._returned[flow.source] = lamports
+
+    def _gave_deposit(self, flow: Flow, lamports: int) -> None:
+        """Of an own account, to somebody else: who makes the transaction, and paid it perhaps, or
+        who is given it."""
+        if flow.target == self._balances.payer:
+            self._unlocked -= lamports
+        else:
+            self._pay(flow, Payment(flow.target, lamports, flow.outer, flow.caller))
 
     def _transferred(self, flow: Flow) -> None:
         target, wallet = flow.target, self._balances.wallet

@@ -1,0 +1,159 @@
+"""Transactions that do several things at once, each with its right postings and trades."""
+
+import struct
+
+from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y
+from test_meaning import meaning, moved, posting, transfer
+
+from wd_server.trading.programs import SOL, TOKEN, USDC
+
+AIRDROP = "Airdrop"
+
+
+def burn(chain: Chain, account: str, raw: int) -> None:
+    chain.call(TOKEN, [account, "Mint", WALLET], struct.pack("<BQ", 8, raw))
+
+
+def sells_x(chain: Chain, raw: int, lamports: int, into: str = "Temp") -> None:
+    """A pool takes X of the wallet and gives wrapped SOL into an account that is closed later."""
+    chain.token("PoolX", X, POOL, 10**9, 10**9 + raw)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 - lamports)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT - lamports)
+    chain.call(RAYDIUM, [WALLET])
+    transfer(chain, "MyX", "PoolX", WALLET, raw)
+    transfer(chain, "PoolSol", into, POOL, lamports)
+
+
+def test_a_rug_of_which_the_rest_is_sent_away_is_burned_in_part() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 1_000, None)
+    chain.token("ItsX", X, FRIEND, 0, 300)
+    chain.post[WALLET] += RENT
+    burn(chain, "MyX", 700)
+    chain.call(TOKEN, ["MyX", "ItsX", WALLET], struct.pack("<BQ", 3, 300))
+    chain.call(TOKEN, ["MyX", WALLET, WALLET], b"\x09")
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("burn", 700, 0)
+    assert moved(found) == {("burned", X, -700), ("sent", X, -300), ("rent_returned", SOL, RENT)}
+    assert posting(found, "sent").counterparty == FRIEND
+
+
+def test_a_transfer_of_which_a_fee_is_withheld_burns_nothing() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 1_000, 0)
+    chain.token("ItsX", X, FRIEND, 0, 100)
+    chain.call(TOKEN, ["MyX", "ItsX", WALLET], struct.pack("<BQ", 3, 1_000))
+    found = meaning(chain)
+    assert (found.trades, moved(found)) == ((), {("sent", X, -1_000)})
+
+
+def test_a_rug_is_burned_where_a_cleaner_keeps_some_of_the_deposit() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 1_000, None)
+    chain.post[WALLET] += RENT - 61_280
+    chain.lamports("Cleaner", 10**9, 10**9 + 61_280)
+    burn(chain, "MyX", 1_000)
+    chain.call(TOKEN, ["MyX", "Cleaner", WALLET], b"\x09")
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.tip) == ("burn", 61_280)
+    assert moved(found) == {
+        ("burned", X, -1_000),
+        ("rent_returned", SOL, RENT),
+        ("tip", SOL, -61_280),
+    }
+
+
+def test_the_deposit_of_an_account_that_is_closed_to_somebody_else_was_given_away() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 0, None)
+    chain.lamports(FRIEND, 10**9, 10**9 + RENT)
+    chain.call(TOKEN, ["MyX", FRIEND, WALLET], b"\x09")
+    assert moved(meaning(chain)) == {("rent_returned", SOL, RENT), ("sent", SOL, -RENT)}
+
+
+def test_a_deposit_that_goes_back_to_who_pays_for_the_transaction_never_was_the_wallets() -> None:
+    chain = Chain()
+    chain.pre = {FRIEND: 10**9} | chain.pre
+    chain.post = {FRIEND: 10**9 + RENT - 5_000} | chain.post
+    chain.lamports(WALLET, 10**9, 10**9)
+    chain.token("MyX", X, WALLET, 0, None)
+    chain.call(TOKEN, ["MyX", FRIEND, WALLET], b"\x09")
+    assert moved(meaning(chain)) == set()
+
+
+def test_two_sales_to_pools_with_one_owner_are_told_apart_by_what_each_moved() -> None:
+    chain = Chain()
+    for mint, raw, dollars in ((X, 1_000, 200), (Y, 500, 900)):
+        chain.token(f"My{mint}", mint, WALLET, raw, 0)
+        chain.token(f"Pool{mint}", mint, POOL, 0, raw)
+        chain.token(f"PoolUsdc{mint}", USDC, POOL, 10**9, 10**9 - dollars)
+        chain.call(RAYDIUM, [WALLET])
+        transfer(chain, f"My{mint}", f"Pool{mint}", WALLET, raw)
+        transfer(chain, f"PoolUsdc{mint}", "MyUsdc", POOL, dollars)
+    chain.token("MyUsdc", USDC, WALLET, 0, 1_100)
+    found = meaning(chain)
+    assert [(one.sold.mint, one.sold.raw, one.bought.raw) for one in found.trades] == [
+        (X, 1_000, 200),
+        (Y, 500, 900),
+    ]
+    assert {one.confidence for one in found.trades} == {"high"}
+
+
+def test_two_purchases_from_pools_with_one_owner_are_told_apart_by_what_each_moved() -> None:
+    chain = Chain()
+    chain.token("MyUsdc", USDC, WALLET, 1_100, 0)
+    for mint, raw, dollars in ((X, 1_000, 200), (Y, 500, 900)):
+        chain.token(f"My{mint}", mint, WALLET, 0, raw)
+        chain.token(f"Pool{mint}", mint, POOL, raw, 0)
+        chain.token(f"PoolUsdc{mint}", USDC, POOL, 0, dollars)
+        chain.call(RAYDIUM, [WALLET])
+        transfer(chain, "MyUsdc", f"PoolUsdc{mint}", WALLET, dollars)
+        transfer(chain, f"Pool{mint}", f"My{mint}", POOL, raw)
+    found = meaning(chain)
+    assert [(one.sold.raw, one.bought.mint, one.bought.raw) for one in found.trades] == [
+        (200, X, 1_000),
+        (900, Y, 500),
+    ]
+
+
+def test_an_airdrop_that_is_claimed_and_sold_at_once_is_a_reward_and_a_sale() -> None:
+    for sold in (500, 400):
+        chain = Chain()
+        chain.token("DropX", X, AIRDROP, 10**6, 10**6 - 500)
+        chain.token("MyX", X, WALLET, 0, 500 - sold)
+        chain.call("Claims", [WALLET])
+        transfer(chain, "DropX", "MyX", AIRDROP, 500)
+        sells_x(chain, sold, 3 * 10**9)
+        chain.call(TOKEN, ["Temp", WALLET, WALLET], b"\x09")
+        chain.post[WALLET] += 3 * 10**9
+        found = meaning(chain)
+        (trade,) = found.trades
+        assert (trade.action, trade.sold.raw, trade.bought.raw) == ("sell", sold, 3 * 10**9)
+        assert moved(found) == {
+            ("reward", X, 500),
+            ("sold", X, -sold),
+            ("bought", SOL, 3 * 10**9),
+        }
+        assert posting(found, "reward").counterparty == AIRDROP
+
+
+def test_a_fee_out_of_proceeds_that_go_to_another_wallet_is_no_proceeds() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 500, 0)
+    chain.post[WALLET] -= RENT
+    chain.token("FeeSol", SOL, "Front end", 0, 10**7)
+    chain.lamports("FeeSol", RENT, RENT + 10**7)
+    chain.lamports(FRIEND, 10**9, 10**9 + RENT + 10**9 - 10**7)
+    sells_x(chain, 500, 10**9)
+    chain.call(TOKEN, ["Temp", "FeeSol", WALLET], struct.pack("<BQ", 3, 10**7))
+    chain.call(TOKEN, ["Temp", FRIEND, WALLET], b"\x09")
+    found = meaning(chain)
+    assert [(one.action, one.bought.raw) for one in found.trades] == [("sell", 10**9)]
+    assert moved(found) == {
+        ("sold", X, -500),
+        ("bought", SOL, 10**9),
+        ("platform_fee", SOL, -(10**7)),
+        ("sent", SOL, -(10**9 - 10**7 + RENT)),
+    }
