@@ -150,34 +150,46 @@ def _own_accounts(effects: Effects) -> set[str]:
 
 
 def _without_gifts(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
-    """The same without tokens that came, before the wallet gave anything, from those who only gave
-    them, and of which it gave some to a maker then: an airdrop that is claimed and sold at once."""
-    gifts = _gifts(effects)
+    """The same without what the wallet was given before the trade and gave away behind it: an
+    airdrop that is claimed and sold at once, a purchase of which some is sent to others."""
+    gifts = [*_gifts(effects), *_given_away(effects)]
     if not gifts:
         return list(assets)
     sums = {asset.mint: asset.raw for asset in assets}
-    for mint, raw in gifts.items():
+    for mint, raw in gifts:
         sums[mint] = sums.get(mint, 0) - raw
     decimals = effects.parties.decimals | {SOL: SOL_DECIMALS}
     return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
 
 
-def _gifts(effects: Effects) -> dict[str, int]:
-    """By mint. Who buys or borrows from owners that are no makers gives something first."""
+def _given_away(effects: Effects) -> Iterator[tuple[str, int]]:
+    """Tokens that makers gave and the transaction itself transfers to who is no maker."""
     parties, mine = effects.parties, _own_accounts(effects)
-    came: dict[str, int] = {}
+    for flow in effects.flows:
+        if flow.kind == "tokens" and flow.outer and flow.source in mine and flow.target not in mine:
+            mint = effects.mints.get(flow.target, "")
+            bought = mint in parties.given and mint not in parties.taken
+            if bought and mint != SOL and parties.only_moved(mint, flow.raw):
+                yield mint, -flow.raw
+
+
+def _gifts(effects: Effects) -> Iterator[tuple[str, int]]:
+    """Tokens from those who only gave them, of which a maker was given some. Who buys or borrows
+    from owners that are no makers gives something first."""
+    parties, mine = effects.parties, _own_accounts(effects)
+    came: list[tuple[str, int]] = []
     given: set[str] = set()
     for flow in effects.flows:
         if flow.kind == "tokens" and (flow.source in mine) != (flow.target in mine):
             mint = effects.mints.get(flow.source) or effects.mints.get(flow.target, "")
             if flow.source in mine:
                 given.add(mint)
-            elif not given and parties.only_gave(mint, flow.raw):
-                came[mint] = came.get(mint, 0) + flow.raw
+            elif not given and parties.only_moved(mint, -flow.raw):
+                came.append((mint, flow.raw))
         elif flow.kind == "transfer" and not flow.outer and flow.source == effects.wallet:
             given.add(SOL)
     sold = given & parties.taken - {SOL}
-    return {mint: raw for mint, raw in came.items() if mint in sold}
+    yield from [gift for gift in came if gift[0] in sold]
 
 
 def _is_swap(side: dict[str, int]) -> bool:

@@ -158,7 +158,7 @@ def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Pos
         elif deal.sent_to and asset.mint == SOL:
             yield sol_posting("sent", asset.raw, deal.sent_to)
         else:
-            yield movements.beside_trade(effects, asset)
+            yield from movements.beside_trade(effects, asset)
 
 
 def _netted(effects: Effects, rest: Sequence[Asset]) -> tuple[int, list[Asset]]:

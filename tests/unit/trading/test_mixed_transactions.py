@@ -2,10 +2,12 @@
 
 import struct
 
-from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y
+from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
 from test_meaning import meaning, moved, posting, transfer
 
-from wd_server.trading.programs import SOL, TOKEN, USDC
+from wd_server.trading.effects import effects_of
+from wd_server.trading.interpretation import interpret
+from wd_server.trading.programs import SOL, SYSTEM, TOKEN, USDC
 
 AIRDROP = "Airdrop"
 
@@ -157,3 +159,45 @@ def test_a_fee_out_of_proceeds_that_go_to_another_wallet_is_no_proceeds() -> Non
         ("platform_fee", SOL, -(10**7)),
         ("sent", SOL, -(10**9 - 10**7 + RENT)),
     }
+
+
+def test_a_purchase_of_which_some_is_sent_to_others_at_once_is_a_purchase_of_all() -> None:
+    chain = Chain()
+    chain.post[WALLET] -= 3 * 10**9
+    chain.token("PoolX", X, POOL, 10**6, 10**6 - 3_000)
+    chain.token("PoolSol", SOL, POOL, 10**12, 10**12 + 3 * 10**9)
+    chain.lamports("PoolSol", 10**12 + RENT, 10**12 + RENT + 3 * 10**9)
+    chain.token("MyX", X, WALLET, 0, 1_000)
+    chain.token("ItsX", X, FRIEND, 0, 1_500)
+    chain.token("OthersX", X, "Other", 0, 500)
+    chain.call(RAYDIUM, [WALLET])
+    transfer(chain, "Temp", "PoolSol", WALLET, 3 * 10**9)
+    transfer(chain, "PoolX", "MyX", POOL, 3_000)
+    for account, raw in (("ItsX", 1_500), ("OthersX", 500)):
+        chain.call(TOKEN, ["MyX", account, WALLET], struct.pack("<BQ", 3, raw))
+    found = meaning(chain)
+    assert [(one.sold.raw, one.bought.raw) for one in found.trades] == [(3 * 10**9, 3_000)]
+    assert {(one.counterparty, one.raw) for one in found.postings if one.kind == "sent"} == {
+        (FRIEND, -1_500),
+        ("Other", -500),
+    }
+
+
+def test_a_deposit_that_somebody_else_paid_for_an_account_of_the_moment_is_no_proceeds() -> None:
+    chain = Chain()
+    chain.pre = {"Relayer": 10**10} | chain.pre
+    chain.post = {"Relayer": 10**10 - 5_000 - RENT} | chain.post
+    chain.lamports(WALLET, 10**9, 2 * 10**9 + RENT)
+    chain.token("MyX", X, WALLET, 500, 0)
+    create = struct.pack("<IQQ", 0, RENT, 165) + b"\x06" * 32
+    chain.call(SYSTEM, ["Relayer", "Temp"], create)
+    chain.call(TOKEN, ["Temp", SOL, WALLET], b"\x01")
+    sells_x(chain, 500, 10**9)
+    chain.call(TOKEN, ["Temp", WALLET, WALLET], b"\x09")
+    item = chain.json()
+    for side in ("preBalances", "postBalances"):
+        at = item["transaction"]["message"]["accountKeys"].index("Temp")
+        item["meta"][side][at] = 0
+    found = interpret(effects_of(read(item), WALLET))
+    assert [(one.action, one.bought.raw) for one in found.trades] == [("sell", 10**9)]
+    assert posting(found, "rent_returned").raw == RENT
