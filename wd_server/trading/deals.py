@@ -325,7 +325,7 @@ def _without_maker(
     legs = [
         asset
         for asset in assets
-        if asset.mint != SOL or asset in met or not _is_beside(asset.raw, tokens)
+        if asset.mint != SOL or asset in met or not _is_beside(effects, asset.raw, tokens)
     ]
     for is_given in (True, False):
         side = [asset for asset in met if (asset.raw < 0) == is_given]
@@ -344,10 +344,22 @@ def _without_maker(
     return _split(effects, legs)
 
 
-def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
+def _is_beside(effects: Effects, lamports: int, tokens: Sequence[Asset]) -> bool:
     if _two_sided(tokens):
         return -BESIDE_PAID_MAX <= lamports <= BESIDE_BACK_MAX
-    return abs(lamports) <= DUST
+    return abs(lamports) <= DUST and not (_is_known(effects) and _came_wrapped(effects))
+
+
+def _came_wrapped(effects: Effects) -> bool:
+    """Whether somebody gave the wallet wrapped SOL."""
+    mine = _own_accounts(effects)
+    return any(
+        flow.kind == "tokens"
+        and flow.target in mine
+        and flow.source not in mine
+        and effects.mints.get(flow.source) == SOL
+        for flow in effects.flows
+    )
 
 
 def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:

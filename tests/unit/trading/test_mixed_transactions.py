@@ -201,3 +201,14 @@ def test_a_deposit_that_somebody_else_paid_for_an_account_of_the_moment_is_no_pr
     found = interpret(effects_of(read(item), WALLET))
     assert [(one.action, one.bought.raw) for one in found.trades] == [("sell", 10**9)]
     assert posting(found, "rent_returned").raw == RENT
+
+
+def test_a_sale_for_dust_is_a_sale_where_the_block_does_not_say_who_has_the_pools_vaults() -> None:
+    chain = Chain()
+    chain.token("MyX", X, None, 500, 0)
+    chain.post[WALLET] += 5
+    sells_x(chain, 500, 5)
+    chain.call(TOKEN, ["Temp", WALLET, WALLET], b"\x09")
+    chain.tokens = [(name, mint, None, *amounts) for name, mint, _, *amounts in chain.tokens]
+    (trade,) = meaning(chain).trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("sell", 500, 5)
