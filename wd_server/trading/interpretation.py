@@ -106,7 +106,7 @@ def _no_trade(
     effects: Effects, reason: Reason, postings: Sequence[Posting] | Iterator[Posting]
 ) -> Interpretation:
     costs = movements.costs(effects)
-    rents = movements.rents(effects)
+    rents = movements.rents(effects, is_staked=reason == "staking")
     return Interpretation((), reason, (*costs, *rents, *postings))
 
 

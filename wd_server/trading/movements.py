@@ -37,12 +37,12 @@ def costs(effects: Effects) -> Iterator[Posting]:
         yield sol_posting("priority_fee", -priority)
 
 
-def rents(effects: Effects) -> Iterator[Posting]:
+def rents(effects: Effects, *, is_staked: bool = False) -> Iterator[Posting]:
     """Deposits. The account of an order gives its deposit back, as does that of a bridge's message;
-    a lending market keeps it. Stake is in custody with its deposit."""
+    a lending market keeps it. Stake is in custody with its deposit, if the transaction stakes."""
     locked, returned, paid = effects.rent_locked, effects.rent_returned, effects.rent_paid
     program = effects.program
-    if program is not None and program.name == STAKE:
+    if is_staked and place_of(effects) == STAKE:
         paid = 0
     elif program is not None and program.kind in ("escrow", "staking", "bridge"):
         locked, returned, paid = locked + max(0, paid), returned + max(0, -paid), 0

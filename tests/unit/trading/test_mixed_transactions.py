@@ -3,7 +3,7 @@
 import struct
 
 from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
-from test_meaning import meaning, moved, posting, transfer
+from test_meaning import STAKE, meaning, moved, posting, transfer
 
 from wd_server.trading.effects import effects_of
 from wd_server.trading.interpretation import interpret
@@ -212,3 +212,23 @@ def test_a_sale_for_dust_is_a_sale_where_the_block_does_not_say_who_has_the_pool
     chain.tokens = [(name, mint, None, *amounts) for name, mint, _, *amounts in chain.tokens]
     (trade,) = meaning(chain).trades
     assert (trade.action, trade.sold.raw, trade.bought.raw) == ("sell", 500, 5)
+
+
+def test_a_deposit_beside_a_round_trip_is_no_stake() -> None:
+    """The transaction calls the Stake program, and an arbitrage in it is all that it does."""
+    chain = Chain()
+    chain.lamports("Account", 0, 2_000_000)
+    chain.post[WALLET] -= 2_000_000
+    create = struct.pack("<IQQ", 0, 2_000_000, 159) + b"\x06" * 32
+    chain.call(SYSTEM, [WALLET, "Account"], create)
+    chain.call(STAKE, [WALLET])
+    chain.token("MyX", X, WALLET, 1_000, 900)
+    chain.token("OneX", X, "One", 10**6, 10**6 + 1_000)
+    chain.token("OneY", Y, "One", 10**6, 10**6 - 50)
+    chain.token("TwoX", X, "Two", 10**6, 10**6 - 900)
+    chain.token("TwoY", Y, "Two", 10**6, 10**6 + 50)
+    transfer(chain, "MyX", "OneX", WALLET, 1_000)
+    transfer(chain, "TwoX", "MyX", "Two", 900)
+    found = meaning(chain)
+    assert found.reason == "round_trip"
+    assert moved(found) == {("rent_paid", SOL, -2_000_000), ("sold", X, -100)}
