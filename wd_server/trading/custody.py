@@ -18,11 +18,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from wd_server.trading.lots import CostBasis, Lots, total_of
-from wd_server.trading.programs import PROGRAMS, TRADING_KINDS
+from wd_server.trading.programs import LOCKS, PROGRAMS, TRADING_KINDS
 from wd_server.trading.trade import CostBasisMethod
 
 LENDERS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "lending")
-ESCROWS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "escrow")
+ESCROWS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "escrow") - LOCKS
 POOLS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind in TRADING_KINDS)
 
 # Places, and tokens and orders in one of them. A checkpoint is stored with every append, and each

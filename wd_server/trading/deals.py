@@ -90,6 +90,9 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     if _two_sided(ends):
         if _is_nft(effects, ends):
             return "nft"
+        twice = _through_sol(effects, ends)
+        if twice is not None:
+            return twice
         spent = [one for one in met if one not in ends and one.raw < 0 and one.mint != SOL]
         return _split_spent(effects, ends, spent)
     return _without_maker(effects, assets, met)
@@ -360,6 +363,22 @@ def _came_wrapped(effects: Effects) -> bool:
         and effects.mints.get(flow.source) == SOL
         for flow in effects.flows
     )
+
+
+def _through_sol(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
+    """A sale for SOL and a purchase for more or less SOL than that: what the makers of what was
+    bought took is its price, and with what the wallet has more or less it is that of what was sold.
+    A route leaves little."""
+    parties, sol = effects.parties, effects.sol
+    if len(ends) != 2 or not parties.is_middle(SOL) or -DUST <= sol <= BESIDE_BACK_MAX:
+        return None
+    sold, bought = sorted(ends, key=lambda asset: asset.raw)
+    makers = {*parties.opposite(bought.mint, bought.raw)} & parties.makers
+    paid = sum([max(0, parties.sides[maker].get(SOL, 0)) for maker in makers])
+    if SOL in (sold.mint, bought.mint) or paid <= 0 or paid + sol <= 0:
+        return None
+    price, proceeds = Asset(SOL, -paid, SOL_DECIMALS), Asset(SOL, paid + sol, SOL_DECIMALS)
+    return Deal((Part(sold, proceeds), Part(price, bought)))
 
 
 def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:

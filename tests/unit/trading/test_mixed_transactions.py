@@ -2,11 +2,15 @@
 
 import struct
 
+import pytest
+
 from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
 from test_meaning import STAKE, meaning, moved, posting, transfer
 
 from wd_server.trading.effects import effects_of
-from wd_server.trading.interpretation import interpret
+from wd_server.trading.interpretation import Interpretation, interpret
+from wd_server.trading.ledger import Ledger
+from wd_server.trading.postings import Posting
 from wd_server.trading.programs import SOL, SYSTEM, TOKEN, USDC
 
 AIRDROP = "Airdrop"
@@ -231,4 +235,39 @@ def test_a_deposit_beside_a_round_trip_is_no_stake() -> None:
     transfer(chain, "TwoX", "MyX", "Two", 900)
     found = meaning(chain)
     assert found.reason == "round_trip"
-    assert moved(found) == {("rent_paid", SOL, -2_000_000), ("sold", X, -100)}
+    assert moved(found) == {("rent_locked", SOL, -2_000_000), ("sold", X, -100)}
+
+
+@pytest.mark.parametrize(("proceeds", "price"), [(2, 1), (1, 3)])
+def test_a_sale_and_a_purchase_of_another_token_are_two_trades_if_sol_is_left_or_added(
+    proceeds: int, price: int
+) -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 1_000, 0)
+    chain.token("MyY", Y, WALLET, 0, 500)
+    chain.token("BuyersX", X, "Buyer", 0, 1_000)
+    chain.token("SellersY", Y, "Seller", 500, 0)
+    for name, sol in (("Buyer", -proceeds), ("Seller", price)):
+        lamports = 10**12 + sol * 10**9
+        chain.token(f"{name}sSol", SOL, name, 10**12, lamports)
+        chain.lamports(f"{name}sSol", 10**12 + RENT, lamports + RENT)
+        chain.call(RAYDIUM, [WALLET])
+    chain.post[WALLET] += (proceeds - price) * 10**9
+    found = meaning(chain)
+    assert [(one.sold.mint, one.sold.raw, one.bought.raw) for one in found.trades] == [
+        (X, 1_000, proceeds * 10**9),
+        (SOL, price * 10**9, 500),
+    ]
+    assert {one.kind for one in found.postings} == {"network_fee", "sold", "bought"}
+
+
+def test_a_lock_gives_back_what_it_got_and_is_no_order() -> None:
+    ledger = Ledger("fifo")
+    locked = Posting("custody_out", X, -1_000, 6, place="streamflow")
+    ledger.record(Interpretation((), "escrow", (locked,)), ())
+    vested = (
+        Posting("custody_in", Y, 1_000, 6, place="streamflow"),
+        Posting("rent_returned", SOL, 5_004_240, 9),
+    )
+    claim = Interpretation((), "escrow", vested)
+    assert ledger.resolved(claim, "signature", 1, 0) is claim
