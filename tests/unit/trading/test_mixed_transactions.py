@@ -3,7 +3,6 @@
 import struct
 
 import pytest
-
 from test_effects import FRIEND, POOL, RAYDIUM, RENT, WALLET, Chain, X, Y, read
 from test_meaning import STAKE, meaning, moved, posting, transfer
 
