@@ -342,7 +342,8 @@ def _without_maker(
         return _split(effects, legs)
     if len(legs) > 2:
         return "one_sided"
-    if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
+    is_small = any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs)
+    if is_small and not _moved_wrapped(effects, came=False):
         return "claim"
     return _split(effects, legs)
 
@@ -350,17 +351,16 @@ def _without_maker(
 def _is_beside(effects: Effects, lamports: int, tokens: Sequence[Asset]) -> bool:
     if _two_sided(tokens):
         return -BESIDE_PAID_MAX <= lamports <= BESIDE_BACK_MAX
-    return abs(lamports) <= DUST and not (_is_known(effects) and _came_wrapped(effects))
+    return abs(lamports) <= DUST and not (_is_known(effects) and _moved_wrapped(effects, came=True))
 
 
-def _came_wrapped(effects: Effects) -> bool:
-    """Whether somebody gave the wallet wrapped SOL."""
+def _moved_wrapped(effects: Effects, *, came: bool) -> bool:
+    """Whether a token account of somebody else gave the wallet wrapped SOL, or took it: a vault."""
     mine = _own_accounts(effects)
     return any(
         flow.kind == "tokens"
-        and flow.target in mine
-        and flow.source not in mine
-        and effects.mints.get(flow.source) == SOL
+        and (flow.source in mine, flow.target in mine) == (not came, came)
+        and SOL in (effects.mints.get(flow.source), effects.mints.get(flow.target))
         for flow in effects.flows
     )
 

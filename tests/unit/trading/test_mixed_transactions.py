@@ -270,3 +270,19 @@ def test_a_lock_gives_back_what_it_got_and_is_no_order() -> None:
     )
     claim = Interpretation((), "escrow", vested)
     assert ledger.resolved(claim, "signature", 1, 0) is claim
+
+
+def test_a_small_purchase_where_each_vault_has_an_owner_of_its_own_is_a_purchase() -> None:
+    chain = Chain()
+    chain.token("MyX", X, WALLET, 0, 1_000)
+    chain.token("VaultX", X, "One", 10**6, 10**6 - 1_000)
+    chain.token("VaultSol", SOL, "Other", 10**12, 10**12 + 1_500_000)
+    chain.lamports("VaultSol", 10**12 + RENT, 10**12 + RENT + 1_500_000)
+    chain.post[WALLET] -= 1_500_000
+    chain.call("Unknown", [WALLET])
+    transfer(chain, "Temp", "VaultSol", WALLET, 1_500_000)
+    transfer(chain, "VaultX", "MyX", "One", 1_000)
+    found = meaning(chain)
+    (trade,) = found.trades
+    assert (trade.action, trade.sold.raw, trade.bought.raw) == ("buy", 1_500_000, 1_000)
+    assert trade.confidence == "low"
