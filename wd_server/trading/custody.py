@@ -18,11 +18,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from wd_server.trading.lots import CostBasis, Lots, total_of
-from wd_server.trading.programs import PROGRAMS, TRADING_KINDS
+from wd_server.trading.programs import LOCKS, PROGRAMS, TRADING_KINDS
 from wd_server.trading.trade import CostBasisMethod
 
 LENDERS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "lending")
-ESCROWS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "escrow")
+ESCROWS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind == "escrow") - LOCKS
 POOLS: Final = frozenset(each.name for each in PROGRAMS.values() if each.kind in TRADING_KINDS)
 
 # Lending SOL for some months brings less than a tenth of it. If more SOL than that comes out of a

@@ -75,6 +75,7 @@ def assets_of(effects: Effects) -> list[Asset]:
 def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     """What the transaction exchanged, or why nothing."""
     parties = effects.parties
+    assets = _without_gifts(effects, assets)
     met = [asset for asset in assets if parties.met(asset.mint, asset.raw)]
     ends = [asset for asset in met if not parties.is_middle(asset.mint)]
     if (met and not ends and _took_part(effects)) or _comes_back(effects, assets):
@@ -82,16 +83,19 @@ def deal_of(effects: Effects, assets: Sequence[Asset]) -> Deal | NoDeal:
     unmet = [asset for asset in assets if asset not in met]
     if any(_is_share(effects, asset, beside_trade=_two_sided(ends)) for asset in unmet):
         return "share"
+    sent = _sent_on(effects, ends)
+    if sent is not None:
+        return sent
     if not _two_sided(ends) and _took_part(effects):
         ends = met
     if _two_sided(ends):
         if _is_nft(effects, ends):
             return "nft"
+        twice = _through_sol(effects, ends)
+        if twice is not None:
+            return twice
         spent = [one for one in met if one not in ends and one.raw < 0 and one.mint != SOL]
         return _split_spent(effects, ends, spent)
-    sent = _sent_on(effects, ends)
-    if sent is not None:
-        return sent
     return _without_maker(effects, assets, met)
 
 
@@ -140,12 +144,55 @@ def swap_of_deposit(effects: Effects) -> Deal | None:
 
 
 def _own_accounts(effects: Effects) -> set[str]:
-    """The wallet's token accounts, with those that no list of balances has."""
-    mine = set(effects.own)
+    """The wallet's token accounts, also those that no list of balances has."""
+    return {*effects.own} | {
+        flow.source
+        for flow in effects.flows
+        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet
+    }
+
+
+def _without_gifts(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
+    """The same without what the wallet was given before the trade and gave away behind it: an
+    airdrop that is claimed and sold at once, a purchase of which some is sent to others."""
+    gifts = [*_gifts(effects), *_given_away(effects)]
+    if not gifts:
+        return list(assets)
+    sums = {asset.mint: asset.raw for asset in assets}
+    for mint, raw in gifts:
+        sums[mint] = sums.get(mint, 0) - raw
+    decimals = effects.parties.decimals | {SOL: SOL_DECIMALS}
+    return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
+
+
+def _given_away(effects: Effects) -> Iterator[tuple[str, int]]:
+    """Tokens that makers gave and the transaction itself transfers to who is no maker."""
+    parties, mine = effects.parties, _own_accounts(effects)
     for flow in effects.flows:
-        if flow.kind in ("tokens", "close") and flow.authority == effects.wallet:
-            mine.add(flow.source)
-    return mine
+        if flow.kind == "tokens" and flow.outer and flow.source in mine and flow.target not in mine:
+            mint = effects.mints.get(flow.target, "")
+            bought = mint in parties.given and mint not in parties.taken
+            if bought and mint != SOL and parties.only_moved(mint, flow.raw):
+                yield mint, -flow.raw
+
+
+def _gifts(effects: Effects) -> Iterator[tuple[str, int]]:
+    """Tokens from those who only gave them, of which a maker was given some. Who buys or borrows
+    from owners that are no makers gives something first."""
+    parties, mine = effects.parties, _own_accounts(effects)
+    came: list[tuple[str, int]] = []
+    given: set[str] = set()
+    for flow in effects.flows:
+        if flow.kind == "tokens" and (flow.source in mine) != (flow.target in mine):
+            mint = effects.mints.get(flow.source) or effects.mints.get(flow.target, "")
+            if flow.source in mine:
+                given.add(mint)
+            elif not given and parties.only_moved(mint, -flow.raw):
+                came.append((mint, flow.raw))
+        elif flow.kind == "transfer" and not flow.outer and flow.source == effects.wallet:
+            given.add(SOL)
+    sold = given & parties.taken - {SOL}
+    yield from [gift for gift in came if gift[0] in sold]
 
 
 def _is_swap(side: dict[str, int]) -> bool:
@@ -162,20 +209,50 @@ def _is_share(effects: Effects, asset: Asset, *, beside_trade: bool) -> bool:
         return False  # An NFT.
     if not (beside_trade or program is None or program.kind == "venue"):
         return False
+    if asset.raw < 0 and _was_transferred(effects, asset.mint):
+        return False
     return 2 * abs(delta.supply) >= abs(delta.raw) and (delta.supply > 0) == (delta.raw > 0)
 
 
 def burned_assets(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
-    """What was burned for nothing: all that the wallet lost, and no program keeps anything."""
-    if effects.program is not None or any(asset.raw > 0 for asset in assets):
+    """What was burned for nothing: of what the wallet lost, where no program keeps anything. SOL
+    that comes with it is no more than what is left of a deposit by who closed the account."""
+    paid = sum([payment.lamports for payment in effects.payments])
+    if effects.program is not None or any(
+        asset.raw > (paid if asset.mint == SOL else 0) for asset in assets
+    ):
         return []
+    burned = [(asset, _burned(effects, asset)) for asset in assets if asset.mint in effects.tokens]
     return [
-        asset
-        for asset in assets
-        if asset.mint in effects.tokens
-        and effects.tokens[asset.mint].supply == asset.raw
-        and not (asset.decimals == 0 and asset.raw == -1)
+        Asset(asset.mint, -units, asset.decimals)
+        for asset, units in burned
+        if units and not (asset.decimals == 0 and units == 1)
     ]
+
+
+def _burned(effects: Effects, asset: Asset) -> int:
+    """Units; the supply of a token that takes a fee of transfers shrinks without a burn, too."""
+    if effects.tokens[asset.mint].supply == asset.raw < 0:
+        return -asset.raw
+    burned = [
+        flow.raw
+        for flow in effects.flows
+        if flow.kind == "burn"
+        and flow.source in effects.own
+        and effects.mints.get(flow.source) == asset.mint
+    ]
+    return max(0, min(sum(burned), -asset.raw))
+
+
+def _was_transferred(effects: Effects, mint: str) -> bool:
+    """Whether the wallet's units were given to others, and none burned: what the supply lost then
+    is a fee of transfers, that is withheld."""
+    kinds = {
+        flow.kind
+        for flow in effects.flows
+        if flow.source in effects.own and effects.mints.get(flow.source) == mint
+    }
+    return "tokens" in kinds and "burn" not in kinds
 
 
 def _two_sided(assets: Sequence[Asset]) -> bool:
@@ -236,9 +313,10 @@ def _sent_on(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
             and effects.mints.get(flow.source) == SOL
         ]
     )
-    if not proceeds or len(ends) != 1 or ends[0].raw > 0:
+    tokens = [asset for asset in ends if asset.mint != SOL]
+    if not proceeds or len(tokens) != 1 or tokens[0].raw > 0:
         return None
-    part = Part(ends[0], Asset(SOL, proceeds, SOL_DECIMALS))
+    part = Part(tokens[0], Asset(SOL, proceeds, SOL_DECIMALS))
     return Deal((part,), sent_to=next(iter(closed.values())))
 
 
@@ -250,7 +328,7 @@ def _without_maker(
     legs = [
         asset
         for asset in assets
-        if asset.mint != SOL or asset in met or not _is_beside(asset.raw, tokens)
+        if asset.mint != SOL or asset in met or not _is_beside(effects, asset.raw, tokens)
     ]
     for is_given in (True, False):
         side = [asset for asset in met if (asset.raw < 0) == is_given]
@@ -264,24 +342,52 @@ def _without_maker(
         return _split(effects, legs)
     if len(legs) > 2:
         return "one_sided"
-    if any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs):
+    is_small = any(asset.mint == SOL and -CLAIM_FEE_MAX < asset.raw < 0 for asset in legs)
+    if is_small and not _moved_wrapped(effects, came=False):
         return "claim"
     return _split(effects, legs)
 
 
-def _is_beside(lamports: int, tokens: Sequence[Asset]) -> bool:
+def _is_beside(effects: Effects, lamports: int, tokens: Sequence[Asset]) -> bool:
     if _two_sided(tokens):
         return -BESIDE_PAID_MAX <= lamports <= BESIDE_BACK_MAX
-    return abs(lamports) <= DUST
+    return abs(lamports) <= DUST and not (_is_known(effects) and _moved_wrapped(effects, came=True))
+
+
+def _moved_wrapped(effects: Effects, *, came: bool) -> bool:
+    """Whether a token account of somebody else gave the wallet wrapped SOL, or took it: a vault."""
+    mine = _own_accounts(effects)
+    return any(
+        flow.kind == "tokens"
+        and (flow.source in mine, flow.target in mine) == (not came, came)
+        and SOL in (effects.mints.get(flow.source), effects.mints.get(flow.target))
+        for flow in effects.flows
+    )
+
+
+def _through_sol(effects: Effects, ends: Sequence[Asset]) -> Deal | None:
+    """A sale for SOL and a purchase for more or less SOL than that: what the makers of what was
+    bought took is its price, and with what the wallet has more or less it is that of what was sold.
+    A route leaves little."""
+    parties, sol = effects.parties, effects.sol
+    if len(ends) != 2 or not parties.is_middle(SOL) or -DUST <= sol <= BESIDE_BACK_MAX:
+        return None
+    sold, bought = sorted(ends, key=lambda asset: asset.raw)
+    makers = {*parties.opposite(bought.mint, bought.raw)} & parties.makers
+    paid = sum([max(0, parties.sides[maker].get(SOL, 0)) for maker in makers])
+    if SOL in (sold.mint, bought.mint) or paid <= 0 or paid + sol <= 0:
+        return None
+    price, proceeds = Asset(SOL, -paid, SOL_DECIMALS), Asset(SOL, paid + sol, SOL_DECIMALS)
+    return Deal((Part(sold, proceeds), Part(price, bought)))
 
 
 def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]) -> Deal:
     """Of the middle of a route the wallet `spent` some that it had before. It is given for as
     much of what was got as it is of all that makers took of it."""
+    parties = effects.parties
     got = [asset for asset in legs if asset.raw > 0]
     if len(got) != 1 or not spent:
         return _split(effects, legs)
-    parties = effects.parties
     whole, rest, parts = got[0], got[0].raw, []
     for asset in spent:
         taken = [max(0, parties.sides[maker].get(asset.mint, 0)) for maker in parties.makers]
@@ -296,8 +402,8 @@ def _split_spent(effects: Effects, legs: Sequence[Asset], spent: Sequence[Asset]
 
 def _split(effects: Effects, legs: Sequence[Asset]) -> Deal:
     """Pair what was given with what was got. Where one side has several assets, the other's is
-    divided by what the makers of each took or gave of it, otherwise equally. An asset for which
-    nothing is left is beside the trades."""
+    divided by what the makers of each took or gave of it, by what moved with each if several have
+    one maker, otherwise equally. An asset for which nothing is left is beside the trades."""
     given = [asset for asset in legs if asset.raw < 0]
     got = [asset for asset in legs if asset.raw > 0]
     if len(given) == len(got) == 1:
@@ -317,10 +423,10 @@ def _split(effects: Effects, legs: Sequence[Asset]) -> Deal:
 
 
 def _shares(effects: Effects, whole: Asset, others: Sequence[Asset]) -> tuple[list[Asset], bool]:
-    """The part of `whole` that was exchanged for each of the `others`, and whether makers say so.
-    The parts add up to the whole."""
+    """The part of `whole` that was exchanged for each of the `others`, and whether makers or flows
+    say so. The parts add up to the whole."""
     parties, passed = effects.parties, _passed(effects, whole)
-    weights = []
+    weights: list[int] = []
     seen: set[str] = set()
     is_split = True
     for other in others:
@@ -330,6 +436,9 @@ def _shares(effects: Effects, whole: Asset, others: Sequence[Asset]) -> tuple[li
         is_split = is_split and bool(weight) and seen.isdisjoint(makers)
         seen |= makers
         weights.append(weight)
+    if not is_split:
+        weights = _moved_with(effects, whole, others)
+        is_split = all(weights)
     if not is_split:
         weights = [1] * len(others)
     return [Asset(whole.mint, raw, whole.decimals) for raw in divided(whole.raw, weights)], is_split
@@ -355,6 +464,28 @@ def _passed(effects: Effects, whole: Asset) -> dict[str, int]:
     if sum(passed.values()) == -whole.raw:
         return passed
     return {maker: parties.sides[maker].get(whole.mint, 0) for maker in parties.makers}
+
+
+def _moved_with(effects: Effects, whole: Asset, others: Sequence[Asset]) -> list[int]:
+    """What of `whole` each of the `others` moved with, by the order of flows from and to the
+    wallet's accounts: a swap takes what it is given before it gives."""
+    mine = _own_accounts(effects)
+    weights = {other.mint: 0 for other in others}
+    given, paid = "", 0
+    for flow in effects.flows:
+        if flow.kind != "tokens" or (flow.source in mine) == (flow.target in mine):
+            continue
+        mint, is_out = effects.mints.get(flow.source, ""), flow.source in mine
+        mint = mint or effects.mints.get(flow.target, "")
+        if is_out and mint in weights:
+            given = mint
+        elif is_out and mint == whole.mint:
+            paid += flow.raw
+        elif mint in weights:
+            weights[mint], paid = weights[mint] + paid, 0
+        elif mint == whole.mint and given:
+            weights[given] += flow.raw
+    return [*weights.values()]
 
 
 def divided(raw: int, weights: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from wd_server.trading.balances import Balances, TokenChanges, TokenDelta
 from wd_server.trading.instructions import READ_PROGRAMS, Flow, calls_of, flows_of
 from wd_server.trading.owners import owners_of
 from wd_server.trading.parties import Parties, parties_of
-from wd_server.trading.programs import PROGRAMS, TRADING_KINDS, Program
+from wd_server.trading.programs import LOCKS, PROGRAMS, TRADING_KINDS, Program
 from wd_server.trading.sol_postings import (
     Payment,
     SolPostings,
@@ -140,7 +140,9 @@ def outermost(programs: Iterable[tuple[Program, bool]]) -> Program | None:
 def explained(
     balances: Balances, flows: Sequence[Flow], programs: Sequence[tuple[Program, bool]]
 ) -> FlowContext:
-    escrows = (program for program, _ in programs if program.kind == "escrow")
+    escrows = (
+        program for program, _ in programs if program.kind == "escrow" and program.name not in LOCKS
+    )
     return FlowContext(parties_of(balances, flows), flows, outermost(programs), next(escrows, None))
 
 

@@ -106,7 +106,7 @@ def _no_trade(
     effects: Effects, reason: Reason, postings: Sequence[Posting] | Iterator[Posting]
 ) -> Interpretation:
     costs = movements.costs(effects)
-    rents = movements.rents(effects)
+    rents = movements.rents(effects, is_staked=reason == "staking")
     return Interpretation((), reason, (*costs, *rents, *postings))
 
 
@@ -144,12 +144,12 @@ def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Pos
     for leg in deal.legs():
         turnover += abs(leg.raw) if leg.mint == SOL else 0
     if not turnover:
-        paid = sum([payment.lamports for payment in effects.payments])
-        limit = max(0, paid - effects.sol)
-        sol = effects.sol - max(0, paid - limit)
-        rest = [asset for asset in rest if asset.mint != SOL]
-        rest += [Asset(SOL, sol, SOL_DECIMALS)] if sol else []
-    yield from movements.paid_fees(effects.payments, turnover, limit)
+        limit, rest = _netted(effects, rest)
+    fees = [payment for payment in effects.payments if payment.target != deal.sent_to]
+    yield from movements.paid_fees(fees, turnover, limit)
+    for payment in effects.payments:
+        if payment.target == deal.sent_to:
+            yield sol_posting("sent", -payment.lamports, deal.sent_to)
     for asset in rest:
         if deal.order and asset.raw > 0 and asset.mint == deal.parts[0].sold.mint:
             assert effects.escrow is not None
@@ -158,7 +158,16 @@ def _beside(effects: Effects, rest: Sequence[Asset], deal: Deal) -> Iterator[Pos
         elif deal.sent_to and asset.mint == SOL:
             yield sol_posting("sent", asset.raw, deal.sent_to)
         else:
-            yield movements.beside_trade(effects, asset)
+            yield from movements.beside_trade(effects, asset)
+
+
+def _netted(effects: Effects, rest: Sequence[Asset]) -> tuple[int, list[Asset]]:
+    """What the wallet paid at most where some of it came back, and `rest` without that."""
+    paid = sum([payment.lamports for payment in effects.payments])
+    limit = max(0, paid - effects.sol)
+    sol = effects.sol - max(0, paid - limit)
+    tokens = [asset for asset in rest if asset.mint != SOL]
+    return limit, tokens + ([Asset(SOL, sol, SOL_DECIMALS)] if sol else [])
 
 
 def _leg(kind: PostingKind, asset: Asset, part: int) -> Posting:
@@ -221,13 +230,13 @@ def _sum(postings: Sequence[Posting] | None, kind: PostingKind) -> int:
 
 def _burns(effects: Effects, assets: Sequence[Asset], burned: Sequence[Asset]) -> Interpretation:
     """Burns for nothing, which realize the loss of what they cost."""
-    others = [asset for asset in assets if asset not in burned]
-    fees = [
-        *movements.paid_fees(effects.payments, 0, None),
-        *movements.each_transferred(effects, others),
-    ]
     nothing = Asset(SOL, 0, SOL_DECIMALS)
     deal = Deal(tuple([Part(asset, nothing) for asset in burned]))
+    limit, others = _netted(effects, _rest(assets, deal))
+    fees = [
+        *movements.paid_fees(effects.payments, 0, limit),
+        *movements.each_transferred(effects, others),
+    ]
     postings = [*movements.costs(effects), *movements.rents(effects), *fees]
     for number, asset in enumerate(burned):
         postings.append(_leg("burned", asset, number))

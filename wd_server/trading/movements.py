@@ -37,12 +37,12 @@ def costs(effects: Effects) -> Iterator[Posting]:
         yield sol_posting("priority_fee", -priority)
 
 
-def rents(effects: Effects) -> Iterator[Posting]:
+def rents(effects: Effects, *, is_staked: bool = False) -> Iterator[Posting]:
     """Deposits. The account of an order gives its deposit back, as does that of a bridge's message;
-    a lending market keeps it. Stake is in custody with its deposit."""
+    a lending market keeps it. Stake is in custody with its deposit, if the transaction stakes."""
     locked, returned, paid = effects.rent_locked, effects.rent_returned, effects.rent_paid
     program = effects.program
-    if program is not None and program.name == STAKE:
+    if is_staked and place_of(effects) == STAKE:
         paid = 0
     elif program is not None and program.kind in ("escrow", "staking", "bridge"):
         locked, returned, paid = locked + max(0, paid), returned + max(0, -paid), 0
@@ -85,15 +85,18 @@ def paid_fees(payments: Iterable[Payment], turnover: int, limit: int | None) -> 
             yield sol_posting(kind, -lamports, payment.target if kind == "sent" else "")
 
 
-def beside_trade(effects: Effects, asset: Asset) -> Posting:
+def beside_trade(effects: Effects, asset: Asset) -> Iterator[Posting]:
     """What else the wallet has more or less of."""
-    mint, raw, parties = asset.mint, asset.raw, effects.parties
+    mint, raw, decimals, parties = asset.mint, asset.raw, asset.decimals, effects.parties
     if mint == SOL:
-        return sol_posting("platform_fee" if raw < 0 else "received", raw)
-    if parties.is_middle(mint) and raw > 0:
-        return Posting("leftover", mint, raw, asset.decimals)
-    kind: PostingKind = "sent" if raw < 0 else "reward"
-    return Posting(kind, mint, raw, asset.decimals, parties.counterparty(mint, raw))
+        yield sol_posting("platform_fee" if raw < 0 else "received", raw)
+    elif raw < 0:
+        for owner, units in parties.taken_by(mint, -raw):
+            yield Posting("sent", mint, -units, decimals, owner)
+    elif parties.is_middle(mint):
+        yield Posting("leftover", mint, raw, decimals)
+    else:
+        yield Posting("reward", mint, raw, decimals, parties.counterparty(mint, raw))
 
 
 def round_trip(effects: Effects, assets: Sequence[Asset]) -> Iterator[Posting]:
@@ -197,10 +200,7 @@ def _transfer(effects: Effects, asset: Asset) -> Iterator[Posting]:
         kind: PostingKind = "custody_out" if raw < 0 else "custody_in"
         yield Posting(kind, mint, raw, decimals, counterparty, program.name)
     elif raw < 0:
-        taken = [(owner, parties.sides[owner][mint]) for owner in owners]
-        if sum([units for _, units in taken]) != -raw:
-            taken = [(counterparty, -raw)]
-        for owner, units in taken:
+        for owner, units in parties.taken_by(mint, -raw):
             yield Posting("sent", mint, -units, decimals, owner)
     else:
         kind = "reward" if _is_claimed(effects, asset) else "received"

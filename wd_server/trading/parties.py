@@ -49,6 +49,24 @@ class Parties(Struct, frozen=True, gc=False):
         """Whether makers gave and took it: a route went through it."""
         return mint in self.taken and mint in self.given
 
+    def only_moved(self, mint: str, raw: int) -> bool:
+        """Whether one that is no maker gained so much of it at least, or lost it if that is less
+        than 0."""
+        return any(
+            side.get(mint, 0) >= raw if raw > 0 else side.get(mint, 0) <= raw
+            for owner, side in self.sides.items()
+            if owner not in self.makers
+        )
+
+    def taken_by(self, mint: str, raw: int) -> list[tuple[str, int]]:
+        """To whom the wallet gave so much of `mint`, and how much of it; if not all of it shows,
+        it went to the only one who gained any."""
+        owners = self.opposite(mint, -raw)
+        taken = [(owner, self.sides[owner][mint]) for owner in owners]
+        if sum([units for _, units in taken]) == raw:
+            return taken
+        return [(owners[0] if len(owners) == 1 else "", raw)]
+
     def opposite(self, mint: str, raw: int) -> list[str]:
         """Owners that gave what the wallet gained of `mint`, or took what it lost."""
         return [

@@ -179,6 +179,9 @@ PROGRAMS: Final = {
     for address in addresses
 }
 
+# Programs of the kind `escrow` that never trade: they give back what they got, later.
+LOCKS: Final = frozenset(("jupiter_lock", "raydium_lock", "streamflow"))
+
 # What an enhanced object says where its publisher cut the instructions off.
 SOURCES: Final = {
     "JUPITER": Program("jupiter", "router"),

@@ -85,6 +85,7 @@ class _SolFlows:
     _unlisted: token accounts of the wallet that no list of balances has
     _locked, _unlocked: lamports for and from the wallet's own accounts that no balance tells, less
         than 0 for what others paid for them and what went to others
+    _lent: deposits for such accounts that are closed again, by account
     _deposits: lamports that the wallet paid for opening each account of somebody else
     _returned: lamports that came back when an account of somebody else was closed
     _priced: by native account of a maker: transfers of the wallet to it
@@ -103,6 +104,7 @@ class _SolFlows:
         opened = {account for account, owner in owners.items() if owner == balances.wallet}
         self._unlisted = opened - balances.changes.owners.keys()
         self._locked = self._unlocked = 0
+        self._lent: dict[str, int] = {}
         self._deposits: dict[str, int] = {}
         self._returned: dict[str, int] = {}
         self._priced: dict[str, list[Flow]] = {}
@@ -197,6 +199,9 @@ class _SolFlows:
         if flow.target in self._balances.changes.own:
             if flow.source != self._balances.wallet:
                 self._locked -= flow.raw
+        elif flow.target in self._unlisted and flow.target not in self._balances.natives:
+            if is_rent(flow.raw) and flow.source != self._balances.wallet:
+                self._lent[flow.target] = flow.raw
         elif flow.source == self._balances.wallet:
             if flow.target in self._unlisted and self._gained(flow.target) > 0:
                 self._locked += flow.raw
@@ -223,14 +228,29 @@ class _SolFlows:
         lamports, changes = -self._gained(flow.source), self._balances.changes
         is_back = flow.target == self._balances.wallet
         if flow.source in changes.own:
-            if not is_back:
-                self._unlocked -= max(0, lamports)
-        elif is_back and lamports > 0 and flow.authority == flow.target:
+            if not is_back and lamports > 0:
+                self._gave_deposit(flow, lamports)
+        elif is_back:
+            self._came_back(flow, lamports)
+
+    def _came_back(self, flow: Flow, lamports: int) -> None:
+        """An account that isn't listed as the wallet's was closed to the wallet."""
+        changes = self._balances.changes
+        self._unlocked += self._lent.pop(flow.source, 0)
+        if lamports > 0 and flow.authority == flow.target:
             # An own account that no list of balances has.
             self._unlocked += lamports
             self._returned[flow.source] = 0
-        elif is_back and lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
+        elif lamports > 0 and (flow.source in changes.owners or is_rent(lamports)):
             self._returned[flow.source] = lamports
+
+    def _gave_deposit(self, flow: Flow, lamports: int) -> None:
+        """Of an own account, to somebody else: who makes the transaction, and paid it perhaps, or
+        who is given it."""
+        if flow.target == self._balances.payer:
+            self._unlocked -= lamports
+        else:
+            self._pay(flow, Payment(flow.target, lamports, flow.outer, flow.caller))
 
     def _transferred(self, flow: Flow) -> None:
         target, wallet = flow.target, self._balances.wallet

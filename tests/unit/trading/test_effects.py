@@ -312,9 +312,9 @@ def test_rent_that_comes_back_is_no_proceeds() -> None:
     assert (effects.rent, effects.sol) == (-RENT, 10**9)
 
 
-def test_rent_that_went_to_somebody_else_did_not_come_back() -> None:
+def test_rent_that_went_to_somebody_else_was_paid_to_them() -> None:
     effects = sold_all(FRIEND).parts()
-    assert (effects.rent, effects.sol) == (0, 10**9)
+    assert (effects.rent, effects.fees, effects.sol) == (-RENT, RENT, 10**9)
 
 
 def test_a_fee_in_wrapped_sol_is_apart_where_the_wallet_paid_it() -> None:
