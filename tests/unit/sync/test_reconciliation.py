@@ -206,12 +206,14 @@ class Setup:
         return Book.restored(self.chain.wallet, "fifo", head.epoch, stored)
 
     async def trades(self) -> list[tuple[str, int]]:
-        """Slots and signatures of the trades that count, as they were stored."""
+        """Signatures and slots of the transactions whose trades count, as they were stored."""
         counted: dict[str, int] = {}
+        parts: dict[str, int] = {}
         for kind, data in await self.entries():
             if kind == kinds.TRADE:
-                assert data["signature"] not in counted
-                counted[data["signature"]] = data["slot"]
+                signature = data["signature"]
+                assert data["part"] == (parts[signature] if signature in counted else 0)
+                counted[signature], parts[signature] = data["slot"], data["part"] + 1
             elif kind == kinds.RETRACT:
                 del counted[data["signature"]]
         return list(counted.items())
