@@ -12,12 +12,13 @@ The third finds 2 tokens more than the first left. That is a *step*: a transacti
 brought them, or nothing on the chain accounts for them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from msgspec import Struct
 
 from wd_server.chain.payloads import EnhancedTransaction, TokenBalance, Transaction
+from wd_server.trading.owners import owners_of
 from wd_server.trading.postings import Posting, balance_changes
 from wd_server.trading.programs import SOL, SOL_DECIMALS
 
@@ -227,8 +228,9 @@ def _of_raw(transaction: Transaction, wallet: str) -> tuple[OwnBalance, ...]:
             before = meta.pre_balances[at]
             change = meta.post_balances[at] - before
             found.append(OwnBalance(wallet, SOL, SOL_DECIMALS, change, before))
-    pre = _of_owner(meta.pre_token_balances, wallet)
-    post = _of_owner(meta.post_token_balances, wallet)
+    owners = owners_of(transaction, keys, wallet)  # those that old blocks don't tell
+    pre = _of_owner(meta.pre_token_balances, wallet, keys, owners.before)
+    post = _of_owner(meta.post_token_balances, wallet, keys, owners.after)
     for at in pre | post:  # one that was opened or closed is in one of them only
         if 0 <= at < len(keys):
             held = pre.get(at) or post[at]
@@ -238,8 +240,19 @@ def _of_raw(transaction: Transaction, wallet: str) -> tuple[OwnBalance, ...]:
     return tuple(found)
 
 
-def _of_owner(balances: list[TokenBalance] | None, wallet: str) -> dict[int, TokenBalance]:
-    return {each.account_index: each for each in balances or () if each.owner == wallet}
+def _of_owner(
+    balances: list[TokenBalance] | None,
+    wallet: str,
+    keys: Sequence[str],
+    owners: Mapping[str, str],
+) -> dict[int, TokenBalance]:
+    found = {}
+    for each in balances or ():
+        at = each.account_index
+        owner = each.owner or (owners.get(keys[at]) if 0 <= at < len(keys) else None)
+        if owner == wallet:
+            found[at] = each
+    return found
 
 
 def _raw(balance: TokenBalance | None) -> int:
