@@ -49,11 +49,15 @@ _log = structlog.get_logger("sync")
 
 class MissingTransactions:
     """For one pass. `searches`: how many more accounts it may ask for their signatures. `found`:
-    signatures of what turned up; the listing may have it all the same, and later."""
+    signatures of what turned up; the listing may have it all the same, and later. An account's
+    signatures name what couldn't be read, too: it is entered already, and left the account's
+    balance unknown.
+    """
 
     def __init__(self, sources: Sources) -> None:
         self.searches = SEARCHES_MAX
         self.found: set[str] = set()
+        self._unreadable: set[str] = set()
         self._sources = sources
 
     async def completed(
@@ -61,6 +65,7 @@ class MissingTransactions:
     ) -> list[InterpretedTransaction]:
         """These, which are to be recorded next, and in their places those that are missing."""
         whole = [each for each in interpreted if each.signature not in self.found]
+        self._unreadable.update(each.signature for each in whole if not each.is_readable)
         searched: set[tuple[str, str]] = set()
         while self.searches:
             steps = [
@@ -144,7 +149,8 @@ class MissingTransactions:
         """Transactions that touched an account since the last recorded one that did."""
         step = account.step
         if step.account == book.wallet:
-            return book.unknown(await self._touching(book, step, None))
+            unknown = book.unknown(await self._touching(book, step, None))
+            return [each for each in unknown if each.signature not in self._unreadable]
         known = book.recent()
         found = await self._search(book, step, None, account.slot)
         return [each for each in found if each.signature not in known]
@@ -155,7 +161,10 @@ class MissingTransactions:
         touching = await self._touching(book, step, before)
         if slot is not None:
             touching = [each for each in touching if each.slot <= slot]
-        return [replace(each, found=True) for each in leading(step, touching)]
+        leads = leading(step, touching)
+        return [
+            replace(each, found=True) for each in leads if each.signature not in self._unreadable
+        ]
 
     async def _touching(
         self, book: Book, step: BalanceStep, before: str | None

@@ -17,7 +17,7 @@ from wd_server.chain.accounts import AccountsAnswer, HeldTokens
 from wd_server.chain.faults import unavailable
 from wd_server.chain.history import NOTHING_KNOWN, Fetched, Listed, Newest
 from wd_server.chain.listing import Cursor, ListedSignature
-from wd_server.chain.payloads import Transaction
+from wd_server.chain.payloads import Transaction, UnreadableTransaction
 from wd_server.chain.quotes import NoQuotes
 from wd_server.chain.turns import Turn
 from wd_server.embedded.journal import SqliteJournal
@@ -63,6 +63,7 @@ class Chain:
         self.wallet, made = whole()
         self.transactions = copy.deepcopy(list(made))
         self.unlisted: set[str] = set()
+        self.damaged: set[str] = set()
         self.oldest = 0
         self.final = inf
         self.slot: int | None = None
@@ -95,7 +96,13 @@ class Chain:
             for each in listed
         ]
         yield Listed(len(listed), True, self.oldest > 0, told if known else ())
-        new = [each for each in listed if known.get(each.signature) != each.slot]
+        new = [
+            UnreadableTransaction(each.signature, each.slot, "it is damaged")
+            if each.signature in self.damaged
+            else each
+            for each in listed
+            if known.get(each.signature) != each.slot
+        ]
         yield Fetched(new, len(listed))
 
     async def held(self, wallet: str, turn: Turn | None = None) -> list[AccountsAnswer]:
@@ -307,6 +314,20 @@ def test_a_transaction_that_the_listing_lacks_is_found_and_entered_in_its_place(
         assert book.counts.transactions == SIZE
         assert book.balances.unexplained == {}
         assert book.cursor == Cursor(chain.newest, chain.transactions[-1].signature)
+
+    on(tmp_path, chain, scene)
+
+
+def test_what_could_not_be_read_is_not_entered_again_by_its_accounts(
+    tmp_path: Path, chain: Chain
+) -> None:
+    chain.damaged.update(each.signature for each in chain.transactions[10:SIZE:10])
+
+    async def scene(setup: Setup) -> None:
+        got = await setup.reconciled()
+        assert (got.status, got.reason) == ("differs", "unexplained")
+        assert set(chain.asked) != {chain.wallet}
+        assert (await setup.book()).counts.transactions == SIZE
 
     on(tmp_path, chain, scene)
 

@@ -12,6 +12,7 @@ import pytest
 
 from wd_server import base58
 from wd_server.chain.payloads import Transaction
+from wd_server.trading.continuity import OwnBalance, own_balances
 from wd_server.trading.effects import effects_of
 from wd_server.trading.instructions import calls_of, flows_of
 from wd_server.trading.owners import BUMPS, Owners, associated_addresses, owners_of
@@ -227,3 +228,10 @@ def test_where_owners_are_told_the_same_ones_are_found() -> None:
     assert len(wrong) == 4
     assert missed <= 2
     assert found >= 190
+
+
+def test_the_balances_of_an_account_are_the_wallets_where_the_block_does_not_say_it() -> None:
+    """Otherwise what it bought then would be found as a step by the first block that says it."""
+    old = transfer(WALLET).transaction(account0=(9, 4), account1=(0, 5))
+    of_tokens = [each for each in own_balances(old, WALLET) or () if each.mint == MINT]
+    assert of_tokens == [OwnBalance(MINE, MINT, 6, -5, 9)]
