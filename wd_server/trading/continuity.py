@@ -256,10 +256,16 @@ def _raw(balance: TokenBalance | None) -> int:
 
 
 def _of_enhanced(transaction: EnhancedTransaction, wallet: str) -> tuple[OwnBalance, ...] | None:
-    if not transaction.account_data:
-        return None
+    accounts = transaction.account_data or ()
+    if not any(each.account == wallet for each in accounts):
+        moved = transaction.native_transfers or ()
+        cut_off = [
+            each for each in moved if wallet in (each.from_user_account, each.to_user_account)
+        ]
+        if not accounts or cut_off:
+            return None
     found = []
-    for each in transaction.account_data:
+    for each in accounts:
         if each.account == wallet:
             found.append(OwnBalance(wallet, SOL, SOL_DECIMALS, each.native_balance_change, None))
         for held in each.token_balance_changes or ():
