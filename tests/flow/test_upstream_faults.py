@@ -1,6 +1,8 @@
 """Every fault the simulated upstream can show, at the start of a sync pass and in the middle of it:
 the stream ends complete and equal to an undisturbed one, or with the right error, and goes on from
-there when the fault is over. A short history is never called complete.
+there when the fault is over. A short history is never called complete. A fault that hits only the
+comparison of the books with the chain, or the search for what the listing doesn't have, is no
+error: `complete` says that there was no answer, or that something is unexplained.
 
 Chains and servers run in this process, many cases at a time: most of it is waiting.
 """
@@ -11,6 +13,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -22,6 +25,7 @@ from wd_server.app import App
 from wd_server.chain import faults, rpc, transactions
 from wd_server.config.settings import Settings
 from wd_server.server import Server
+from wd_server.sync import missing
 from wd_tools.simulator.faults import Fault, FaultKind
 from wd_tools.simulator.options import SimulatorOptions
 from wd_tools.simulator.rpc import Refusal
@@ -37,6 +41,8 @@ DEADLINE = 600
 GTFA = "getTransactionsForAddress"
 LISTING = "getSignaturesForAddress"
 BATCH = "getTransaction"
+BALANCE = "getBalance"
+ACCOUNTS = "getTokenAccountsByOwner"
 # How the upstream refuses getTransactionsForAddress; None: it has it.
 MODES: dict[str, Refusal | None] = {
     "gtfa": None,
@@ -127,12 +133,36 @@ REFUSALS = [
 ]
 
 
+# Requests of the comparison of the books with the chain: its first, and its last of three.
+COMPARING = [("gtfa", BALANCE, 0), ("gtfa", ACCOUNTS, 1)]
+# The request for the signatures of an account that shows a transaction that the listing lacks.
+SEARCHING = ("gtfa-403", LISTING, 2)
+BESIDE_PASSING = [
+    Case(mode, Fault(kind, count=1 if kind == "hang" else 3, method=method, after=after))
+    for kind in FINAL
+    if kind not in (*AT_ONCE, "missing_batch_items")
+    for mode, method, after in (*COMPARING, SEARCHING)
+]
+COMPARING_LASTING = [
+    Case(mode, Fault(kind, method=method, after=after))
+    for kind in FINAL
+    if kind != "missing_batch_items"
+    for mode, method, after in COMPARING
+]
+SEARCHING_LASTING = [
+    Case(SEARCHING[0], Fault(kind, method=SEARCHING[1], after=SEARCHING[2]))
+    for kind in FINAL
+    if kind != "missing_batch_items"
+]
+
+
 @pytest.fixture(scope="module")
 def impatience() -> Iterator[None]:
     """Waits that are long for good reasons are short here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faults, "QUOTA_SECONDS", 0.0)
-        patch.setattr(transactions, "NULL_SECONDS", 3.0)
+        # Three waits between four requests may take 3.5 s.
+        patch.setattr(transactions, "NULL_SECONDS", 6.0)
         defaults = rpc.RpcClient.__init__.__kwdefaults__
         assert defaults is not None
         patch.setitem(defaults, "request_timeout", 2.0)
@@ -148,14 +178,24 @@ def undisturbed(impatience: None, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @pytest.fixture(scope="module")
 def passing(impatience: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Played]:
-    return _play_all(PASSING + BURSTS, tmp_path_factory.mktemp("passing"))
+    return _play_all(PASSING + BURSTS + BESIDE_PASSING, tmp_path_factory.mktemp("passing"))
 
 
 @pytest.fixture(scope="module")
 def lasting(impatience: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Played]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rpc, "RETRY_SECONDS", 2.0)
-        return _play_all(LASTING + REFUSALS, tmp_path_factory.mktemp("lasting"))
+        patch.setattr(transactions, "NULL_SECONDS", 3.0)
+        return _play_all(LASTING + REFUSALS + SEARCHING_LASTING, tmp_path_factory.mktemp("lasting"))
+
+
+@pytest.fixture(scope="module")
+def not_compared(impatience: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Played]:
+    """Requests are retried without end, and only the comparison's own limit ends it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rpc, "RETRY_SECONDS", 2.0 * DEADLINE)
+        patch.setattr(missing, "RECONCILE_WAIT_SECONDS", 2.0)
+        return _play_all(COMPARING_LASTING, tmp_path_factory.mktemp("not_compared"))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -163,6 +203,7 @@ def test_without_a_fault_the_history_is_complete(mode: str, undisturbed: dict[st
     played = undisturbed[mode]
     assert played.first[-1].name == "complete"
     assert len(_trades(played.first)) > SIZE // 2
+    assert played.first[-1].data["reconciliation"]["status"] == "agrees"
     assert _history(played.last) == _history(played.first)
 
 
@@ -174,14 +215,47 @@ def test_both_ways_of_refusing_a_method_lead_to_the_same_history(
     assert _history(refused[0].first) == _history(refused[1].first)
 
 
-@pytest.mark.parametrize("case", PASSING + BURSTS, ids=str)
+@pytest.mark.parametrize("case", PASSING + BURSTS + BESIDE_PASSING, ids=str)
 def test_a_fault_that_passes_changes_nothing(
     case: Case, passing: dict[Case, Played], undisturbed: dict[str, Played]
 ) -> None:
     played = passing[case]
     assert played.strikes > 0, "the fault hit nothing"
-    assert [event.name for event in played.first if event.name == "error"] == []
+    assert [event.data for event in played.first if event.name == "error"] == []
     assert _history(played.first) == _history(undisturbed[case.mode].first)
+    assert _compared(played.first) == _compared(undisturbed[case.mode].first)
+
+
+@pytest.mark.parametrize("case", COMPARING_LASTING, ids=str)
+def test_a_fault_of_the_comparison_is_no_error(
+    case: Case, not_compared: dict[Case, Played], undisturbed: dict[str, Played]
+) -> None:
+    assert case.fault is not None
+    played, whole = not_compared[case], undisturbed[case.mode].first
+    assert played.strikes > 0, "the fault hit nothing"
+    assert _history(played.first) == _history(whole)
+    told, right = played.first[-1].data["reconciliation"], whole[-1].data["reconciliation"]
+    assert told["status"] == "unavailable"
+    assert told["reason"] == ("refused" if case.fault.kind == "bad_key" else "no_answer")
+    assert told["sol"] is None
+    assert told["differences"] == []
+    assert told["closing_sol"] == right["closing_sol"]
+
+
+@pytest.mark.parametrize("case", SEARCHING_LASTING, ids=str)
+def test_what_a_fault_keeps_from_being_found_is_unexplained(
+    case: Case, lasting: dict[Case, Played], undisturbed: dict[str, Played]
+) -> None:
+    played, whole = lasting[case], undisturbed[case.mode].first
+    assert played.strikes > 0, "the fault hit nothing"
+    end = played.first[-1]
+    assert end.name == "complete", end
+    told = end.data["reconciliation"]
+    assert (told["status"], told["reason"]) == ("differs", "unexplained")
+    assert end.data["metrics"]["unexplained_reasons"] == {"step": 1}
+    signatures = {each["signature"] for each in _movements(played.first)}
+    lacking = [each for each in _movements(whole) if each["signature"] not in signatures]
+    assert len(lacking) == 2  # one is shown by a later transaction, one only by the comparison
 
 
 @pytest.mark.parametrize("case", LASTING, ids=str)
@@ -206,6 +280,7 @@ def test_what_an_error_cut_short_is_continued_when_the_fault_is_over(
     had = _trades(played.first)
     assert had == _trades(whole)[: len(had)]
     assert had + _trades(played.resumed) == _trades(whole)
+    assert _movements(played.first + played.resumed) == _movements(whole)
     assert _summary(played.resumed) == _summary(whole)
     if had:
         assert played.resumed[0].data["resumed"] is True
@@ -253,7 +328,7 @@ async def _play(case: Case, folder: Path, run: Callable[..., Awaitable[list[Even
     served = Server(App(_settings(folder, upstream)))
     await served.start()
     try:
-        wallet = f"/v4/wallet/{chain.wallets[0].address}/stream"
+        wallet = f"/v4/wallet/{chain.wallets[0].address}/stream?include=movements"
         url = f"http://127.0.0.1:{served.port}{wallet}"
         first = await run(_read, url, None)
         strikes = sum(chain.faults.strikes.values())
@@ -291,14 +366,25 @@ def _read(url: str, position: str | None) -> list[Event]:
 
 
 def _trades(events: list[Event]) -> list[dict[str, Any]]:
-    """Without the time at which each was stored, and with mints alone: names of tokens may be
-    left out when they are late."""
     return [_lasting(event.data) for event in events if event.name == "trade"]
 
 
-def _lasting(trade: dict[str, Any]) -> dict[str, Any]:
-    legs = {leg: {**trade[leg], "symbol": None} for leg in ("token_in", "token_out")}
-    return {**trade, **legs, "emitted_at": None}
+def _movements(events: list[Event]) -> list[dict[str, Any]]:
+    """In chain order: one that the listing doesn't have is stored when another one shows it."""
+    movements = [_lasting(event.data) for event in events if event.name == "movement"]
+    return sorted(movements, key=itemgetter("slot", "signature"))
+
+
+def _lasting(entry: dict[str, Any]) -> dict[str, Any]:
+    """Without the time at which it was stored, and with mints alone: a trade has no name of a token
+    that is late, and a posting has one only where the server knew it anyway."""
+    legs = {leg: _unnamed(entry[leg]) for leg in ("token_in", "token_out") if leg in entry}
+    postings = [_unnamed(posting) for posting in entry.get("postings", ())]
+    return {**entry, **legs, "postings": postings, "emitted_at": None}
+
+
+def _unnamed(token: dict[str, Any]) -> dict[str, Any]:
+    return {**token, "symbol": None}
 
 
 def _summary(events: list[Event]) -> tuple[Any, ...]:
@@ -306,6 +392,11 @@ def _summary(events: list[Event]) -> tuple[Any, ...]:
     return tuple(data[key] for key in ("trades_found", "summary", "truncated"))
 
 
+def _compared(events: list[Event]) -> dict[str, Any]:
+    """What came of the comparison with the chain, whenever that was."""
+    return {**events[-1].data["reconciliation"], "slot": None, "checked_at": None}
+
+
 def _history(events: list[Event]) -> tuple[Any, ...]:
     assert events[-1].name == "complete", events[-1]
-    return _trades(events), _summary(events)
+    return _trades(events), _movements(events), _summary(events)
