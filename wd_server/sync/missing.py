@@ -143,19 +143,20 @@ class MissingTransactions:
     async def _newer(self, book: Book, account: ComparedAccount) -> list[InterpretedTransaction]:
         """Transactions that touched an account since the last recorded one that did."""
         step = account.step
+        touching = await self._touching(book, step, None)
         if step.account == book.wallet:
-            return book.unknown(await self._touching(book, step, None))
+            return book.unknown(touching)
+        touching = [each for each in touching if each.slot <= account.slot]
+        last = book.last_touching(step.account, account.slot)
+        if last is not None and last not in {each.signature for each in touching}:
+            return []  # a fork took it back: what the chain holds is from before it
         known = book.recent()
-        found = await self._search(book, step, None, account.slot)
-        return [each for each in found if each.signature not in known]
+        return [each for each in found_in(touching, step) if each.signature not in known]
 
     async def _search(
-        self, book: Book, step: BalanceStep, before: str | None, slot: int | None = None
+        self, book: Book, step: BalanceStep, before: str
     ) -> list[InterpretedTransaction]:
-        touching = await self._touching(book, step, before)
-        if slot is not None:
-            touching = [each for each in touching if each.slot <= slot]
-        return [replace(each, found=True) for each in leading(step, touching)]
+        return found_in(await self._touching(book, step, before), step)
 
     async def _touching(
         self, book: Book, step: BalanceStep, before: str | None
@@ -173,6 +174,12 @@ class MissingTransactions:
             self.searches = 0
             _log.info("missing transactions not found", wallet=book.wallet, error=error.message)
         return sources.interpret(book, transactions)
+
+
+def found_in(
+    touching: Sequence[InterpretedTransaction], step: BalanceStep
+) -> list[InterpretedTransaction]:
+    return [replace(each, found=True) for each in leading(step, touching)]
 
 
 def leading(
