@@ -127,17 +127,17 @@ class Chaos:
 
         followers = self.site.followers
         await followers.until(1, is_whole, HEAL_SECONDS)
-        wrong = [each for each in followers if each.held.signatures != wanted[each.wallet]]
+        wrong = [each for each in followers if each.held.keys != wanted[each.wallet]]
         wrong += [each for each in followers if each.held.breaches]
         said = [f"{len(wrong)} of {len(followers)} clients don't have what they should {when}:"]
         assert not wrong, "\n".join(
             said + [_story(each, wanted[each.wallet]) for each in wrong[:9]]
         )
 
-    def trades_of(self, wallet: str) -> list[str]:
-        """Signatures of the trades that it really made."""
+    def trades_of(self, wallet: str) -> list[tuple[str, int]]:
+        """Signature and part of each trade that it really made."""
         truths = self.site.chain.call("simTruth", wallet)
-        return [each["signature"] for each in truths if each["soldMint"] is not None]
+        return [(each["signature"], trade["part"]) for each in truths for trade in each["trades"]]
 
     async def _trade(self) -> None:
         """All wallets, in turns, until it is enough."""
@@ -236,9 +236,9 @@ def _is_up(node: Server) -> bool:
     return node.process.poll() is None
 
 
-def _story(follower: Follower, wanted: Sequence[str]) -> str:
+def _story(follower: Follower, wanted: Sequence[tuple[str, int]]) -> str:
     """What one client has, for who looks for the cause."""
-    has = follower.held.signatures
+    has = follower.held.keys
     pairs = enumerate(zip(has, wanted, strict=False))
     return json.dumps(
         {

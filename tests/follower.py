@@ -44,8 +44,9 @@ class Held:
         return self._position.last_event_id
 
     @property
-    def signatures(self) -> list[str]:
-        return [trade["signature"] for trade in self.trades]
+    def keys(self) -> list[tuple[str, int]]:
+        """Signature and part of each trade."""
+        return [(trade["signature"], trade["part"]) for trade in self.trades]
 
     def take(self, event: Event, item: Item | None) -> None:
         """An event came; `item` is how the load tester reads it, where it does."""

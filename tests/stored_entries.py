@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from processes import PATIENCE
 
 from wd_server.embedded.journal import SqliteJournal
+from wd_server.events.kinds import COMPLETE, INCLUDED
 from wd_server.journal.base import NewEntry
 from wd_server.sync import checkpoint
 
@@ -34,6 +35,11 @@ async def _store(
     assert stored is not None
     assert lease is not None
     entries = [NewEntry(kind, msgspec.json.encode(data)) for kind, data in events]
-    behind = replace(checkpoint.unpack(stored), seq=head.seq + len(entries))
+    before = checkpoint.unpack(stored)
+    standing = before.standing
+    for seq, (kind, _) in enumerate(events, head.seq + 1):
+        if kind not in INCLUDED:
+            standing = seq if kind == COMPLETE else 0
+    behind = replace(before, seq=head.seq + len(entries), standing=standing)
     await journal.append(lease, head.epoch, entries, checkpoint.pack(behind), time())
     await journal.close()

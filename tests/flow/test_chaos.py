@@ -127,23 +127,29 @@ def _read(url: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     # Of metrics, what was listed is counted again when a sync pass is interrupted.
     totals = complete | {"metrics": complete["metrics"] | {"signatures_found": None}}
     # Clients that followed saw retractions, and the digest is over ids, too.
-    passing = ("duration", "timestamp", "entries", "digest")
+    passing = ("duration", "timestamp", "entries", "digest", "entries_all", "digest_all")
+    # The chain may have been asked before the last transaction.
+    passing += ("reconciliation",)
     compared = {k: v for k, v in totals.items() if k not in passing}
     return _comparable(held.trades), compared
 
 
 def _comparable(trades: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the moment at which each was stored, its number among retractions, how settled it was
-    then, its time, which is that of its receipt where it was pushed, and the tokens' names: a
-    sync pass waits for them so long and no longer."""
+    """Without the moment at which each was stored, its number among retractions, what it replaces,
+    how settled it was then, its time, which is that of its receipt where it was pushed, its place
+    in the block, which not every answer tells, and the tokens' names: a sync pass waits for them so
+    long and no longer."""
+    passing = {"emitted_at", "number", "replaces", "commitment", "timestamp", "block_index"}
     return [
-        {
-            name: _unnamed(value) if name.startswith("token_") else value
-            for name, value in trade.items()
-            if name not in ("emitted_at", "number", "commitment", "timestamp")
-        }
+        {name: _nameless(value) for name, value in trade.items() if name not in passing}
         for trade in trades
     ]
+
+
+def _nameless(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unnamed(each) for each in value]
+    return _unnamed(value) if isinstance(value, dict) else value
 
 
 def _unnamed(token: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ def take(held: Held, name: str, event_id: str | None = None, **data: object) -> 
     held.take(Event(name, event_id, data, None), parse_frame(frame.encode()).item)
 
 
-def take_trade(held: Held, event_id: str, signature: str) -> None:
-    take(held, "trade", event_id, signature=signature)
+def take_trade(held: Held, event_id: str, signature: str, part: int = 0) -> None:
+    take(held, "trade", event_id, signature=signature, part=part)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_after_a_gap_all_is_taken_anew() -> None:
     take_trade(held, "7-1", "a")
     take(held, "complete", "7-2", trades_found=1)
     take(held, "gap", reason="expired", **{"from": "7-2", "to": None})
-    assert (held.last_event_id, held.signatures, held.complete) == ("", [], None)
+    assert (held.last_event_id, held.keys, held.complete) == ("", [], None)
     take_trade(held, "9-1", "a")
     take_trade(held, "9-2", "b")
-    assert held.signatures == ["a", "b"]
+    assert held.keys == [("a", 0), ("b", 0)]
     assert held.gaps == {"expired": 1}
     assert held.breaches == []
 
@@ -56,16 +56,18 @@ def test_events_without_an_id_move_nothing() -> None:
     take(held, "heartbeat", timestamp=1)
     take(held, "preview", trades=[], timestamp=1)
     assert held.last_event_id == "7-1"
-    assert held.signatures == ["a"]
+    assert held.keys == [("a", 0)]
 
 
 def test_what_is_taken_back_is_held_no_more_and_may_come_again() -> None:
     held = Held()
     take_trade(held, "7-1", "a")
     take_trade(held, "7-2", "c")
-    take(held, "retract", "7-3", signature="c")
-    assert held.signatures == ["a"]
-    take_trade(held, "7-4", "b")
-    take_trade(held, "7-5", "c")
-    assert held.signatures == ["a", "b", "c"]
+    take_trade(held, "7-3", "c", 1)
+    take(held, "retract", "7-4", signature="c")
+    assert held.keys == [("a", 0)]
+    take_trade(held, "7-5", "b")
+    take_trade(held, "7-6", "c")
+    take_trade(held, "7-7", "c", 1)
+    assert held.keys == [("a", 0), ("b", 0), ("c", 0), ("c", 1)]
     assert held.breaches == []

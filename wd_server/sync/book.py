@@ -397,6 +397,14 @@ class Book:
                 self._take(balances, recent.transaction)
         return balances
 
+    def last_touching(self, account: str, slot: int) -> str | None:
+        """Signature of the last one in the tail, up to `slot`, that touched the account."""
+        for recent in reversed(self.tail):
+            balances = recent.transaction.balances or ()
+            if recent.transaction.slot <= slot and account in {each.account for each in balances}:
+                return recent.transaction.signature
+        return None
+
     def missing(
         self, interpreted: Iterable[InterpretedTransaction]
     ) -> list[tuple[InterpretedTransaction, BalanceStep]]:

@@ -6,7 +6,7 @@ no error of the pass: what isn't found stays unexplained, and the reconciliation
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 
@@ -148,23 +148,25 @@ class MissingTransactions:
     async def _newer(self, book: Book, account: ComparedAccount) -> list[InterpretedTransaction]:
         """Transactions that touched an account since the last recorded one that did."""
         step = account.step
+        touching = await self._touching(book, step, None)
         if step.account == book.wallet:
-            unknown = book.unknown(await self._touching(book, step, None))
-            return [each for each in unknown if each.signature not in self._unreadable]
+            return self._readable(book.unknown(touching))
+        touching = [each for each in touching if each.slot <= account.slot]
+        last = book.last_touching(step.account, account.slot)
+        if last is not None and last not in {each.signature for each in touching}:
+            return []  # a fork took it back: what the chain holds is from before it
         known = book.recent()
-        found = await self._search(book, step, None, account.slot)
+        found = self._readable(found_in(touching, step))
         return [each for each in found if each.signature not in known]
 
+    def _readable(self, found: Iterable[InterpretedTransaction]) -> list[InterpretedTransaction]:
+        """Without those that are in the book already, as ones that can't be read."""
+        return [each for each in found if each.signature not in self._unreadable]
+
     async def _search(
-        self, book: Book, step: BalanceStep, before: str | None, slot: int | None = None
+        self, book: Book, step: BalanceStep, before: str
     ) -> list[InterpretedTransaction]:
-        touching = await self._touching(book, step, before)
-        if slot is not None:
-            touching = [each for each in touching if each.slot <= slot]
-        leads = leading(step, touching)
-        return [
-            replace(each, found=True) for each in leads if each.signature not in self._unreadable
-        ]
+        return self._readable(found_in(await self._touching(book, step, before), step))
 
     async def _touching(
         self, book: Book, step: BalanceStep, before: str | None
@@ -182,6 +184,12 @@ class MissingTransactions:
             self.searches = 0
             _log.info("missing transactions not found", wallet=book.wallet, error=error.message)
         return sources.interpret(book, transactions)
+
+
+def found_in(
+    touching: Sequence[InterpretedTransaction], step: BalanceStep
+) -> list[InterpretedTransaction]:
+    return [replace(each, found=True) for each in leading(step, touching)]
 
 
 def leading(

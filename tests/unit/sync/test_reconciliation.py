@@ -688,6 +688,49 @@ def test_what_touched_an_account_after_the_answers_slot_is_left_to_the_next_pass
     on(tmp_path, chain, scene)
 
 
+def test_what_a_fork_took_back_before_the_books_were_compared_brings_nothing_in_twice(
+    tmp_path: Path, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del chain.transactions[emptying_trade(chain) + 1 :]
+    abandoned = chain.transactions[-1]
+    chain.final = chain.transactions[-2].slot
+    chain.slot = abandoned.slot
+    held = chain.held
+
+    async def without_it(wallet: str, turn: Turn | None = None) -> list[AccountsAnswer]:
+        if abandoned in chain.transactions:
+            chain.transactions.remove(abandoned)
+        return await held(wallet, turn)
+
+    monkeypatch.setattr(chain, "held", without_it)
+
+    async def scene(setup: Setup) -> None:
+        assert (await setup.reconciled()).status == "differs"
+        read = [*chain.transactions, abandoned]
+        assert (await setup.book()).counts.transactions == len(read)
+        chain.final = inf
+        setup.now += missing.RECONCILE_SECONDS
+        assert (await setup.reconciled()).status == "agrees"
+        assert await setup.trades() == trades_of(chain)
+
+    on(tmp_path, chain, scene)
+
+
+def emptying_trade(chain: Chain) -> int:
+    """Its place among the transactions: a sale of all of a token, after its purchase."""
+    filled: set[str] = set()
+    for at, each in enumerate(chain.transactions):
+        (interpreted,) = Book(chain.wallet, "fifo", 0).interpret([each], 0)
+        for balance in interpreted.balances or ():
+            if balance.account == chain.wallet or not interpreted.trades:
+                continue
+            if balance.before == 0:
+                filled.add(balance.account)
+            elif balance.before == -balance.change and balance.account in filled:
+                return at
+    raise AssertionError("the simulated wallet sells nothing whole")
+
+
 def again(airdrop: Transaction, slot: int) -> Transaction:
     """The same tokens for the same account, once more."""
     each = copy.deepcopy(airdrop)
