@@ -112,13 +112,18 @@ def _trades(events: list[Event]) -> list[dict[str, Any]]:
     waits for them so long and no longer."""
     trades = [event.data for event in events if event.name == "trade"]
     for trade in trades:
-        del trade["emitted_at"], trade["token_in"]["symbol"], trade["token_out"]["symbol"]
+        del trade["emitted_at"]
+        for named in (trade["token_in"], trade["token_out"], *trade.get("postings", ())):
+            named.pop("symbol", None)
     return trades
 
 
 def _totals(complete: Event) -> dict[str, Any]:
     """What doesn't depend on when and how fast it was found."""
     assert complete.name == "complete"
+    # The balances are held against the chain as it is at the end of the pass.
+    for moment in ("slot", "checked_at"):
+        del complete.data["reconciliation"][moment]
     # The digests are over ids and times, too.
     passing = ("duration", "timestamp", "digest", "digest_all")
     return {k: v for k, v in complete.data.items() if k not in passing}
