@@ -88,7 +88,8 @@ def test_a_client_sent_away_within_a_pass_goes_on_after_the_restart_without_loss
     chain: Simulator, large_wallet: str, tmp_path: Path
 ) -> None:
     with server(tmp_path, chain.url) as started:
-        url = started.stream(large_wallet)
+        # With its movements, so that every entry has to be there.
+        url = started.stream(large_wallet, "include=movements")
         with EventSource(url) as stream:
             before = stream.until("trade")
             started.signal(signal.SIGTERM)

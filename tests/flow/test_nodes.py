@@ -19,8 +19,10 @@ SECRET = "a secret that all nodes have, of 32 or more characters"
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Simulator]:
-    arguments = ("--only", "--wallets", f"{LARGE}x4", "--wallets", f"{SMALL}x{SMALL_WALLETS}")
-    with simulator(*arguments) as started:
+    """Its time is ours: what is pushed is dated by its receipt, and a trade that the chain dates
+    otherwise is told again."""
+    wallets = ("--wallets", f"{LARGE}x4", "--wallets", f"{SMALL}x{SMALL_WALLETS}")
+    with simulator("--only", "--end-time", "now", *wallets) as started:
         yield started
 
 

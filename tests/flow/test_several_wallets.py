@@ -19,6 +19,9 @@ APPENDED = 20
 # Small wallets for the tests that want some of their own, three each.
 SMALL, SMALL_WALLETS = 60, 9
 
+# A trade's signature and its part: one transaction may hold several trades.
+Key = tuple[str, int]
+
 
 @pytest.fixture(scope="module")
 def slow_chain() -> Iterator[Simulator]:
@@ -29,7 +32,9 @@ def slow_chain() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def small_chain() -> Iterator[Simulator]:
-    with simulator("--only", "--warm", "--wallets", f"{SMALL}x{SMALL_WALLETS}") as started:
+    """Its time is ours: what is pushed is dated by its receipt."""
+    wallets = ("--wallets", f"{SMALL}x{SMALL_WALLETS}")
+    with simulator("--only", "--warm", "--end-time", "now", *wallets) as started:
         yield started
 
 
@@ -49,18 +54,18 @@ def url(started: Server, wallets: list[str], *more: str) -> str:
     return f"{started.url}/v4/stream?" + "&".join(query)
 
 
-def signatures(events: list[Event], wallet: str) -> list[str]:
-    return [
-        each.data["signature"]
-        for each in events
-        if each.name == "trade" and each.data["wallet"] == wallet
-    ]
+def keys(events: list[Event]) -> list[Key]:
+    return [(each.data["signature"], each.data["part"]) for each in events if each.name == "trade"]
 
 
-def alone(started: Server, wallet: str) -> list[str]:
+def keys_of(events: list[Event], wallet: str) -> list[Key]:
+    return keys([each for each in events if each.data.get("wallet") == wallet])
+
+
+def alone(started: Server, wallet: str) -> list[Key]:
     """What the wallet's own stream has."""
     with EventSource(started.stream(wallet)) as stream:
-        return [each.data["signature"] for each in stream if each.name == "trade"]
+        return keys(list(stream))
 
 
 def test_a_server_that_is_killed_again_and_again_loses_and_repeats_nothing(
@@ -96,7 +101,7 @@ def test_a_server_that_is_killed_again_and_again_loses_and_repeats_nothing(
 
     with server(tmp_path, slow_chain.url) as again:
         for wallet in addresses:
-            seen = signatures(events, wallet)
+            seen = keys_of(events, wallet)
             assert len(seen) > TRANSACTIONS / 3
             assert seen == alone(again, wallet)
         last = {"Last-Event-ID": str(events[-1].id)}
@@ -123,8 +128,8 @@ def test_a_follower_gets_each_wallets_new_trades_once_and_goes_on_where_it_was(
             events += list(stream)
         assert "gap" not in [each.name for each in events]
         for wallet in wallets:
-            seen, appended = signatures(events, wallet), new[wallet] + newer[wallet]
-            assert seen[-len(appended) :] == appended
+            seen, appended = keys_of(events, wallet), new[wallet] + newer[wallet]
+            assert [signature for signature, _ in seen[-len(appended) :]] == appended
             assert seen == alone(started, wallet)
 
 
@@ -138,10 +143,10 @@ def test_who_reads_late_gets_everything_and_a_small_wallet_waits_for_no_large_on
             assert started.metrics()["bytes_sent"] < 4_000_000
             events = list(stream)
         order = [each.data["wallet"] for each in events if each.id]
-        large = signatures(events, large_wallet)
+        large = keys_of(events, large_wallet)
         assert len(large) == len(set(large)) >= 5000
         assert large == alone(started, large_wallet)
-        assert signatures(events, wallet) == small
+        assert keys_of(events, wallet) == small
         assert order.index(wallet) < 2000
 
 
