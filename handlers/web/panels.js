@@ -126,6 +126,18 @@ function books({ status, reason, slot, sol, tokens_differ: tokens }) {
   return `The books were not compared with the chain${why}.`;
 }
 
+/** A token that was only received, staked or the like has no trades to lead to.
+ * @param {string} mint @param {Watch} watch @param {(mint: string) => void} onChoose */
+function heldToken(mint, watch, onChoose) {
+  const text = tokenName(watch.trades.symbol(mint), mint);
+  if (!watch.trades.hasTraded(mint)) return element("span", text, "token");
+  const name = element("button", text, "token");
+  name.setAttribute("type", "button");
+  name.title = `Only trades of ${mint}`;
+  name.addEventListener("click", () => onChoose(mint));
+  return name;
+}
+
 /** @param {HTMLElement} section @param {Watch} watch @param {Unit} unit
  * @param {(mint: string) => void} onChoose a token's trades are wanted */
 export function showPositions(section, watch, unit, onChoose) {
@@ -141,12 +153,8 @@ export function showPositions(section, watch, unit, onChoose) {
   part(section, "tbody").replaceChildren(
     ...positions.map((position) => {
       const row = document.createElement("tr");
-      const name = element("button", tokenName(watch.trades.symbol(position.mint), position.mint), "token");
-      name.setAttribute("type", "button");
-      name.title = `Only trades of ${position.mint}`;
-      name.addEventListener("click", () => onChoose(position.mint));
       const token = document.createElement("td");
-      token.append(name);
+      token.append(heldToken(position.mint, watch, onChoose));
       row.append(
         token,
         element("td", whereabouts(position), "number"),

@@ -99,6 +99,11 @@ export class Trades {
       .sort((a, b) => b.trades - a.trades);
   }
 
+  /** Whether it is one of `tokens()`. @param {string} mint */
+  hasTraded(mint) {
+    return mint !== SOL && this.#tokens.has(mint);
+  }
+
   /** @param {string} mint */
   symbol(mint) {
     return this.#tokens.get(mint)?.symbol ?? mint;

@@ -100,9 +100,14 @@ def test_a_position_leads_to_its_trades(
     tab.wait_until_live()
     position = tab.find("#positions tbody button").first
     mint = str(position.get_attribute("title")).removeprefix("Only trades of ")
+    everything = trades_of(served, wallet)
+    traded = set().union(*map(_mints, everything))
+    held = {each["mint"] for each in served.get(f"/v4/wallet/{wallet}")["positions"]}
+    assert held - traded, "no position without trades, which leads nowhere"
+    expect(tab.find("#positions tbody button")).to_have_count(len(held & traded))
     position.click()
     expect(tab.find("#trades-title")).to_be_focused()
-    expected = [trade for trade in trades_of(served, wallet) if mint in _mints(trade)]
+    expected = [trade for trade in everything if mint in _mints(trade)]
     assert _signatures(tab.trades()) == _signatures(expected)
 
 
