@@ -11,8 +11,10 @@ from processes import PATIENCE, Server, Simulator, server
 CLIENTS, ROUNDS = 2000, 10
 # Connections begun at a time: few, so that the most that is open at a time is known.
 WAVE = 100
-# What the last round may leave in memory beyond the second one, which had filled every cache.
-GROWTH = 1.05
+# Bytes that a stream may leave in memory, by the last round and the second one, which had filled
+# every cache. A stream that is kept has 2,000; 110 to 170 were measured, and no Python object among
+# them is known.
+LEFT_BY_A_STREAM = 300
 
 TRADE, END = b"\nevent: trade\n", b"\nevent: complete\n"
 
@@ -66,7 +68,7 @@ def test_two_thousand_clients_ten_times_leave_no_memory_stream_channel_or_pass_b
             started.wait_for("active_streams", 0)
             memory.append(started.memory())
         print("MB after each round:", [round(each / 1e6, 1) for each in memory])
-        assert memory[-1] < memory[1] * GROWTH
+        assert memory[-1] - memory[1] < LEFT_BY_A_STREAM * CLIENTS * (ROUNDS - 2)
 
         started.wait_for("analyses_running", 0)
         assert started.get("/health")["streaming"]["active_streams"] == 0
