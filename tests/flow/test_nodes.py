@@ -101,8 +101,9 @@ def test_a_wallet_is_read_once_for_clients_of_all_nodes(
     wallet = next(fresh_wallets[LARGE])
     streams = [node.stream(wallet) for node in (first, second, first, second)]
     together, (seen, *others) = requests_for(chain, *streams)
-    # Who comes when it is read asks once more whether anything is newer.
-    assert together <= alone + 1
+    # Who comes when it is read asks once more whether anything is newer. The comparison with the
+    # chain is asked up to twice more, at three calls, while the chain's answer is behind the books.
+    assert together <= alone + 1 + 2 * 3
     for events in others:
         assert trades(events) == trades(seen)
         assert [event.id for event in events if event.id] == [e.id for e in seen if e.id]
