@@ -5,7 +5,7 @@ The flow says which of a wallet's assets belong to a trade: those that makers to
 it isn't traded. Where no maker shows, a known trading program says that there was a trade.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -155,7 +155,8 @@ def _own_accounts(effects: Effects) -> set[str]:
 def _without_gifts(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
     """The same without what the wallet was given before the trade and gave away behind it: an
     airdrop that is claimed and sold at once, a purchase of which some is sent to others."""
-    gifts = [*_gifts(effects), *_given_away(effects)]
+    mine = _own_accounts(effects)
+    gifts = [*_gifts(effects, mine), *_given_away(effects, mine)]
     if not gifts:
         return list(assets)
     sums = {asset.mint: asset.raw for asset in assets}
@@ -165,9 +166,9 @@ def _without_gifts(effects: Effects, assets: Sequence[Asset]) -> list[Asset]:
     return [Asset(mint, raw, decimals[mint]) for mint, raw in sums.items() if raw]
 
 
-def _given_away(effects: Effects) -> Iterator[tuple[str, int]]:
+def _given_away(effects: Effects, mine: Set[str]) -> Iterator[tuple[str, int]]:
     """Tokens that makers gave and the transaction itself transfers to who is no maker."""
-    parties, mine = effects.parties, _own_accounts(effects)
+    parties = effects.parties
     for flow in effects.flows:
         if flow.kind == "tokens" and flow.outer and flow.source in mine and flow.target not in mine:
             mint = effects.mints.get(flow.target, "")
@@ -176,10 +177,10 @@ def _given_away(effects: Effects) -> Iterator[tuple[str, int]]:
                 yield mint, -flow.raw
 
 
-def _gifts(effects: Effects) -> Iterator[tuple[str, int]]:
+def _gifts(effects: Effects, mine: Set[str]) -> Iterator[tuple[str, int]]:
     """Tokens from those who only gave them, of which a maker was given some. Who buys or borrows
     from owners that are no makers gives something first."""
-    parties, mine = effects.parties, _own_accounts(effects)
+    parties = effects.parties
     came: list[tuple[str, int]] = []
     given: set[str] = set()
     for flow in effects.flows:
